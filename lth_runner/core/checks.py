@@ -1,0 +1,64 @@
+"""One wording for every refusal of a setting: what, allowed, got."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from lth_runner.core.errors import ConfigError
+
+
+def integer(name: str, value: Any, at_least: int | None = None, at_most: int | None = None) -> None:
+    """Refuses anything but an int (bool is not one) within the given bounds."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be an integer, got {value!r}")
+    if at_least is not None and value < at_least:
+        raise ConfigError(f"{name} must be at least {at_least}, got {value}")
+    if at_most is not None and value > at_most:
+        raise ConfigError(f"{name} must be at most {at_most}, got {value}")
+
+
+def number(name: str, value: Any) -> None:
+    """Refuses anything but a finite int or float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, got {value!r}")
+
+
+def positive(name: str, value: Any) -> None:
+    """Refuses anything but a finite number above zero."""
+    number(name, value)
+    if value <= 0:
+        raise ConfigError(f"{name} must be above 0, got {value}")
+
+
+def not_negative(name: str, value: Any) -> None:
+    """Refuses anything but a finite number of zero or more."""
+    number(name, value)
+    if value < 0:
+        raise ConfigError(f"{name} must be 0 or more, got {value}")
+
+
+def fraction(name: str, value: Any) -> None:
+    """Refuses anything but a number in [0, 1]."""
+    number(name, value)
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must lie in [0, 1], got {value}")
+
+
+def boolean(name: str, value: Any) -> None:
+    """Refuses anything but true or false."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value!r}")
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
+    """Refuses anything not in `allowed`, naming the nearest."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{nearest(str(value), allowed)}")
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """` (did you mean X?)` for the closest of `allowed`, or an empty string when nothing is close."""
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,13 @@
+"""The two ways a run can stop on purpose: the user asked for something impossible, or the world refused."""
+
+
+class LthError(Exception):
+    """An error whose message is one sentence that says what to do; shown without a traceback."""
+
+
+class ConfigError(LthError):
+    """A setting is impossible: the message names it, what is allowed, what was given, and the remedy."""
+
+
+class DataError(LthError):
+    """A file, a download or a folder is missing, damaged or cannot be written."""

@@ -1,0 +1,72 @@
+"""The vocabulary of a run: what a method is given, what it returns, and what it may tell while it works."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from lth_runner.core.streams import Streams
+from lth_runner.core.ticket import Ticket
+
+if TYPE_CHECKING:  # core knows these only by name
+    from lth_runner.data.interface import Dataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What a ticket is sought for.
+
+    Attributes:
+        network: `_target_` and arguments of the target's architecture (plain values, as the config has them).
+        target: weights of the target network by layer name, float64 in the shape of the layer; None if there is none.
+        data: the dataset on the device; None for studies of subset sum alone.
+        streams: of this run's seed.
+        device: "cpu" or "cuda".
+    """
+
+    network: dict[str, Any] | None
+    target: dict[str, np.ndarray] | None
+    data: "Dataset | None"
+    streams: Streams
+    device: str
+
+
+class Progress(Protocol):
+    """One bar, or one line now and then where there is no terminal."""
+
+    def advance(self, amount: int, note: str = "") -> None:
+        """Adds `amount` finished units and shows `note` beside the bar."""
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Where a run tells what happens. Writing is the recorder's business alone: methods never open files or print."""
+
+    def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
+        """A progress bar over `total` units."""
+        ...
+
+    def metrics(self, **values: float | int | str) -> None:
+        """One line of metrics, appended and forwarded to W&B."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line of log for a person."""
+        ...
+
+
+@runtime_checkable
+class Method(Protocol):
+    """One way to find a ticket. Implementations are frozen keyword-only dataclasses that check their own arguments."""
+
+    needs_target: ClassVar[bool]
+
+    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+        """Finds the ticket: a random network and its masks.
+
+        Raises:
+            ConfigError: this problem is not one the method can take.
+        """
+        ...

@@ -1,0 +1,29 @@
+"""Independent weights, uniform on an interval: Pensia et al.'s U[-1, 1] and its like."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """U[low, high]."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        checks.number("low", self.low)
+        checks.number("high", self.high)
+        if self.low >= self.high:
+            raise ConfigError(f"low must be below high, got low={self.low} and high={self.high}")
+
+    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Uniform":
+        del shape, target
+        return self
+
+    def quantile(self, uniform: np.ndarray) -> np.ndarray:
+        return self.low + (self.high - self.low) * uniform

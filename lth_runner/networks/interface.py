@@ -1,0 +1,31 @@
+"""What an architecture is: named layers with weights, and a module that carries them."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+
+@runtime_checkable
+class Network(Protocol):
+    """An architecture. Implementations are frozen keyword-only dataclasses."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every prunable weight tensor by parameter name ("fc1.weight"), in the order of the forward pass."""
+        ...
+
+    def module(self) -> torch.nn.Module:
+        """A fresh module whose parameters are named as in `shapes`; its input is a batch of images (N, C, H, W)."""
+        ...
+
+
+def filled(network: Network, weights: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """The network's module with the given weights, frozen and in evaluation mode.
+
+    Raises:
+        RuntimeError: a weight is missing, unknown or of another shape.
+    """
+    module = network.module().to(dtype)
+    module.load_state_dict({name: torch.as_tensor(value, dtype=dtype) for name, value in weights.items()})
+    return module.requires_grad_(False).eval()
