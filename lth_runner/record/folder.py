@@ -1,0 +1,230 @@
+"""The truth on disk of one run: a folder that says what was asked, where it ran, what came out, and how it ended."""
+
+import contextlib
+import json
+import math
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from rich.console import RenderableType
+
+from lth_runner.core.errors import DataError, LthError
+from lth_runner.core.files import replace_file, write_json
+from lth_runner.core.interfaces import Progress
+from lth_runner.record.disk import Journal, locked, refusals
+from lth_runner.record.environment import environment
+from lth_runner.record.terminal import Terminal
+from lth_runner.record.wandb import Copy, NoCopy, Wandb
+
+OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of the summary: written here, never by a run
+
+Plain = float | int | str | None
+
+
+class Terminated(SystemExit):
+    """SIGTERM arrived: a cluster takes its machine back."""
+
+
+class RunFolder:
+    """One attempt at a run, from `with` to its end; implements `Recorder`.
+
+    The folder holds config.yaml, environment.json, metrics.jsonl, log.txt, summary.json and, after an unexpected error,
+    traceback.txt. `summary.json` is one flat dict: `status` (running, ok, failed, interrupted), `error` (one line or
+    null), `started`, `wall_time_s`, and what `finish` was given. A new attempt starts these files afresh.
+
+    Args:
+        path: of the folder; made if missing.
+        config_yaml: the resolved config, kept as it is.
+        terminal: where a person reads along; a quiet one by default.
+        wandb: where a copy goes; nowhere by default.
+
+    Raises:
+        RunIsBusy: on entering, when another process holds the folder.
+        DataError: the folder or the disk refuses a file.
+    """
+
+    def __init__(
+        self, path: Path | str, config_yaml: str, *, terminal: Terminal | None = None, wandb: Wandb | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.terminal = terminal or Terminal(quiet=True)
+        self._config_yaml = config_yaml
+        self._wandb = wandb
+        self._copy: Copy = NoCopy()
+        self._result: dict[str, Plain] | None = None
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked(self.path))
+            self._started, self._clock = datetime.now().astimezone(), time.monotonic()
+            self._result = None
+            self._write_summary("running")  # first of all: a folder without a summary is not a run
+            self.write_text("config.yaml", self._config_yaml)
+            self._write_environment()
+            with refusals(self.path):
+                (self.path / "traceback.txt").unlink(missing_ok=True)
+            self._metrics = held.enter_context(Journal(self.path / "metrics.jsonl"))
+            self._log = held.enter_context(Journal(self.path / "log.txt"))
+            held.enter_context(_sigterm_raises())
+            self._copy = self._wandb.start(self.path, self._config_yaml) if self._wandb else NoCopy()
+            self._held = held.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        forgotten = None
+        if error is None and self._result is None:
+            error = forgotten = AssertionError("every run ends by finish(...), with a result or without one value")
+        with self._held:
+            try:
+                self._write_end(error)
+            finally:
+                warning = self._copy.finish(self._summary, failed=error is not None)
+                if warning:
+                    self.terminal.say(f"warning: {warning}")
+            self.terminal.say(f"run folder: {self.path}")
+        if forgotten:
+            raise forgotten
+
+    # what a method sees: core.interfaces.Recorder
+
+    def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
+        return self.terminal.progress(label, total)
+
+    def metrics(self, **values: Plain) -> None:
+        """One line of metrics.jsonl, and of W&B: `curve` prefixes the names there, `axis` names the x axis (or n)."""
+        line = {key: plain(value) for key, value in values.items()}
+        self._metrics.write(json.dumps(line, allow_nan=False))
+        self._copy.metrics(line)
+
+    def say(self, line: str) -> None:
+        self._log.write(f"{datetime.now():%H:%M:%S} {line}")
+        self.terminal.say(line)
+
+    # what the life of a run adds
+
+    def show(self, content: RenderableType) -> None:
+        """A table on the terminal."""
+        self.terminal.show(content)
+
+    def write_text(self, name: str, text: str) -> None:
+        """A file of the folder, whole or not at all."""
+        with replace_file(self.path / name) as temporary:
+            temporary.write_text(text)
+
+    def add_figure(self, name: str, png: Path) -> None:
+        """Copies a figure that lies in the folder to W&B."""
+        self._copy.figure(name, png)
+
+    def add_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Plain]]) -> None:
+        """Copies a table to W&B."""
+        self._copy.table(name, columns, rows)
+
+    def finish(self, **values: Plain) -> None:
+        """The result, written with status ok once the `with` block ends."""
+        clash = set(values) & set(OWN_KEYS)
+        assert not clash, f"the folder itself writes {sorted(clash)} into the summary"
+        self._result = {key: plain(value) for key, value in values.items()}
+
+    def _write_end(self, error: BaseException | None) -> None:
+        """Writes how the run ended. A disk that refuses even this must not hide why the run failed."""
+        try:
+            if error is not None and not isinstance(error, LthError | KeyboardInterrupt | Terminated):
+                self.write_text("traceback.txt", "".join(traceback.format_exception(error)))
+            self._write_environment()  # torch is imported by now: the GPU is known
+            self._write_summary(_status(error), _one_line(error), self._result if error is None else None)
+        except DataError as refused:
+            if error is None:
+                raise
+            error.add_note(f"and its end could not be recorded: {refused}")
+            self.terminal.say(f"warning: the end of this run could not be recorded: {refused}")
+
+    def _write_summary(self, status: str, error: str | None = None, result: dict[str, Plain] | None = None) -> None:
+        elapsed = round(time.monotonic() - self._clock, 3)
+        self._summary: dict[str, Plain] = {
+            "status": status,
+            "error": error,
+            "started": self._started.isoformat(timespec="seconds"),
+            "wall_time_s": None if status == "running" else elapsed,
+            **(result or {}),
+        }
+        write_json(self.path / "summary.json", self._summary)
+
+    def _write_environment(self) -> None:
+        write_json(self.path / "environment.json", environment())
+
+
+def read_summary(path: Path | str) -> dict[str, Any] | None:
+    """The summary of a run folder; None if there is none or it is damaged."""
+    try:
+        summary = json.loads((Path(path) / "summary.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def is_finished(path: Path | str) -> bool:
+    """Whether this run ended well: only then need it not run again."""
+    summary = read_summary(path)
+    return summary is not None and summary.get("status") == "ok"
+
+
+def plain(value: Any) -> Plain:
+    """A value that JSON can hold: NumPy's numbers as Python's; NaN and infinity by name, for JSON has no number for them.
+
+    Raises:
+        TypeError: neither a number, nor a string, nor None.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, float | int | str):
+        return value
+    raise TypeError(f"a record holds numbers, strings and None, not {value!r}")
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Lets SIGTERM unwind the run, so that it is recorded. A handler somebody else has installed is left alone."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def unwind(number: int, frame: object) -> None:
+        raise Terminated(128 + number)
+
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _status(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | Terminated) else "failed"
+
+
+def _one_line(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    text = " ".join(str(error).split())
+    if isinstance(error, LthError) and text:
+        return text
+    name = {KeyboardInterrupt: "stopped by the keyboard", Terminated: "stopped by SIGTERM"}.get(type(error))
+    return name or f"{type(error).__name__}: {text}".removesuffix(": ")
