@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from lth_runner.core.ticket import Ticket
 
 if TYPE_CHECKING:  # core knows these only by name
     from lth_runner.data.interface import Dataset
+    from lth_runner.networks.interface import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +19,14 @@ class Problem:
     """What a ticket is sought for.
 
     Attributes:
-        network: `_target_` and arguments of the target's architecture (plain values, as the config has them).
+        network: the target's architecture; None for studies without one.
         target: weights of the target network by layer name, float64 in the shape of the layer; None if there is none.
         data: the dataset on the device; None for studies of subset sum alone.
         streams: of this run's seed.
         device: "cpu" or "cuda".
     """
 
-    network: dict[str, Any] | None
+    network: "Network | None"
     target: dict[str, np.ndarray] | None
     data: "Dataset | None"
     streams: Streams

@@ -1,18 +1,14 @@
 """A ticket: the recipe of a random network and the mask that makes it good. The random weights are never stored."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lth_runner.core.errors import DataError
-from lth_runner.core.files import replace_file
 from lth_runner.core.streams import Streams
 
-FORMAT = "lth_runner.ticket/1"
+if TYPE_CHECKING:  # core knows it only by name
+    from lth_runner.networks.interface import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +37,14 @@ class Ticket:
     """A pruned random network.
 
     Attributes:
-        network: `_target_` and arguments of the architecture that the masked weights fill.
+        network: the architecture that the masked weights fill.
         seed: of the streams that draw the random tensors.
         tensors: recipe of each random tensor.
         masks: True = kept. A mask has its tensor's shape, or one that the tensor broadcasts to (shared coefficients).
         facts: plain numbers worth keeping with the ticket (epsilon, solve time).
     """
 
-    network: dict[str, Any]
+    network: "Network"
     seed: int
     tensors: dict[str, RandomTensor]
     masks: dict[str, np.ndarray]

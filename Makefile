@@ -1,0 +1,37 @@
+# Two commands matter: `make run` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test check lint smoke bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/.installed  ## the main job: a checked ticket of a real MNIST network
+	$(BIN)/lth-run experiment=mnist_fc
+
+test: lint  ## lint, types and the whole test-suite
+	$(BIN)/python -m pytest
+
+check: lint  ## lint, types and the fast tests
+	$(BIN)/python -m pytest -m "not slow and not network"
+
+lint: .venv/.installed-dev  ## ruff and the type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+
+smoke: .venv/.installed  ## a tiny run that downloads nothing
+	$(BIN)/lth-run experiment=smoke
+
+bench: .venv/.installed  ## speed of the SubsetSum solvers, side by side
+	$(BIN)/python scripts/bench_subset_sum.py
+
+.venv/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,37 @@
+"""How far a ticket's network is from its target: weight by weight, and output by output."""
+
+import numpy as np
+import torch
+
+Weights = dict[str, np.ndarray]
+
+
+def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str, float]:
+    """Absolute weight errors over all layers together, in float64.
+
+    Means are heavy-tailed (a target out of reach can be off by any amount), so quantiles are given instead.
+
+    Returns:
+        weight_error_max, _median, _p90, _p99, _p999, and over_epsilon: how many are above `epsilon`.
+    """
+    error = np.concatenate([np.abs(weights[name] - target[name]).ravel() for name in target])
+    p50, p90, p99, p999 = np.quantile(error, [0.5, 0.9, 0.99, 0.999])
+    return {
+        "weight_error_max": float(error.max()),
+        "weight_error_median": float(p50),
+        "weight_error_p90": float(p90),
+        "weight_error_p99": float(p99),
+        "weight_error_p999": float(p999),
+        "over_epsilon": int(np.count_nonzero(error > epsilon)),
+    }
+
+
+@torch.inference_mode()
+def output_difference(pruned: torch.nn.Module, target: torch.nn.Module, images: torch.Tensor, batch: int) -> float:
+    """Largest |difference| of any output (logit) over the images; in the precision of the two modules."""
+    dtype = next(pruned.parameters()).dtype
+    largest = 0.0
+    for block in images.split(batch):
+        block = block.to(dtype)
+        largest = max(largest, float((pruned(block) - target(block)).abs().max()))
+    return largest

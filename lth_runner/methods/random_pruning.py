@@ -1,0 +1,47 @@
+"""The floor every search must beat: a random mask over a random network."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Problem, Recorder
+from lth_runner.core.ticket import RandomTensor, Ticket
+from lth_runner.distributions.interface import Distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPruning:
+    """Keeps round(density * size) weights of each layer of a random network, chosen uniformly.
+
+    Attributes:
+        density: fraction of weights kept, in [0, 1].
+        distribution: of the random network's weights.
+    """
+
+    needs_target: ClassVar[bool] = False
+    density: float
+    distribution: Distribution
+
+    def __post_init__(self) -> None:
+        checks.fraction("density", self.density)
+
+    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+        """The ticket; see `Method.find`."""
+        if problem.network is None:
+            raise ConfigError("random_pruning needs a network to prune: add network=fc")
+        tensors, masks = {}, {}
+        target = problem.target and np.concatenate([weight.ravel() for weight in problem.target.values()])
+        for name, shape in problem.network.shapes().items():
+            size = int(np.prod(shape))
+            tensors[name] = RandomTensor(
+                shape=shape, distribution=self.distribution.fitted(shape, target), path=("weights", name)
+            )
+            kept = problem.streams("mask", name).permutation(size)[: round(self.density * size)]
+            masks[name] = np.zeros(size, dtype=bool)
+            masks[name][kept] = True
+            masks[name] = masks[name].reshape(shape)
+        recorder.say(f"random mask, density {self.density}")
+        return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks)

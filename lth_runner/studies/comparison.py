@@ -1,0 +1,91 @@
+"""Methods beside each other on one target: a row each, and curves over one setting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.ticket import Ticket
+from lth_runner.measure.ticket import measure_target, measure_ticket
+from lth_runner.report.plots import curves_figure
+from lth_runner.report.tables import COLUMNS
+from lth_runner.studies.interface import Outcome, flat
+
+CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Finds the ticket of every method, measures them alike, and draws accuracy and error against one setting.
+
+    Attributes:
+        axis: the setting that varies along the curves, a field of the methods ("n", "density").
+        values: what it takes; empty for no curve.
+        curves: names of the methods drawn.
+        epsilon: weights with a larger error are counted.
+    """
+
+    axis: str
+    values: list[Any]
+    curves: list[str]
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        checks.positive("epsilon", self.epsilon)
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """One ticket per method, then the points of the curves."""
+        for name in self.curves:
+            checks.choice("study.curves", name, methods)
+            self._check_axis(name, methods[name])
+        measured: dict[str, dict[str, Any]] = {}
+        tickets: dict[str, tuple[Ticket, dict[str, float]]] = {}
+        if problem.target is not None:
+            measured["target"] = measure_target(problem)
+            recorder.say(_line("target", measured["target"]))
+        for name, method in methods.items():
+            ticket = method.find(problem, recorder)
+            measured[name] = measure_ticket(ticket, problem, self.epsilon, outputs=True)
+            tickets[name] = (ticket, {key: measured[name][key] for key in CLAIMS if measured[name][key] is not None})
+            recorder.say(_line(name, measured[name]))
+        points = self._points(problem, methods, measured, recorder)
+        return Outcome(
+            rows=[{column: row.get(column, name) for column in COLUMNS} for name, row in measured.items()],
+            summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
+            figures=self._figures(points, measured),
+            tickets=tickets,
+        )
+
+    def _check_axis(self, name: str, method: Any) -> None:
+        known = [field.name for field in fields(method)] if is_dataclass(method) else []
+        if self.axis not in known:
+            raise ConfigError(f"study.axis={self.axis} is not a setting of {name}, which has {', '.join(known)}")
+
+    def _points(
+        self, problem: Problem, methods: Mapping[str, Method], measured: dict[str, dict[str, Any]], recorder: Recorder
+    ) -> list[dict[str, Any]]:
+        points = []
+        for name in self.curves:
+            for value in self.values:
+                if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
+                    found = measured[name]
+                else:
+                    method: Any = replace(methods[name], **{self.axis: value})  # pyright: ignore[reportArgumentType]
+                    found = measure_ticket(method.find(problem, recorder), problem, self.epsilon, outputs=False)
+                point = {"curve": name, **found, self.axis: value}
+                recorder.metrics(**{key: value for key, value in point.items() if value is not None})
+                points.append(point)
+        return points
+
+    def _figures(self, points: list[dict[str, Any]], measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        if not points:
+            return {}
+        target = measured.get("target", {}).get("accuracy")
+        return {"curves": curves_figure(points, axis=self.axis, target_accuracy=target, epsilon=self.epsilon)}
+
+
+def _line(name: str, row: dict[str, Any]) -> str:
+    accuracy = "no data" if row["accuracy"] is None else f"accuracy {100 * row['accuracy']:.2f} %"
+    return f"{name}: {accuracy}, {row['kept_ratio']:.2f} weights kept per target weight"
