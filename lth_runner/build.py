@@ -21,7 +21,9 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
     known = list(RunConfig.__dataclass_fields__)
     for key in cfg:
         if key not in known:
-            raise ConfigError(f"{key} is not a setting{checks.nearest(str(key), known)}; lth-run --cfg job lists them all")
+            raise ConfigError(
+                f"{key} is not a setting{checks.nearest(str(key), known)}; lth-run --cfg job lists them all"
+            )
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     checks.integer("seed", config["seed"], at_least=0)
     return config

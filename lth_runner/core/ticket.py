@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lth_runner.core.mask import Mask
 from lth_runner.core.streams import Streams
 
 if TYPE_CHECKING:  # core knows it only by name
@@ -40,14 +41,14 @@ class Ticket:
         network: the architecture that the masked weights fill.
         seed: of the streams that draw the random tensors.
         tensors: recipe of each random tensor.
-        masks: True = kept. A mask has its tensor's shape, or one that the tensor broadcasts to (shared coefficients).
+        masks: by the same names; of the tensor's shape, or one that it broadcasts to (shared coefficients).
         facts: plain numbers worth keeping with the ticket (epsilon, solve time).
     """
 
     network: "Network"
     seed: int
     tensors: dict[str, RandomTensor]
-    masks: dict[str, np.ndarray]
+    masks: dict[str, Mask]
     facts: dict[str, float] = field(default_factory=dict)
 
     def drawn(self) -> int:
@@ -60,4 +61,4 @@ class Ticket:
 
     def kept(self) -> int:
         """Weights the masks keep."""
-        return sum(int(np.count_nonzero(mask)) for mask in self.masks.values())
+        return sum(mask.kept() for mask in self.masks.values())

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file
+from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 
 FORMAT = "lth_runner.ticket/1"
@@ -58,7 +59,7 @@ def read_ticket(path: Path) -> tuple[Ticket, dict[str, float]]:
 
 
 def _serialised(ticket: Ticket, claims: dict[str, float]) -> bytes:
-    packed = {name: np.packbits(mask.ravel()) for name, mask in ticket.masks.items()}
+    packed = {name: mask.bits for name, mask in ticket.masks.items()}
     recipe = {
         "format": FORMAT,
         "network": _recipe(ticket.network),
@@ -96,17 +97,10 @@ def _ticket(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> Ticket:
         )
         for name, tensor in recipe["tensors"].items()
     }
-    masks = {name: _unpacked(packed[name], tuple(shape)) for name, shape in recipe["masks"].items()}
+    masks = {name: Mask(tuple(shape), packed[name]) for name, shape in recipe["masks"].items()}
     return Ticket(
         network=_built(recipe["network"]), seed=recipe["seed"], tensors=tensors, masks=masks, facts=recipe["facts"]
     )
-
-
-def _unpacked(bits: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    size = int(np.prod(shape))
-    if bits.dtype != np.uint8 or bits.size != -(-size // 8):
-        raise ValueError(f"{bits.size} bytes cannot hold a mask of shape {shape}")
-    return np.unpackbits(bits, count=size).view(bool).reshape(shape)
 
 
 def _built(recipe: dict[str, Any]) -> Any:

@@ -18,9 +18,9 @@ from lth_runner.subset_sum.single_best import single_best
 class Malach:
     """w ~ the closest of n random numbers, or 0 where that is closer.
 
-    Reference: arXiv:2002.00585. Differs from the paper: its theorem matches w with a product of two weights in a network
-    twice as deep; here the numbers are offered directly, the very ones `subset_sum` is offered, so that the two differ
-    in nothing but the choice.
+    Reference: arXiv:2002.00585. Differs from the paper: its theorem matches w with a product of two weights in a
+    network twice as deep; here the numbers are offered directly, the very ones `subset_sum` is offered, so that the two
+    differ in nothing but the choice.
     """
 
     needs_target: ClassVar[bool] = True

@@ -8,6 +8,7 @@ import numpy as np
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Problem, Recorder
+from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.interface import Distribution
 
@@ -40,8 +41,8 @@ class RandomPruning:
                 shape=shape, distribution=self.distribution.fitted(shape, target), path=("weights", name)
             )
             kept = problem.streams("mask", name).permutation(size)[: round(self.density * size)]
-            masks[name] = np.zeros(size, dtype=bool)
-            masks[name][kept] = True
-            masks[name] = masks[name].reshape(shape)
+            mask = np.zeros(size, dtype=bool)
+            mask[kept] = True
+            masks[name] = Mask.pack(mask.reshape(shape))
         recorder.say(f"random mask, density {self.density}")
         return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks)

@@ -1,4 +1,4 @@
-"""Target weights rebuilt one by one from random numbers: what the paper's Experiment 1 does, whoever chooses the subset.
+"""Target weights rebuilt one by one from random numbers: the paper's Experiment 1, whoever chooses the subset.
 
 No random network is pruned here: the ticket's masked sums stand where the target's weights stood. The paper calls the
 result the pruned network; the theorem's network, twice as deep, is another method.
@@ -14,7 +14,8 @@ import numpy as np
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem, Progress, Recorder
+from lth_runner.core.interfaces import Problem, Recorder
+from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.interface import Distribution
 from lth_runner.subset_sum.interface import Status, Subsets
@@ -26,7 +27,7 @@ Choose = Callable[[np.ndarray, np.ndarray], Subsets]  # values (B, n) or (1, n),
 
 
 def offered_per_weight(n: int | None, c: int, epsilon: float) -> int:
-    """n if given, else int(c * round(log2(1 / epsilon))), as the published code computes it (its README: round(c * ...)).
+    """n if given, else int(c * round(log2(1 / epsilon))), as the published code has it; its README says round(c * ...).
 
     Raises:
         ConfigError: the result is below 1.
@@ -80,15 +81,15 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     with recorder.progress(label, every_weight.size) as bar:
         for name, weight in problem.target.items():
             tensors[name] = _tensor(name, weight.shape, offer, every_weight)
-            masks[name] = np.empty((*weight.shape, offer.n), dtype=bool)
-            flat = masks[name].reshape(-1, offer.n)
+            chosen = np.empty((weight.size, offer.n), dtype=bool)
             for where, values in _blocks(tensors[name], weight, offer, problem.streams.seed):
                 started = time.perf_counter()
                 answer = choose(values, weight.ravel()[where])
                 solve_time += time.perf_counter() - started
-                flat[where] = answer.chosen
+                chosen[where] = answer.chosen
                 unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
-                _advance(bar, where)
+                bar.advance(where.stop - where.start)
+            masks[name] = Mask.pack(chosen.reshape(*weight.shape, offer.n))
     facts = {"n": offer.n, "solve_time_s": solve_time, "unsolved": unsolved}
     return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
 
@@ -112,7 +113,3 @@ def _blocks(tensor: RandomTensor, weight: np.ndarray, offer: Offer, seed: int) -
     row = weight.size // weight.shape[0]
     for k in range(weight.shape[0]):
         yield slice(k * row, (k + 1) * row), tensor.draw(seed, k * offer.n, offer.n).reshape(1, offer.n)
-
-
-def _advance(bar: Progress, where: slice) -> None:
-    bar.advance(where.stop - where.start)

@@ -28,15 +28,19 @@ def _layer(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if name not in ticket.tensors or name not in ticket.masks:
         raise DataError(f"the ticket has no layer {name}: it does not belong to this network")
     tensor, mask = ticket.tensors[name], ticket.masks[name]
-    summed = mask.ndim == len(shape) + 1
-    if mask.shape[: len(shape)] != shape or mask.ndim - len(shape) not in (0, 1) or len(tensor.shape) != mask.ndim:
+    summed = len(mask.shape) == len(shape) + 1
+    if (
+        mask.shape[: len(shape)] != shape
+        or len(mask.shape) - len(shape) not in (0, 1)
+        or len(tensor.shape) != len(mask.shape)
+    ):
         raise DataError(f"the ticket's mask of {name} has shape {mask.shape}, the network's layer {shape}")
     weight = np.empty(shape)
     per_row = int(np.prod(tensor.shape[1:]))
-    rows = max(1, CHUNK // max(1, mask[0].size))
+    rows = max(1, CHUNK * shape[0] // max(1, mask.size))
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
         drawn = tensor.draw(ticket.seed, start * per_row, (stop - start) * per_row)
-        kept = np.where(mask[start:stop], drawn.reshape(stop - start, *tensor.shape[1:]), 0.0)
+        kept = np.where(mask.rows(start, stop), drawn.reshape(stop - start, *tensor.shape[1:]), 0.0)
         weight[start:stop] = kept.sum(axis=-1) if summed else kept
     return weight

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from lth_runner.core.errors import DataError
+from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.core.ticket_file import read_ticket, save_ticket
 from lth_runner.distributions.uniform import Uniform
@@ -22,7 +23,7 @@ def ticket() -> Ticket:
         name: RandomTensor(shape=(*shape, 5), distribution=law, path=("coefficients", name))
         for name, shape in NETWORK.shapes().items()
     }
-    masks = {name: np.random.default_rng(0).random(tensor.shape) < 0.5 for name, tensor in tensors.items()}
+    masks = {name: Mask.pack(np.random.default_rng(0).random(tensor.shape) < 0.5) for name, tensor in tensors.items()}
     return Ticket(network=NETWORK, seed=2**62 + 1, tensors=tensors, masks=masks, facts={"n": 5})
 
 
@@ -32,7 +33,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert claims == CLAIMS
     assert (found.network, found.seed, found.tensors, found.facts) == (NETWORK, 2**62 + 1, ticket().tensors, {"n": 5})
     for name, mask in ticket().masks.items():
-        np.testing.assert_array_equal(found.masks[name], mask)
+        np.testing.assert_array_equal(found.masks[name].dense(), mask.dense())
     assert found.kept() == ticket().kept()
     np.testing.assert_array_equal(
         found.tensors["fc1.weight"].draw(found.seed), ticket().tensors["fc1.weight"].draw(2**62 + 1)
