@@ -1,4 +1,4 @@
-"""What a run asks of the file system: a lock that survives a crash, files that grow by lines, refusals in one sentence."""
+"""What a run asks of the file system: a lock, files that grow by lines, refusals in one sentence."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from lth_runner.core.errors import DataError
 
 
-class RunIsBusy(DataError):
+class RunBusyError(DataError):
     """Another process is working on this run."""
 
 
@@ -21,7 +21,7 @@ def locked(path: Path) -> Iterator[None]:
     The process that holds it may take it again, so that "is it finished? then skip, else run" can be one held step.
 
     Raises:
-        RunIsBusy: another process holds it.
+        RunBusyError: another process holds it.
         DataError: the folder cannot be made or written.
     """
     with refusals(path):
@@ -30,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise RunIsBusy(f"another process is working on {path}: wait for it, or choose another folder") from None
+            raise RunBusyError(f"another process is working on {path}: wait for it, or choose another folder") from None
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Where a run ran: the code's commit, the versions that can change a number, and the machine. It imports none of them."""
+"""Where a run ran: the commit, the versions that can change a number, the machine; nothing is imported to find out."""
 
 import functools
 import os
@@ -11,7 +11,18 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = (
-    "lth_runner torch torchvision numpy scipy numba hydra-core omegaconf gurobipy safetensors matplotlib wandb".split()
+    "lth_runner",
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "numba",
+    "gurobipy",
+    "hydra-core",
+    "omegaconf",
+    "safetensors",
+    "matplotlib",
+    "wandb",
 )
 
 

@@ -47,7 +47,7 @@ class RunFolder:
         wandb: where a copy goes; nowhere by default.
 
     Raises:
-        RunIsBusy: on entering, when another process holds the folder.
+        RunBusyError: on entering, when another process holds the folder.
         DataError: the folder or the disk refuses a file.
     """
 
@@ -180,7 +180,7 @@ def is_finished(path: Path | str) -> bool:
 
 
 def plain(value: Any) -> Plain:
-    """A value that JSON can hold: NumPy's numbers as Python's; NaN and infinity by name, for JSON has no number for them.
+    """A value that JSON can hold: NumPy's numbers as Python's, NaN and infinity (JSON has no such numbers) by name.
 
     Raises:
         TypeError: neither a number, nor a string, nor None.

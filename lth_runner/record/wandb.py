@@ -88,7 +88,7 @@ class Wandb:
 def history_row(line: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
     """What W&B logs for one line of metrics: the row, the curve it belongs to, and the name of its x axis.
 
-    {curve: "closest", n: 12, accuracy: .97} becomes {n: 12, "closest/accuracy": .97} over n; `axis` names another x axis.
+    {curve: "closest", n: 12, accuracy: .97} becomes {n: 12, "closest/accuracy": .97} over n; `axis` names another.
     """
     values = {key: value for key, value in line.items() if key not in ("curve", "axis") and value is not None}
     curve, axis = line.get("curve"), line.get("axis", DEFAULT_AXIS)
@@ -130,12 +130,13 @@ class _WandbCopy:
         self._work.put(log)
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        columns, rows = list(columns), [list(row) for row in rows]
+        headings: list[str | int] = list(columns)
+        data = [list(row) for row in rows]
 
         def log(run: Any) -> None:
             import wandb
 
-            run.log({name: wandb.Table(columns=columns, data=rows)})
+            run.log({name: wandb.Table(columns=headings, data=data)})
 
         self._work.put(log)
 

@@ -1,0 +1,135 @@
+"""Run folders, read: what was asked and what came out, without torch and without the methods that made them."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lth_runner.core.errors import DataError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is several times faster, where it was built
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder.
+
+    Attributes:
+        folder: where it lies.
+        config: the resolved config, flattened: {"network.hidden": 500, ...}; lists stay lists.
+        summary: summary.json as it is; its status is ok, failed, interrupted, or running (still, or killed).
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        return self.summary["status"] == "ok"
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line torn by a crash is left out.
+
+        Raises:
+            DataError: a line before the last is damaged.
+        """
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        parsed = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                parsed.append(json.loads(line))
+            except ValueError:
+                if number < len(lines):
+                    raise DataError(f"line {number} of {path} is damaged: run it again, or delete the folder") from None
+        return parsed
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A run folder that cannot be read, and why."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything below some folders: nothing is dropped, what is damaged is listed."""
+
+    runs: list[Run]
+    damaged: list[Damaged]
+
+    def ok(self) -> list[Run]:
+        """The runs that ended well."""
+        return [run for run in self.runs if run.ok]
+
+    def not_ok(self) -> list[Run]:
+        """The runs that failed, were interrupted, or have no end yet."""
+        return [run for run in self.runs if not run.ok]
+
+    def caption(self) -> str:
+        """`12 runs, 10 ok, 1 failed, 1 damaged`: what every table and figure says about its rows."""
+        status = [run.summary["status"] for run in self.runs] + ["damaged"] * len(self.damaged)
+        counts = [f"{status.count(name)} {name}" for name in sorted(set(status), key=lambda name: (name != "ok", name))]
+        return ", ".join([f"{len(status)} run{'s' * (len(status) != 1)}", *counts])
+
+
+def read_runs(folders: Iterable[Path | str]) -> Found:
+    """All runs at or below `folders`, each once, in the order of their paths.
+
+    Raises:
+        DataError: one of `folders` does not exist.
+    """
+    found = Found([], [])
+    for folder in sorted({path for top in folders for path in _run_folders(Path(top))}):
+        try:
+            found.runs.append(read_run(folder))
+        except (DataError, OSError) as error:
+            found.damaged.append(Damaged(folder, str(error)))
+    return found
+
+
+def read_run(folder: Path) -> Run:
+    """One run folder.
+
+    Raises:
+        DataError: its summary or config is missing or damaged.
+    """
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+        config = yaml.load((folder / "config.yaml").read_text(), Loader=Loader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
+        raise DataError(f"{folder} cannot be read: summary.json has no status")
+    if not isinstance(config, dict):
+        raise DataError(f"{folder} cannot be read: config.yaml is not a mapping")
+    return Run(folder, flattened(config), summary)
+
+
+def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            flat.update(flattened(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _run_folders(top: Path) -> Iterator[Path]:
+    """Folders with a summary.json; what lies inside one (W&B's copy, figures) is not searched."""
+    if not top.is_dir():
+        raise DataError(f"there is no folder {top}: name one that holds runs")
+    for path, folders, files in os.walk(top.resolve()):
+        if "summary.json" in files:
+            folders.clear()
+            yield Path(path)
+        folders[:] = [name for name in folders if not name.startswith(".")]
