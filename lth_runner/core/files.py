@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from lth_runner.core.errors import DataError
 
@@ -44,6 +46,29 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with replace_file(path) as temporary:
         temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
+    """Holds the lock file `path` for the block; where another process holds it, calls `on_wait` once and waits.
+
+    Raises:
+        DataError: the lock file cannot be made.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            on_wait()
+            lock.acquire()
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _umask() -> int:

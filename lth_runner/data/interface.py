@@ -1,6 +1,9 @@
 """What a dataset is once it is loaded: four tensors on the device, no worker processes."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -27,3 +30,25 @@ class Dataset:
         """The same dataset on another device."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "name"}
         return Dataset(name=self.name, **moved)
+
+    def fingerprint(self) -> str:
+        """A hash of the contents: of every pixel and label, however they were made, on whatever device they are."""
+        digest = hashlib.sha256()
+        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+            array = tensor.cpu().contiguous().numpy()
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """One way to a dataset. Implementations are frozen keyword-only dataclasses."""
+
+    def load(self, say: Callable[[str], None]) -> Dataset:
+        """The whole dataset on the CPU; `say` takes a line of log.
+
+        Raises:
+            DataError: it cannot be found or fetched; the message lists what was tried.
+        """
+        ...

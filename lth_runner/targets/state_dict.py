@@ -1,0 +1,74 @@
+"""Reading tensors out of files that others wrote, without running what is in them."""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lth_runner.core.errors import DataError
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts nest the state dict
+
+
+def read_state_dict(path: str) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors file, or of a state dict written by `torch.save`, float64 on the CPU.
+
+    A state dict keeps its order. A .safetensors file has none of its own, so its names are sorted, numbers by value:
+    fc2 before fc10.
+
+    Raises:
+        DataError: there is no such file, it cannot be read, it holds no tensors, or NaN or infinite ones.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"there is no file {file}: set target.path to a state dict (.pt) or a .safetensors file")
+    tensors = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
+    arrays = {name: tensor.detach().to(torch.float64).numpy() for name, tensor in tensors.items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"{file}: {name} has NaN or infinite values, so it cannot be a target; train it again")
+    return arrays
+
+
+def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{file} cannot be read as .safetensors ({error}): it is damaged or something else") from error
+    return _tensors({name: tensors[name] for name in sorted(tensors, key=_by_number)}, file)
+
+
+def _read_torch(file: Path) -> dict[str, torch.Tensor]:
+    remedy = "save it with torch.save(model.state_dict(), FILE)"
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(f"{file} holds more than tensors, and nothing else is ever unpickled: {remedy}") from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise DataError(f"{file} cannot be read as a state dict ({type(error).__name__}): {remedy}") from error
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            return _tensors(content, file)
+        content = inner
+    raise DataError(f"{file} holds a {type(content).__name__}, not a state dict: {remedy}")
+
+
+def _tensors(content: Mapping[Any, Any], file: Path) -> dict[str, torch.Tensor]:
+    """The content if it is names and tensors; the prefix that DataParallel puts before names is taken off."""
+    strangers = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
+    if strangers or not content:
+        found = f"entries that are no tensors ({', '.join(strangers[:3])})" if strangers else "nothing"
+        raise DataError(f"{file} holds {found}: save it with torch.save(model.state_dict(), FILE)")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
+
+
+def _by_number(name: str) -> list[tuple[int, int | str]]:
+    """Sorts runs of digits by value and before letters."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]

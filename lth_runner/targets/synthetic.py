@@ -1,0 +1,38 @@
+"""A target that nobody trained: Gaussian weights, for tests and for studies of the method alone."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.interfaces import Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset
+from lth_runner.networks.interface import Network
+from lth_runner.targets.interface import extra_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticTarget:
+    """Weights of a layer ~ N(0, gain^2 / fan_in), independent; biases are 0.
+
+    Attributes:
+        gain: sqrt(2) keeps the size of activations through ReLU layers.
+    """
+
+    gain: float
+
+    def __post_init__(self) -> None:
+        checks.positive("target.gain", self.gain)
+
+    def weights(
+        self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
+    ) -> dict[str, np.ndarray]:
+        """Drawn from the streams ("target", layer) of the run's seed."""
+        drawn = {
+            name: streams("target", name).normal(0, self.gain / math.sqrt(math.prod(shape[1:])), shape)
+            for name, shape in network.shapes().items()
+        }
+        state = network.module().state_dict()
+        return drawn | {name: np.zeros(tuple(state[name].shape)) for name in extra_names(network)}
