@@ -17,7 +17,7 @@ from lth_runner.record.folder import RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.plots import save_figure
-from lth_runner.report.tables import COLUMNS, csv_text, read_csv, terminal_table
+from lth_runner.report.tables import TICKET_COLUMNS, cells, read_ticket_csv, ticket_csv, ticket_terminal
 from lth_runner.studies.interface import Outcome
 
 TABLE = "table.csv"
@@ -83,8 +83,8 @@ def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
     """Puts table, figures, tickets and summary into the folder, each whole."""
-    folder.write_text(TABLE, csv_text(outcome.rows))
-    folder.add_table("networks", COLUMNS, [[row[column] for column in COLUMNS] for row in outcome.rows])
+    folder.write_text(TABLE, ticket_csv(outcome.rows))
+    folder.add_table("networks", list(TICKET_COLUMNS), cells(outcome.rows))
     for name, figure in outcome.figures.items():
         png, _ = save_figure(figure, folder.path / name)
         folder.add_figure(name, png)
@@ -95,7 +95,7 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
 
 def show(path: Path, terminal: Terminal) -> None:
     """The table of a run folder and the paths of its figures, on the terminal."""
-    terminal.show(terminal_table(read_csv((path / TABLE).read_text())))
+    terminal.show(ticket_terminal(read_ticket_csv((path / TABLE).read_text())))
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")
 

@@ -12,7 +12,7 @@ from lth_runner.core.errors import DataError
 RESULTS_VERSION = 1
 
 # Settings that say where a run lives, what it is called and who is told of it, but not what comes out.
-NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root")
+NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
 
 def identity(config: dict[str, Any]) -> str:

@@ -37,7 +37,12 @@ class FullyConnected:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         widths = self.widths()
-        return {f"fc{i + 1}.weight": (widths[i + 1], widths[i]) for i in range(self.depth)}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for i in range(self.depth):
+            shapes[f"fc{i + 1}.weight"] = (widths[i + 1], widths[i])
+            if self.biases:
+                shapes[f"fc{i + 1}.bias"] = (widths[i + 1],)
+        return shapes
 
     def module(self) -> torch.nn.Module:
         widths = self.widths()

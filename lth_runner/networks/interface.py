@@ -12,7 +12,7 @@ class Network(Protocol):
     """An architecture. Implementations are frozen keyword-only dataclasses."""
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every prunable weight tensor by parameter name ("fc1.weight"), in the order of the forward pass."""
+        """Shape of every weight and bias by parameter name ("fc1.weight"), in the order of the forward pass."""
         ...
 
     def module(self) -> torch.nn.Module:

@@ -9,8 +9,8 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Method, Problem, Recorder
 from lth_runner.core.ticket import Ticket
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.report.plots import curves_figure
-from lth_runner.report.tables import COLUMNS
+from lth_runner.report.plots import accuracy_figure, curves_figure
+from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
 from lth_runner.studies.interface import Outcome, flat
 
 CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn")
@@ -52,7 +52,7 @@ class Comparison:
             recorder.say(_line(name, measured[name]))
         points = self._points(problem, methods, measured, recorder)
         return Outcome(
-            rows=[{column: row.get(column, name) for column in COLUMNS} for name, row in measured.items()],
+            rows=[TicketRow(**{key: row.get(key, name) for key in TICKET_COLUMNS}) for name, row in measured.items()],
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
             figures=self._figures(points, measured),
             tickets=tickets,
@@ -82,8 +82,12 @@ class Comparison:
     def _figures(self, points: list[dict[str, Any]], measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if not points:
             return {}
-        target = measured.get("target", {}).get("accuracy")
-        return {"curves": curves_figure(points, axis=self.axis, target_accuracy=target, epsilon=self.epsilon)}
+        levels = {"target network": measured["target"]["accuracy"]} if "target" in measured else {}
+        if self.axis == "n" and levels:
+            figure = curves_figure(points, target_accuracy=levels["target network"], epsilon=self.epsilon)
+        else:
+            figure = accuracy_figure(points, axis=self.axis, axis_label=self.axis, levels=levels)
+        return {"curves": figure}
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

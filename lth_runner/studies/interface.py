@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lth_runner.core.interfaces import Method, Problem, Recorder
 from lth_runner.core.ticket import Ticket
+from lth_runner.report.tables import TicketRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Row = dict[str, float | int | str | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +23,7 @@ class Outcome:
         tickets: by row name, each with the claims made of it.
     """
 
-    rows: list[Row]
+    rows: list[TicketRow]
     summary: dict[str, float | int | str | None]
     figures: dict[str, "Figure"] = field(default_factory=dict)
     tickets: dict[str, tuple[Ticket, dict[str, float]]] = field(default_factory=dict)

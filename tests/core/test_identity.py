@@ -1,0 +1,70 @@
+"""What makes a run another run, and what does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lth_runner.core import identity as module
+from lth_runner.core.errors import DataError
+from lth_runner.core.identity import identity
+
+CONFIG: dict[str, Any] = {
+    "name": "run",
+    "seed": 0,
+    "runs_dir": "runs",
+    "rerun": False,
+    "wandb": {"mode": "offline"},
+    "data": {"_target_": "mnist", "root": "here", "normalize": False},
+    "method": {"n": 21, "epsilon": 0.01},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    return {**CONFIG, **values}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(name="other"),
+        changed(runs_dir="elsewhere"),
+        changed(rerun=True),
+        changed(wandb={"mode": "online"}),
+        changed(data={**CONFIG["data"], "root": "there"}),
+        dict(reversed(CONFIG.items())),
+    ],
+)
+def test_where_and_under_what_name_a_run_lives_does_not_count(other: dict[str, Any]) -> None:
+    assert identity(other) == identity(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(seed=1),
+        changed(method={"n": 22, "epsilon": 0.01}),
+        changed(method={"n": 21, "epsilon": 0.010000000000000002}),
+        changed(data={**CONFIG["data"], "normalize": True}),
+        changed(new=None),
+    ],
+)
+def test_anything_else_counts(other: dict[str, Any]) -> None:
+    assert identity(other) != identity(CONFIG)
+
+
+def test_the_version_of_the_code_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = identity(CONFIG)
+    monkeypatch.setattr(module, "RESULTS_VERSION", module.RESULTS_VERSION + 1)
+    assert identity(CONFIG) != before
+
+
+def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    config = changed(target={"path": str(weights)})
+    with pytest.raises(DataError, match=r"weights.pt.*give the path of an existing file"):
+        identity(config)
+    weights.write_bytes(b"one")
+    first = identity(config)
+    weights.write_bytes(b"two")
+    assert identity(config) != first

@@ -1,0 +1,38 @@
+"""A recorder that keeps what it is told, for tests of methods and studies."""
+
+import contextlib
+from collections.abc import Iterator
+
+from lth_runner.core.interfaces import Progress
+
+
+class Bar:
+    """Adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def advance(self, amount: int, note: str = "") -> None:
+        del note
+        self.done += amount
+
+
+class Memory:
+    """Implements `Recorder`."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, float | int | str]] = []
+        self.said: list[str] = []
+        self.bars: list[tuple[str, int, Bar]] = []
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Progress]:
+        bar = Bar()
+        self.bars.append((label, total, bar))
+        yield bar
+
+    def metrics(self, **values: float | int | str) -> None:
+        self.lines.append(values)
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
