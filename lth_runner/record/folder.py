@@ -84,12 +84,12 @@ class RunFolder:
     ) -> None:
         forgotten = None
         if error is None and self._result is None:
-            error = forgotten = AssertionError("every run ends by finish(...), with a result or without one value")
+            error = forgotten = AssertionError("a run that ends well must say so by finish(...)")
         with self._held:
             try:
                 self._write_end(error)
             finally:
-                warning = self._copy.finish(self._summary, failed=error is not None)
+                warning = self._copy.finish(self._summary, failed=self._summary["status"] != "ok")
                 if warning:
                     self.terminal.say(f"warning: {warning}")
             self.terminal.say(f"run folder: {self.path}")
@@ -128,7 +128,7 @@ class RunFolder:
 
     def add_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Plain]]) -> None:
         """Copies a table to W&B."""
-        self._copy.table(name, columns, rows)
+        self._copy.table(name, columns, [[plain(value) for value in row] for row in rows])
 
     def finish(self, **values: Plain) -> None:
         """The result, written with status ok once the `with` block ends."""
@@ -151,14 +151,15 @@ class RunFolder:
 
     def _write_summary(self, status: str, error: str | None = None, result: dict[str, Plain] | None = None) -> None:
         elapsed = round(time.monotonic() - self._clock, 3)
-        self._summary: dict[str, Plain] = {
+        summary: dict[str, Plain] = {
             "status": status,
             "error": error,
             "started": self._started.isoformat(timespec="seconds"),
             "wall_time_s": None if status == "running" else elapsed,
             **(result or {}),
         }
-        write_json(self.path / "summary.json", self._summary)
+        write_json(self.path / "summary.json", summary)
+        self._summary = summary
 
     def _write_environment(self) -> None:
         write_json(self.path / "environment.json", environment())

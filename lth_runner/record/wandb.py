@@ -1,13 +1,19 @@
 """The copy of a run in Weights & Biases. Nothing reads it back, and no trouble with it may fail or hold up a run.
 
-All of wandb runs in one thread of its own, fed by a queue: the run never waits for it, except at its end and then only
-for a bounded time. What went wrong, if anything, is told in one line at that end.
+All of wandb runs in a process of its own. A run never waits for it, except at its end, and then only for a bounded
+time. What went wrong, if anything, is told in one line at that end.
 """
 
+import atexit
+import contextlib
+import json
+import os
 import queue
+import select
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +25,16 @@ MODES = ("offline", "online", "disabled")
 DEFAULT_AXIS = "n"
 # seconds that the end of a run waits for its copy; starting wandb alone takes one or two, more on a busy machine
 WAIT_S = {"offline": 8.0, "online": 20.0}
-INIT_TIMEOUT_S = 8.0  # of a server that does not answer, before the copy goes offline
+SETTINGS = {  # silent, and without looking at code or machine; an older wandb is given those it knows
+    "silent": True,
+    "quiet": True,
+    "console": "off",
+    "disable_git": True,
+    "disable_code": True,
+    "x_disable_stats": True,
+    "init_timeout": 8.0,  # seconds for a server that does not answer, before the copy goes offline
+}
+PROCESS = Path(__file__).with_name("wandb_process.py")
 
 
 class Copy(Protocol):
@@ -42,8 +57,11 @@ class Copy(Protocol):
         ...
 
 
+@dataclass(frozen=True)
 class NoCopy:
-    """Where nobody wants a copy."""
+    """Where nobody wants a copy, or none can be had: `problem` says why."""
+
+    problem: str | None = None
 
     def metrics(self, line: Mapping[str, Any]) -> None: ...
 
@@ -51,7 +69,8 @@ class NoCopy:
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
 
-    def finish(self, summary: Mapping[str, Any], failed: bool) -> str | None: ...
+    def finish(self, summary: Mapping[str, Any], failed: bool) -> str | None:
+        return self.problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +100,13 @@ class Wandb:
             raise ConfigError(f"wandb.tags must be a list of strings, got {self.tags!r}")
 
     def start(self, folder: Path, config_yaml: str) -> Copy:
-        """A copy of the run in `folder`, under way in its own thread; with mode=disabled wandb is not even imported."""
-        return NoCopy() if self.mode == "disabled" else _WandbCopy(self, folder, config_yaml)
+        """A copy of the run in `folder`, under way in its own process; with mode=disabled there is none."""
+        if self.mode == "disabled":
+            return NoCopy()
+        try:
+            return _ProcessCopy(self, folder.resolve(), config_yaml)
+        except OSError as error:
+            return NoCopy(f"there is no copy in W&B: {error}")
 
 
 def history_row(line: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
@@ -98,121 +122,102 @@ def history_row(line: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, st
     return row, str(curve), axis if axis in values else None
 
 
-class _WandbCopy:
-    """A thread that owns the wandb run. Work is a function of that run; after the first failure all work is dropped."""
+class _ProcessCopy:
+    """A copy kept by a process of its own, which is killed when it takes too long: nothing of it can hold up a run."""
 
     def __init__(self, wanted: Wandb, folder: Path, config_yaml: str) -> None:
-        self._wanted, self._folder, self._config_yaml = wanted, folder, config_yaml
-        self._curves: set[str] = set()
-        self._work: queue.SimpleQueue[Callable[[Any], None] | None] = queue.SimpleQueue()
-        self._problem: str | None = None
-        self._failed = False
-        self._thread = threading.Thread(target=self._live, name="wandb", daemon=True)
-        self._thread.start()
+        self._wait = WAIT_S[wanted.mode]
+        self._process = next(_idle_processes(), None) or _Process()
+        arguments = {"project": wanted.project, "entity": wanted.entity, "group": wanted.group, "tags": wanted.tags}
+        arguments |= {"dir": str(folder), "name": folder.name}
+        settings = SETTINGS | {"finish_timeout": self._wait}
+        self._process.send(do="open", mode=wanted.mode, arguments=arguments, config_yaml=config_yaml, settings=settings)
 
     def metrics(self, line: Mapping[str, Any]) -> None:
         row, curve, axis = history_row(line)
-
-        def log(run: Any) -> None:
-            if curve and axis and curve not in self._curves:
-                run.define_metric(f"{curve}/*", step_metric=axis)
-                self._curves.add(curve)
-            run.log(row)
-
-        self._work.put(log)
+        self._process.send(do="log", row=row, curve=curve, axis=axis)
 
     def figure(self, name: str, png: Path) -> None:
-        def log(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Image(str(png))})
-
-        self._work.put(log)
+        self._process.send(do="figure", name=name, png=str(png.resolve()))
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        headings: list[str | int] = list(columns)
-        data = [list(row) for row in rows]
-
-        def log(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Table(columns=headings, data=data)})
-
-        self._work.put(log)
+        self._process.send(do="table", name=name, columns=list(columns), rows=[list(row) for row in rows])
 
     def finish(self, summary: Mapping[str, Any], failed: bool) -> str | None:
-        values = dict(summary)
-        self._failed = failed
-        self._work.put(lambda run: run.summary.update(values))
-        self._work.put(None)
-        wait = WAIT_S[self._wanted.mode]
-        self._thread.join(wait)
-        if self._thread.is_alive():
-            return f"W&B did not finish within {wait:g} s: its copy of this run is incomplete"
-        return self._problem
-
-    def _live(self) -> None:
-        run = None
+        self._process.send(do="finish", summary=dict(summary), failed=failed)
         try:
-            run = self._open()
-            while (work := self._work.get()) is not None:
-                work(run)
-        except Exception as error:  # whatever a third party raises: the copy is lost, the run is not
-            self._problem = f"the copy in W&B is incomplete: {_brief(error)}"
-        try:
-            if run is not None:
-                run.finish(exit_code=int(self._failed or self._problem is not None))
-        except Exception as error:
-            self._problem = self._problem or f"the copy in W&B is incomplete: {_brief(error)}"
+            problem = self._process.answer(self._wait)
+        except (OSError, ValueError) as error:
+            self._process.kill()
+            return f"the copy in W&B is incomplete: {error}"
+        _idle.append(self._process)
+        return problem
 
-    def _open(self) -> Any:
-        import wandb
 
-        wandb.setup(_settings(wandb, self._wanted.mode))
-        if self._wanted.mode == "online":
-            started = time.monotonic()
-            try:
-                return self._init(wandb, "online")
-            except Exception as error:
-                waited = f"in {time.monotonic() - started:.0f} s"
-                self._problem = (
-                    f"W&B did not start online {waited}, its copy is offline in the run folder: {_brief(error)}"
-                )
-        return self._init(wandb, "offline")
+class _Process:
+    """One `wandb_process.py`. Messages go through a queue and a thread, so that a full pipe blocks only that thread."""
 
-    def _init(self, wandb: Any, mode: str) -> Any:
-        wanted = self._wanted
-        import yaml
-
-        return wandb.init(
-            mode=mode,
-            dir=str(self._folder),
-            project=wanted.project,
-            entity=wanted.entity,
-            group=wanted.group,
-            tags=wanted.tags,
-            name=self._folder.name,
-            config=yaml.load(self._config_yaml, Loader=yaml.SafeLoader) or {},
-            reinit="create_new",  # several runs of one process are several runs
-            settings=_settings(wandb, mode),
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(PROCESS)],  # -P: beside that file lies this one, also called wandb
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # an interrupt from the keyboard is for the run
         )
+        self._messages: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=self._write, name="wandb", daemon=True).start()
+
+    @property
+    def usable(self) -> bool:
+        """Alive, and not inherited through a fork."""
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def send(self, **message: Any) -> None:
+        self._messages.put(json.dumps(message) + "\n")
+
+    def answer(self, wait: float) -> str | None:
+        """What went wrong with the run just finished, if anything.
+
+        Raises:
+            TimeoutError: no answer came in time.
+            ValueError: the process has died.
+        """
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], wait)[0]:
+            raise TimeoutError(f"W&B did not finish within {wait:g} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise ValueError("its process has died")
+        return json.loads(line)
+
+    def kill(self) -> None:
+        """Ends the process at once; wandb's own service ends when it sees its parent gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def _write(self) -> None:
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError):  # a process that has died is noticed at the end of the run
+            while True:
+                pipe.write(self._messages.get())
+                pipe.flush()
 
 
-def _settings(wandb: Any, mode: str) -> Any:
-    """Silent, without looking at code or machine; only those settings that the installed wandb knows."""
-    wished = {
-        "silent": True,
-        "quiet": True,
-        "console": "off",
-        "disable_git": True,
-        "disable_code": True,
-        "x_disable_stats": True,
-        "init_timeout": INIT_TIMEOUT_S,
-        "finish_timeout": WAIT_S[mode],
-    }
-    return wandb.Settings(**{name: value for name, value in wished.items() if name in wandb.Settings.model_fields})
+_idle: list[_Process] = []  # starting wandb takes about a second: the runs of a sweep share one process
 
 
-def _brief(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}" if text else type(error).__name__
+def _idle_processes() -> Iterator[_Process]:
+    while _idle:
+        process = _idle.pop()
+        if process.usable:
+            yield process
+
+
+@atexit.register
+def _end_idle_processes() -> None:
+    for process in _idle_processes():
+        process.kill()

@@ -1,4 +1,4 @@
-"""Figures of results: readable in print at 7 inches, told apart without colour, the same bytes from the same numbers."""
+"""Figures of results: readable in print at 7 inches, told apart without colour, equal bytes from equal numbers."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, darkest first: told apart by people with any colour vision; the markers do it in grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "legend.fontsize": 8,
@@ -126,9 +126,8 @@ def _figure(columns: int) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(
-            figsize=(3.5 * columns if columns > 1 else 4.5, 3.1), layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06)
-        )
+        layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06)  # inches
+        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, 3.1), layout=layout)
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
 

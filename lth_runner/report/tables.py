@@ -84,6 +84,15 @@ def ticket_csv(rows: Iterable[TicketRow]) -> str:
     return csv_text(tuple(TICKET_COLUMNS), cells(rows))
 
 
+def read_ticket_csv(text: str) -> list[TicketRow]:
+    """The rows of a ticket table written by `ticket_csv`."""
+    rows = []
+    for line in csv.DictReader(io.StringIO(text)):
+        numbers = {name: _number(cell) for name, cell in line.items() if name != "network"}
+        rows.append(TicketRow(network=line["network"], **numbers))
+    return rows
+
+
 def ticket_markdown(rows: Iterable[TicketRow]) -> str:
     """The ticket table for a README."""
     return markdown([column.heading for column in TICKET_COLUMNS.values()], _rounded(rows))
@@ -120,3 +129,9 @@ def _rounded(rows: Iterable[TicketRow]) -> list[list[str]]:
         [NOTHING if value is None else column.text(value) for column, value in zip(columns, row, strict=True)]
         for row in cells(rows)
     ]
+
+
+def _number(cell: str) -> Any:
+    if not cell:
+        return None
+    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
