@@ -75,7 +75,9 @@ def check_instances(values: np.ndarray, targets: np.ndarray, epsilon: float, obj
     checks.choice("objective", objective, OBJECTIVES)
     for name, array in (("values", values), ("targets", targets)):
         if not np.isfinite(array).all():
-            raise ConfigError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite entries")
+            raise ConfigError(
+                f"{name} must be finite, got {np.count_nonzero(~np.isfinite(array))} NaN or infinite entries"
+            )
 
 
 def certify(values: np.ndarray, targets: np.ndarray, chosen: np.ndarray, epsilon: float) -> Subsets:

@@ -13,7 +13,9 @@ SMALL = 64  # fewer instances are not worth starting threads for
 Kernel = Callable[..., None]
 
 
-def run(kernel: Kernel, values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, *more: Any) -> np.ndarray:
+def run(
+    kernel: Kernel, values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, *more: Any
+) -> np.ndarray:
     """Lets the kernel solve the instances `rows`, writing to `chosen`; returns which of them it solved.
 
     The number of threads is numba's: NUMBA_NUM_THREADS, or the processors this process may use.

@@ -49,7 +49,9 @@ def extend(row: np.ndarray, terms: int, sums: np.ndarray, binomials: np.ndarray)
 
 
 @numba.njit(cache=True, nogil=True)
-def best_of_size(row: np.ndarray, target: float, terms: int, sums: np.ndarray, binomials: np.ndarray) -> tuple[int, int]:
+def best_of_size(
+    row: np.ndarray, target: float, terms: int, sums: np.ndarray, binomials: np.ndarray
+) -> tuple[int, int]:
     """The smallest error (as bits) with so many terms, and the index of the last of them."""
     best = INFINITE
     last = 0
