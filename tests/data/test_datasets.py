@@ -1,0 +1,139 @@
+"""The datasets as tensors: on tiny files of the right format, and the real ones whole."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_mnist as tiny
+import torch
+
+from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.data import fashion_mnist, mnist
+from lth_runner.data.archive import TEST_LABELS, TRAIN_IMAGES
+from lth_runner.data.fashion_mnist import FashionMnist
+from lth_runner.data.interface import DataSource, Dataset
+from lth_runner.data.mnist import Mnist
+from lth_runner.data.synthetic import Synthetic
+
+KINDS = [(mnist, Mnist), (fashion_mnist, FashionMnist)]
+SMALL = Synthetic(train_count=200, test_count=50, side=6, classes=10, seed=0, noise=0.1)
+DIGITS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]  # of each in MNIST's training set
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+@pytest.fixture
+def cache() -> str:
+    """The user's own data folder, so that the real files are fetched once and not by every test run."""
+    return os.environ.get("LTH_CACHE", os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/lth_runner") + "/data"
+
+
+def tiny_dataset(module: Any, kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, normalize: bool) -> Dataset:
+    tiny.write(root / module.ARCHIVE.folder / "raw")
+    monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, sha256=tiny.SHA256, sources=()))
+    return kind(root=str(root), normalize=normalize).load(quiet)
+
+
+@pytest.mark.parametrize(("module", "kind"), KINDS)
+def test_pixels_become_fractions(module: Any, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False)
+    assert data.train_images.shape == (7, 1, 28, 28)
+    assert data.train_images.dtype == torch.float32
+    expected = tiny.ARRAYS[TRAIN_IMAGES][:, None].astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(data.train_images.numpy(), expected)
+    assert data.test_labels.dtype == torch.int64
+    assert data.test_labels.tolist() == tiny.ARRAYS[TEST_LABELS].tolist()
+
+
+@pytest.mark.parametrize(("module", "kind"), KINDS)
+def test_normalised_is_an_affine_map_of_it(
+    module: Any, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False)
+    normal = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=True)
+    for part in ("train_images", "test_images"):
+        expected = (getattr(plain, part) - kind.MEAN) / kind.STD
+        torch.testing.assert_close(getattr(normal, part), expected)
+    assert plain.fingerprint() != normal.fingerprint()
+
+
+@pytest.mark.parametrize(("module", "kind"), KINDS)
+def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path: Path) -> None:
+    """The hashes of the real datasets are those that count: tiny files are no MNIST."""
+    folder = tiny.write(tmp_path / module.ARCHIVE.folder / "raw")
+    with pytest.raises(DataError, match=f"in {folder} is damaged or another version"):
+        replace(module.ARCHIVE, sources=()).arrays(tmp_path, quiet)
+
+
+@pytest.mark.network
+def test_the_whole_of_mnist(cache: str) -> None:
+    data = Mnist(root=cache, normalize=True).load(quiet)
+    assert data.name == "mnist"
+    assert data.train_images.shape == (60000, 1, 28, 28)
+    assert data.test_images.shape == (10000, 1, 28, 28)
+    assert torch.bincount(data.train_labels).tolist() == DIGITS
+    assert len(data.test_labels) == 10000
+    assert abs(float(data.train_images.double().mean())) < 1e-4  # MEAN and STD are those of these images
+    assert abs(float(data.train_images.double().std()) - 1) < 1e-4
+
+
+@pytest.mark.network
+def test_the_whole_of_fashion_mnist(cache: str) -> None:
+    if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
+        pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
+    data = FashionMnist(root=cache, normalize=True).load(quiet)
+    assert data.train_images.shape == (60000, 1, 28, 28)
+    assert torch.bincount(data.train_labels).tolist() == [6000] * 10
+    assert torch.bincount(data.test_labels).tolist() == [1000] * 10
+    assert abs(float(data.train_images.double().mean())) < 1e-4
+    assert abs(float(data.train_images.double().std()) - 1) < 1e-4
+
+
+def test_without_debians_package_the_reason_is_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "none")
+    with pytest.raises(DataError, match="apt install dataset-fashion-mnist"):
+        fashion_mnist.debian_folder(tmp_path)
+
+
+def test_synthetic_data_depends_on_its_arguments_alone() -> None:
+    assert SMALL.load(quiet).fingerprint() == SMALL.load(quiet).fingerprint()
+    assert SMALL.load(quiet).fingerprint() != replace(SMALL, seed=1).load(quiet).fingerprint()
+    assert SMALL.load(quiet).fingerprint() != replace(SMALL, noise=0.2).load(quiet).fingerprint()
+
+
+def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
+    """The nearest class mean of the training images names every test image: 10 prototypes are 36 pixels apart."""
+    data = SMALL.load(quiet)
+    assert float(data.train_images.min()) >= 0
+    assert float(data.train_images.max()) <= 1
+    flat = data.train_images.flatten(1)
+    means = torch.stack([flat[data.train_labels == label].mean(0) for label in range(10)])
+    nearest = torch.cdist(data.test_images.flatten(1), means).argmin(1)
+    assert torch.equal(nearest, data.test_labels)
+
+
+def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
+    data = SMALL.load(quiet)
+    before = data.fingerprint()
+    data.test_labels[0] += 1
+    between = data.fingerprint()
+    data.train_images[0, 0, 0, 0] += 1
+    assert len({before, between, data.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize("source", [SMALL, Mnist(root="x", normalize=False), FashionMnist(root="x", normalize=False)])
+def test_datasets_keep_to_the_interface(source: object) -> None:
+    assert isinstance(source, DataSource)
+
+
+@pytest.mark.parametrize("wrong", [{"classes": 0}, {"noise": -1.0}, {"side": 2.5}, {"seed": -1}])
+def test_impossible_synthetic_data_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"data.{next(iter(wrong))}"):
+        replace(SMALL, **wrong)
