@@ -21,7 +21,8 @@ def solve(
     """
     n = values.shape[1]
     shared = values.shape[0] == 1
-    sums = np.zeros((max(max_terms, 2), binomials[n, max_terms - 1]))  # row k: the sums of k terms
+    most = binomials[n, min(max_terms - 1, n // 2)]  # no size below max_terms has more subsets
+    sums = np.zeros((max(max_terms, 2), most))  # row k: the sums of k terms
     for at in range(rows.size):
         b = rows[at]
         row = values[0 if shared else b]
