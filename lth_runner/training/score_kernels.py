@@ -1,0 +1,133 @@
+"""The two passes over memory of a score step, and the selection between them, compiled.
+
+Every masked weight is seen as (outputs, copies, inputs). Its score gradient needs no matrix of its own size: with
+A[o, c, i] = sum_k sign[c, k, i] * spread[k, i] * kept[o, k, i] the matrix the network multiplies by, and G = dL/dA,
+
+    dL/dkept[o, k, i] = spread[k, i] * slope,    dL/dspread[k, i] = sum_o kept[o, k, i] * slope,
+    slope = sum_c sign[c, k, i] * G[o, c, i].
+
+A plain layer is the case of one copy and one branch, with spread and sign equal to 1. Work is cut into blocks of rows
+whose number does not depend on the threads, and sums run in block order: results are the same on any machine width.
+"""
+
+import numba
+import numpy as np
+
+BLOCKS = 16  # of rows, per tensor
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def descend(
+    weight,
+    score,
+    velocity,
+    grad,
+    sign,
+    spread,
+    first,
+    rates,
+    cut,
+    band,
+    spread_grad,
+    above,
+    found,
+    found_score,
+    found_at,
+):
+    """SGD with momentum and weight decay on the scores of one tensor, counting for the next threshold on the way.
+
+    Args:
+        weight: (outputs, copies, inputs) float32, frozen; `score` and `velocity` alike, changed in place.
+        grad: (outputs, branches, inputs), G above; sign: (branches, copies, inputs); spread: (copies, inputs).
+        first: index of the tensor's first score among all scores.
+        rates: learning rate, momentum, weight decay, float32.
+        cut: (threshold, tie_end) of the mask that this step used; scores equal to the threshold are kept where their
+            index is below tie_end.
+        band: (low, high), between which the next threshold is expected.
+        spread_grad: (blocks, copies, inputs), out: dL/dspread in parts.
+        above, found: (blocks,), out: scores above the band, scores inside it.
+        found_score, found_at: (blocks, room), out: the scores inside the band and their indices, in order.
+    """
+    outputs, copies, inputs = weight.shape
+    blocks, room = found_at.shape
+    rate, keep, decay = rates
+    threshold, tie_end = cut
+    low, high = band
+    for block in numba.prange(blocks):
+        part = spread_grad[block]
+        part[:] = 0
+        slope = np.empty(inputs, np.float32)
+        flags = np.zeros((inputs + 7) // 8 * 8, np.uint8)
+        words = flags.view(np.uint64)
+        higher, inside = 0, 0
+        for o in range(block * outputs // blocks, (block + 1) * outputs // blocks):
+            for k in range(copies):
+                slope[:] = grad[o, 0] * sign[0, k]
+                for c in range(1, sign.shape[0]):
+                    slope += grad[o, c] * sign[c, k]
+                at = first + (o * copies + k) * inputs
+                w, s, v, e, p = weight[o, k], score[o, k], velocity[o, k], spread[k], part[k]
+                for i in range(inputs):
+                    size = abs(s[i])
+                    kept = (size > threshold) | ((size == threshold) & (at + i < tie_end))
+                    p[i] += slope[i] * (w[i] if kept else np.float32(0))
+                for i in range(inputs):
+                    slope[i] = slope[i] * e[i] * w[i]
+                for i in range(inputs):
+                    v[i] = keep * v[i] + (slope[i] + decay * s[i])
+                for i in range(inputs):
+                    s[i] -= rate * v[i]
+                for i in range(inputs):
+                    size = abs(s[i])
+                    higher += size > high
+                    flags[i] = (size >= low) & (size <= high)
+                for word in range(words.size):
+                    if words[word]:
+                        for i in range(8 * word, 8 * word + 8):
+                            if flags[i]:
+                                if inside < room:
+                                    found_score[block, inside] = abs(s[i])
+                                    found_at[block, inside] = at + i
+                                inside += 1
+        above[block] = higher
+        found[block] = inside
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def fold(weight, score, factor, first, cut, folded):
+    """The matrix the network multiplies by: folded[o, c, i] = sum_k factor[c, k, i] * (weight[o, k, i] where kept)."""
+    outputs, copies, inputs = weight.shape
+    threshold, tie_end = cut
+    for block in numba.prange(BLOCKS):
+        kept = np.empty(inputs, np.float32)
+        for o in range(block * outputs // BLOCKS, (block + 1) * outputs // BLOCKS):
+            folded[o] = 0
+            for k in range(copies):
+                at = first + (o * copies + k) * inputs
+                w, s = weight[o, k], score[o, k]
+                for i in range(inputs):
+                    size = abs(s[i])
+                    kept[i] = w[i] if (size > threshold) | ((size == threshold) & (at + i < tie_end)) else np.float32(0)
+                for c in range(factor.shape[0]):
+                    folded[o, c] += factor[c, k] * kept
+
+
+@numba.njit(cache=True, error_model="numpy")
+def select(above, found, found_score, found_at, kept):
+    """The next cut from what `descend` counted: (True, threshold, tie_end), or (False, 0, 0) if it is not in the band.
+
+    The threshold is the smallest score kept; of those equal to it, the ones below index tie_end are kept.
+    """
+    wanted, total = kept - above.sum(), found.sum()
+    if wanted < 1 or wanted > total or (found > found_at.shape[1]).any():
+        return False, np.float32(0), 0
+    scores, at = np.empty(total, np.float32), np.empty(total, np.int64)
+    filled = 0
+    for block in range(found.size):
+        stop = filled + found[block]
+        scores[filled:stop] = found_score[block, : found[block]]
+        at[filled:stop] = found_at[block, : found[block]]
+        filled = stop
+    threshold = np.partition(scores, total - wanted)[total - wanted]
+    ties = wanted - (scores > threshold).sum()
+    return True, threshold, at[scores == threshold][ties - 1] + 1
