@@ -167,13 +167,13 @@ class _Process:
             text=True,
             start_new_session=True,  # an interrupt from the keyboard is for the run
         )
-        self._messages: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._write, name="wandb", daemon=True).start()
+        self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="wandb", daemon=True)
+        self._thread.start()
 
     @property
-    def usable(self) -> bool:
-        """Alive, and not inherited through a fork."""
-        return self.owner == os.getpid() and self._process.poll() is None
+    def alive(self) -> bool:
+        return self._process.poll() is None
 
     def send(self, **message: Any) -> None:
         self._messages.put(json.dumps(message) + "\n")
@@ -197,13 +197,18 @@ class _Process:
         """Ends the process at once; wandb's own service ends when it sees its parent gone."""
         self._process.kill()
         self._process.wait()
+        self._messages.put(None)
+        self._thread.join()  # its pipe is broken now, so it cannot be stuck
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe and pipe.close()
 
     def _write(self) -> None:
         pipe = self._process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError):  # a process that has died is noticed at the end of the run
-            while True:
-                pipe.write(self._messages.get())
+            while (message := self._messages.get()) is not None:
+                pipe.write(message)
                 pipe.flush()
 
 
@@ -213,8 +218,12 @@ _idle: list[_Process] = []  # starting wandb takes about a second: the runs of a
 def _idle_processes() -> Iterator[_Process]:
     while _idle:
         process = _idle.pop()
-        if process.usable:
+        if process.owner != os.getpid():  # inherited through a fork: it serves the parent
+            continue
+        if process.alive:
             yield process
+        else:
+            process.kill()
 
 
 @atexit.register

@@ -1,0 +1,158 @@
+"""Curves as data, and figures that show all of it."""
+
+import itertools
+import math
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lth_runner.core.errors import DataError
+from lth_runner.report.plots import COLOURS, MARKERS, _looks, accuracy_figure, curves_figure, save_figure
+from lth_runner.report.series import floor_of_zeros, series
+
+
+def line(curve: str, n: int, accuracy: float | None, median: Any = 1e-3, largest: Any = 1e-2) -> dict[str, Any]:
+    return {"curve": curve, "n": n, "accuracy": accuracy, "weight_error_median": median, "weight_error_max": largest}
+
+
+LINES = [line("closest", n, 0.5 + n / 50, 10.0**-n, 10.0 ** (1 - n)) for n in (1, 3, 6, 12)]
+LINES += [line("malach", n, 0.4 + n / 50, 0.1 / n, 0.3 / n) for n in (1, 3, 6, 12)]
+
+
+def test_series_averages_runs_and_keeps_their_range() -> None:
+    lines = [line("a", 5, 0.8), line("a", 2, 0.5), line("b", 1, 0.1), line("a", 5, 0.6), line("a", 5, 0.7)]
+    curves = series(lines, "n", "accuracy")
+    assert list(curves) == ["a", "b"]
+    np.testing.assert_allclose(curves["a"].x, [2, 5])
+    np.testing.assert_allclose(curves["a"].mean, [0.5, 0.7])
+    np.testing.assert_allclose(curves["a"].low, [0.5, 0.6])
+    np.testing.assert_allclose(curves["a"].high, [0.5, 0.8])
+    assert curves["a"].count.tolist() == [1, 3]
+    assert curves["a"].spread
+    assert not curves["b"].spread
+
+
+def test_lines_of_no_curve_are_no_points() -> None:
+    lines: list[dict[str, Any]] = [
+        {"n": 1, "accuracy": 0.5},  # of no curve
+        {"curve": "a", "accuracy": 0.5},  # at no x
+        line("a", 1, None),
+        line("a", 2, math.nan),
+        {"curve": "a", "n": 3, "accuracy": "nan"},  # as metrics.jsonl holds it
+        {"curve": "a", "n": True, "accuracy": 0.5},
+    ]
+    assert series(lines, "n", "accuracy") == {}
+
+
+@pytest.mark.parametrize(
+    ("errors", "floor"), [([1e-3, 2e-6], None), ([1e-3, 2e-6, 0.0], 1e-7), ([0.0, 0.0], 1e-17), ([], None)]
+)
+def test_zeros_have_a_floor_below_everything_else(errors: list[float], floor: float | None) -> None:
+    curves = series([line("a", n, 0.5, error) for n, error in enumerate(errors)], "n", "weight_error_median")
+    found = floor_of_zeros(curves.values())
+    assert found == (None if floor is None else pytest.approx(floor, rel=1e-12))
+
+
+def drawn(axes: Any) -> dict[str, Any]:
+    return {entry.get_label(): entry for entry in axes.get_lines()}
+
+
+def test_both_panels_show_every_point() -> None:
+    panels: Any = curves_figure(LINES, target_accuracy=0.97, epsilon=0.01, labels={"malach": "Malach et al."}).axes
+    left, right = panels
+    np.testing.assert_allclose(drawn(left)["closest"].get_xdata(), [1, 3, 6, 12])
+    np.testing.assert_allclose(drawn(left)["closest"].get_ydata(), [52, 56, 62, 74])
+    np.testing.assert_allclose(drawn(left)["target network"].get_ydata(), [97, 97])
+    assert "Malach et al." in drawn(left)
+    np.testing.assert_allclose(drawn(right)["closest"].get_ydata(), [1e-1, 1e-3, 1e-6, 1e-12])
+    np.testing.assert_allclose(drawn(right)["epsilon = 0.01"].get_ydata(), [0.01, 0.01])
+    assert right.get_yscale() == "log"
+    colours = [drawn(panel)["closest"].get_color() for panel in (left, right)]
+    assert colours[0] == colours[1] != drawn(left)["Malach et al."].get_color()
+    largest = [
+        entry.get_ydata() for entry in right.get_lines() if entry.get_linestyle() == "--" and len(entry.get_xdata())
+    ]
+    np.testing.assert_allclose(largest, [[1, 1e-2, 1e-5, 1e-11], [0.3, 0.1, 0.05, 0.025]])
+
+
+def test_an_error_of_zero_is_shown_and_said() -> None:
+    with_zero = [line("closest", 3, 0.9, 1e-3, 1e-2), line("closest", 6, 0.9, 0.0, 1e-5)]
+    right = curves_figure(with_zero, target_accuracy=0.97, epsilon=0.01).axes[1]
+    np.testing.assert_allclose(drawn(right)["closest"].get_ydata(), [1e-3, 1e-6])
+    assert [list(drawn(right)["exactly 0"].get_xdata()), list(drawn(right)["exactly 0"].get_ydata())] == [[6], [1e-6]]
+    assert "exactly 0" not in drawn(curves_figure(LINES, target_accuracy=0.97, epsilon=0.01).axes[1])
+
+
+def test_several_runs_make_a_band() -> None:
+    lines = LINES + [{**entry, "accuracy": entry["accuracy"] - 0.1} for entry in LINES]
+    assert len(curves_figure(lines, target_accuracy=0.97, epsilon=0.01).axes[0].collections) == 2
+    assert not curves_figure(LINES, target_accuracy=0.97, epsilon=0.01).axes[0].collections
+
+
+def test_accuracy_against_anything() -> None:
+    lines = [{"curve": "edge-popup", "density": d, "accuracy": 0.9 - d / 2} for d in (0.1, 0.01, 0.5)]
+    figure = accuracy_figure(lines, axis="density", axis_label="density", log_axis=True, levels={"trained": 0.985})
+    (axes,) = figure.axes
+    np.testing.assert_allclose(drawn(axes)["edge-popup"].get_xdata(), [0.01, 0.1, 0.5])
+    np.testing.assert_allclose(drawn(axes)["edge-popup"].get_ydata(), [89.5, 85, 65])
+    np.testing.assert_allclose(drawn(axes)["trained"].get_ydata(), [98.5, 98.5])
+    assert (axes.get_xscale(), axes.get_xlabel()) == ("log", "density")
+
+
+def test_the_legend_covers_no_panel() -> None:
+    figure: Any = curves_figure(LINES, target_accuracy=0.97, epsilon=0.01)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+    assert figure.bbox.containsx(box.x0)
+    assert figure.bbox.containsx(box.x1)
+    left, right = (axes.get_tightbbox() for axes in figure.axes)
+    assert not left.overlaps(right)
+
+
+def test_many_curves_look_different() -> None:
+    looks = _looks([str(i) for i in range(2 * len(COLOURS))], {})
+    assert len({(look["color"], look["marker"]) for look in looks.values()}) == 2 * len(COLOURS)
+    assert len(MARKERS) == len(set(MARKERS)) == len(COLOURS)
+
+
+def test_files_are_whole_and_equal_for_equal_numbers(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        paths = save_figure(curves_figure(LINES, target_accuracy=0.97, epsilon=0.01), tmp_path / name / "curves.n1")
+        assert paths == [tmp_path / name / "curves.n1.png", tmp_path / name / "curves.n1.svg"]
+    first, second = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b"))
+    assert first == second
+    png, svg = first
+    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
+    assert (width, height) == (1400, 620)
+    assert len(list(ElementTree.fromstring(svg).iter())) > 100
+
+
+def test_an_unwritable_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="cannot write"):
+        save_figure(accuracy_figure(LINES, axis="n", axis_label="n"), tmp_path / "file" / "curves")
+
+
+def test_drawing_leaves_no_state() -> None:
+    code = (
+        "import matplotlib\n"
+        "before = dict(matplotlib.rcParams)\n"
+        "from lth_runner.report.plots import accuracy_figure\n"
+        "lines = [{'curve': 'a', 'n': 1, 'accuracy': 0.5}]\n"
+        "accuracy_figure(lines, axis='n', axis_label='n').draw_without_rendering()\n"
+        "assert dict(matplotlib.rcParams) == before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_an_empty_study_still_draws() -> None:
+    axes = curves_figure([], target_accuracy=0.97, epsilon=0.01).axes
+    assert list(itertools.chain(*(panel.get_lines() for panel in axes)))
