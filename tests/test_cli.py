@@ -78,7 +78,9 @@ def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytes
     message = refusal(monkeypatch, "--config-dir", str(tmp_path / "mine"), "experiment=typo")
     assert "sede is not a setting (did you mean seed?)" in message
     message = refusal(monkeypatch, "--config-dir", str(tmp_path / "mine"), "experiment=nested", "method=random_pruning")
-    assert "target.epohcs is not a setting of lth_runner.targets.trained.TrainedTarget (did you mean epochs?)" in message
+    assert (
+        "target.epohcs is not a setting of lth_runner.targets.trained.TrainedTarget (did you mean epochs?)" in message
+    )
 
 
 def test_an_unreadable_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

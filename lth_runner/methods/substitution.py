@@ -76,6 +76,7 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     if problem.target is None or problem.network is None:
         raise ConfigError("this method approximates a target network and there is none: add target=trained")
     every_weight = np.concatenate([weight.ravel() for weight in problem.target.values()])
+    _warm_up(choose, offer.n)
     tensors, masks = {}, {}
     unsolved, solve_time = 0, 0.0
     with recorder.progress(label, every_weight.size) as bar:
@@ -92,6 +93,11 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
             masks[name] = Mask.pack(chosen.reshape(*weight.shape, offer.n))
     facts = {"n": offer.n, "solve_time_s": solve_time, "unsolved": unsolved}
     return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
+
+
+def _warm_up(choose: Choose, n: int) -> None:
+    """Lets a solver compile itself before the clock runs: two instances, one of them out of reach."""
+    choose(np.linspace(-1.0, 1.0, 2 * n).reshape(2, n), np.array([0.3, 1.0 + n]))
 
 
 def _tensor(name: str, shape: tuple[int, ...], offer: Offer, every_weight: np.ndarray) -> RandomTensor:

@@ -24,12 +24,14 @@ class Comparison:
         axis: the setting that varies along the curves, a field of the methods ("n", "density").
         values: what it takes; empty for no curve.
         curves: names of the methods drawn.
+        labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
     """
 
     axis: str
     values: list[Any]
     curves: list[str]
+    labels: dict[str, str]
     epsilon: float
 
     def __post_init__(self) -> None:
@@ -84,9 +86,11 @@ class Comparison:
             return {}
         levels = {"target network": measured["target"]["accuracy"]} if "target" in measured else {}
         if self.axis == "n" and levels:
-            figure = curves_figure(points, target_accuracy=levels["target network"], epsilon=self.epsilon)
+            figure = curves_figure(
+                points, target_accuracy=levels["target network"], epsilon=self.epsilon, labels=self.labels
+            )
         else:
-            figure = accuracy_figure(points, axis=self.axis, axis_label=self.axis, levels=levels)
+            figure = accuracy_figure(points, axis=self.axis, axis_label=self.axis, levels=levels, labels=self.labels)
         return {"curves": figure}
 
 
