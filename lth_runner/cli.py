@@ -24,7 +24,8 @@ def main() -> None:
     if not arguments:
         sys.stdout.write(menu())
         return
-    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1" or "hydra.verbose=true" in arguments
+    asked = os.environ.get("HYDRA_FULL_ERROR")
+    wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
     try:
         task()
@@ -34,6 +35,10 @@ def main() -> None:
         if wants_traceback:
             raise
         sys.exit(f"lth-run: {explain(error, arguments)}")
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if asked is not None:
+            os.environ["HYDRA_FULL_ERROR"] = asked
 
 
 @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="config")

@@ -1,4 +1,4 @@
-"""Every YAML file builds what it names, with the very settings that the class has. A new file is tested by being there."""
+"""Every YAML file builds what it names, with the very settings that the class has. A new file is tested at once."""
 
 import inspect
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import lth_runner.configs
 import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-import lth_runner.configs
 from lth_runner.build import build, settings
 from lth_runner.core import schema
 from lth_runner.core.interfaces import Method

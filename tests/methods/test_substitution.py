@@ -134,6 +134,6 @@ def test_refusals() -> None:
         offered_per_weight(None, 3, 1.0)
     with pytest.raises(ConfigError, match="add target=trained"):
         METHOD.find(replace(problem(), target=None), Memory())
+    constant = {name: np.ones(shape) for name, shape in NETWORK.shapes().items()}
     with pytest.raises(ConfigError, match="needs target weights that differ"):
-        constant = {name: np.ones(shape) for name, shape in NETWORK.shapes().items()}
         replace(METHOD, distribution=TargetRange()).find(replace(problem(), target=constant), Memory())
