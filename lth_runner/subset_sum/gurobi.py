@@ -23,11 +23,11 @@ class Gurobi:
     """Solves one model per instance, with a hard constraint of an error within epsilon.
 
     closest: minimise z subject to -z <= sum_i a_i x_i - w <= z, z <= epsilon, x binary: as in the paper.
-    sparsest: minimise sum_i x_i subject to |sum_i a_i x_i - w| <= epsilon; which of several sparsest subsets comes out is
-    up to the solver, not the nearest.
+    sparsest: minimise sum_i x_i subject to |sum_i a_i x_i - w| <= epsilon; which of several sparsest subsets comes
+    out is up to the solver, not the nearest.
 
     Not exact: Gurobi allows constraints an error of 1e-6 and integers one of 1e-5; the certified error is the truth.
-    An instance without a subset within epsilon, or out of time, is UNSOLVED and gets what Gurobi had, maybe nothing.
+    An instance without a subset within epsilon, or out of time without any, is UNSOLVED.
 
     Attributes:
         mip_gap: relative gap between answer and bound at which to stop.

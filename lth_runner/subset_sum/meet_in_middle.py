@@ -63,12 +63,11 @@ def sparsest(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: 
     n = values.shape[1]
     listed = listed_terms(n)
     rows = rows[~run(few.solve, values, targets, rows, chosen, epsilon, listed, binomials(n))]
-    if listed == n and rows.size:
-        return closest(values, targets, rows, chosen, epsilon)
     closest(values, targets, rows, chosen, epsilon)
-    within = certify(values if len(values) == 1 else values[rows], targets[rows], chosen[rows], epsilon)
-    rows = rows[within.status == Status.WITHIN_EPSILON]
-    run(sizes.solve, values, targets, rows, chosen, epsilon, listed + 1, binomials(n))
+    if listed < n:
+        found = certify(values if len(values) == 1 else values[rows], targets[rows], chosen[rows], epsilon)
+        rows = rows[found.status == Status.WITHIN_EPSILON]
+        run(sizes.solve, values, targets, rows, chosen, epsilon, listed + 1, binomials(n))
 
 
 def listed_terms(n: int) -> int:

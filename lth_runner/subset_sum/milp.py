@@ -16,11 +16,11 @@ class Milp:
     """Solves one model per instance, with the paper's hard constraint of an error within epsilon.
 
     closest: minimise z subject to -z <= sum_i a_i x_i - w <= z, 0 <= z <= epsilon, x binary.
-    sparsest: minimise sum_i x_i subject to |sum_i a_i x_i - w| <= epsilon; which of several sparsest subsets comes out is
-    up to the solver, not the nearest.
+    sparsest: minimise sum_i x_i subject to |sum_i a_i x_i - w| <= epsilon; which of several sparsest subsets comes
+    out is up to the solver, not the nearest.
 
-    Not exact: HiGHS allows each constraint an error of 1e-6 and stops within `mip_gap`; the certified error is the truth.
-    An instance without a subset within epsilon, or out of time, is UNSOLVED and gets what HiGHS had, maybe nothing.
+    Not exact: HiGHS allows each constraint an error of 1e-6 and stops within `mip_gap`; the certified error is the
+    truth. An instance without a subset within epsilon, or out of time without any, is UNSOLVED.
 
     Attributes:
         mip_gap: relative gap between answer and bound at which to stop.
@@ -54,20 +54,20 @@ def closest_model(row: np.ndarray, target: float, epsilon: float) -> dict[str, A
     """The arguments of `scipy.optimize.milp`; the last variable is z."""
     n = row.size
     sides = np.stack([np.append(row, -1.0), np.append(row, 1.0)])
+    low, high = np.array([-np.inf, target]), np.array([target, np.inf])
     return {
         "c": np.append(np.zeros(n), 1.0),
         "integrality": np.append(np.ones(n), 0.0),
-        "bounds": optimize.Bounds(np.zeros(n + 1), np.append(np.ones(n), epsilon)),
-        "constraints": optimize.LinearConstraint(sides, [-np.inf, target], [target, np.inf]),
+        "bounds": (np.zeros(n + 1), np.append(np.ones(n), epsilon)),
+        "constraints": (sides, low, high),
     }
 
 
 def sparsest_model(row: np.ndarray, target: float, epsilon: float) -> dict[str, Any]:
     """The arguments of `scipy.optimize.milp`."""
-    n = row.size
     return {
-        "c": np.ones(n),
-        "integrality": np.ones(n),
-        "bounds": optimize.Bounds(np.zeros(n), np.ones(n)),
-        "constraints": optimize.LinearConstraint(row[None], target - epsilon, target + epsilon),
+        "c": np.ones(row.size),
+        "integrality": np.ones(row.size),
+        "bounds": (np.zeros(row.size), np.ones(row.size)),
+        "constraints": (row[None], target - epsilon, target + epsilon),
     }

@@ -1,7 +1,7 @@
 """Fewest terms by looking at all subsets of 0, 1, 2, ... terms, as long as they are few.
 
-The sums of k terms stand in colexicographic order: those within the first m values fill the first C(m, k) places. So the
-sums of k terms whose last index is m are those first C(m, k - 1) sums of k - 1 terms plus value m: one contiguous scan.
+The sums of k terms stand in colexicographic order: those within the first m values fill the first C(m, k) places. So
+the sums of k terms whose last is value m are the first C(m, k - 1) sums of k - 1 terms, plus value m: one plain scan.
 """
 
 import numba
@@ -22,20 +22,21 @@ def solve(
     n = values.shape[1]
     shared = values.shape[0] == 1
     most = binomials[n, min(max_terms - 1, n // 2)]  # no size below max_terms has more subsets
-    sums = np.zeros((max(max_terms, 2), most))  # row k: the sums of k terms
+    sums = np.zeros((max_terms, most))  # row k: the sums of k terms
     for at in range(rows.size):
         b = rows[at]
         row = values[0 if shared else b]
-        solved[at] = abs(targets[b]) <= epsilon
+        target = float(targets[b])
+        solved[at] = abs(target) <= epsilon
         if solved[at]:
             chosen[b] = False
             continue
         for terms in range(1, max_terms + 1):
             if terms > 1:
                 extend(row, terms - 1, sums, binomials)
-            bits, last = best_of_size(row, targets[b], terms, sums, binomials)
+            bits, last = best_of_size(row, target, terms, sums, binomials)
             if np.int64(bits).view(np.float64) <= epsilon:
-                write(row, targets[b], terms, last, bits, sums, binomials, chosen[b])
+                write(row, target, terms, last, bits, sums, binomials, chosen[b])
                 solved[at] = True
                 break
 

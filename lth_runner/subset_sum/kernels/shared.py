@@ -1,4 +1,4 @@
-"""Closest subsets of many targets on one row of values: sort part of the sums once, then look each target up in them."""
+"""Closest subsets of many targets on one row of values: sort part of the sums once, then look each target up."""
 
 import numba
 import numpy as np
@@ -38,7 +38,7 @@ def solve(
     values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray,
     sums: np.ndarray, masks: np.ndarray, table_values: int,
 ) -> None:  # fmt: skip
-    """Writes the closest subset of every instance in `rows`, given the sorted sums of the first `table_values` values."""
+    """Writes the closest subset of every instance in `rows`, given the sorted sums of the first `table_values`."""
     row = values[0]
     rest = np.empty(1 << (row.size - table_values))
     subset_sums(row[table_values:], rest)
@@ -48,9 +48,9 @@ def solve(
         for mask in range(rest.size):
             place = lower_bound(sums, targets[b] - rest[mask])
             for i in range(max(place - 1, 0), min(place + 1, sums.size)):
-                error = abs(sums[i] + rest[mask] - targets[b])
+                error = float(abs(sums[i] + rest[mask] - targets[b]))
                 if error < best:
-                    best, best_mask = error, np.int64(masks[i]) | (mask << table_values)
+                    best, best_mask = error, int(masks[i]) | (mask << table_values)
         write_mask(chosen[b], best_mask)
         solved[at] = True
 

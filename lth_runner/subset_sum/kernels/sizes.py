@@ -1,4 +1,4 @@
-"""Fewest terms by two halves whose sums are grouped by number of terms, each group sorted: bounded work for every input."""
+"""Fewest terms by two halves whose sums are grouped by number of terms, each group sorted: bounded work always."""
 
 import numba
 import numpy as np
@@ -27,10 +27,10 @@ def solve(
         high = grouped_sums(row[h:], right, right_spare, binomials)
         solved[at] = False
         for terms in range(min_terms, n + 1):
-            error, low_terms, x, y = best_of_size(low, high, h, n - h, terms, targets[b], binomials)
+            error, low_terms, x, y = best_of_size(low, high, h, n - h, terms, float(targets[b]), binomials)
             if error <= epsilon:
-                trace(row[:h], x, low_terms, left_spare if low is left else left, chosen[b, :h])
-                trace(row[h:], y, terms - low_terms, right_spare if high is right else right, chosen[b, h:])
+                trace(row[:h], x, low_terms, left, chosen[b, :h])
+                trace(row[h:], y, terms - low_terms, right, chosen[b, h:])
                 solved[at] = True
                 break
 
@@ -66,7 +66,7 @@ def grouped_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray, binomi
 def best_of_size(
     low: np.ndarray, high: np.ndarray, low_count: int, high_count: int, terms: int, target: float, binomials: np.ndarray
 ) -> tuple[float, int, float, float]:
-    """The smallest error with so many terms in all: the error, terms from the first half, and the sum of either half."""
+    """The smallest error with so many terms: the error, terms from the first half, and the sum of either half."""
     best, best_terms, best_x, best_y = np.inf, 0, 0.0, 0.0
     low_start = 0
     for low_terms in range(min(terms, low_count) + 1):
@@ -79,7 +79,7 @@ def best_of_size(
             while i < low_end and j >= first:
                 error = low[i] + high[j] - target
                 if abs(error) < best:
-                    best, best_terms, best_x, best_y = abs(error), low_terms, low[i], high[j]
+                    best, best_terms, best_x, best_y = abs(error), low_terms, float(low[i]), float(high[j])
                 below = error < 0
                 i += below
                 j -= 1 - below
@@ -97,8 +97,7 @@ def group_start(count: int, terms: int, binomials: np.ndarray) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def trace(values: np.ndarray, total: float, terms: int, buffer: np.ndarray, chosen: np.ndarray) -> None:
-    """Writes a subset with this very sum and number of terms to `chosen`."""
-    sums = buffer[: 1 << values.size]
+def trace(values: np.ndarray, total: float, terms: int, sums: np.ndarray, chosen: np.ndarray) -> None:
+    """Writes a subset with this very sum and number of terms to `chosen`; overwrites `sums`."""
     subset_sums(values, sums)
     write_mask(chosen, mask_of_sum(sums, total, terms))

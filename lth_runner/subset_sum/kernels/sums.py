@@ -1,13 +1,13 @@
-"""What every kernel is made of: all subset sums, in order of their mask or of their value, and the one nearest a target.
+"""What the kernels are made of: all subset sums, by mask or in order of value, and the one nearest a target.
 
-A sum is always built by adding the chosen values in the order of their indices, so that two routes to the same subset give
-the same bits: a sum found by value can be traced to its mask by looking for an equal one.
+A sum is always built by adding the chosen values in the order of their indices, so that two routes to the same subset
+give the same bits: a sum found by value can be traced to its mask by looking for an equal one.
 """
 
 import numba
 import numpy as np
 
-INFINITE = np.int64(0x7FF0000000000000)  # the bits of float64 infinity
+INFINITE = 0x7FF0000000000000  # the bits of float64 infinity
 
 
 @numba.njit(cache=True, nogil=True)
@@ -24,24 +24,25 @@ def subset_sums(values: np.ndarray, sums: np.ndarray) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def sorted_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray) -> np.ndarray:
-    """All subset sums in ascending order, in one of the two buffers given; each holds 2^n + 2 numbers.
+    """All subset sums in ascending order, in one of the two buffers given, which hold 2^n numbers.
 
-    Adding one value merges a sorted list with itself shifted; the merge has no branch that depends on the numbers.
+    Adding one value merges the sorted list with itself shifted: from both ends at once, because each step waits for the
+    one before, and without branches that depend on the numbers.
     """
     sums[0] = 0
     size = 1
     for k in range(values.size):
         value = values[k]
-        sums[size] = np.inf  # neither reader ever passes the end
-        i = 0
-        j = 0
-        for at in range(2 * size):
-            stay = sums[i]
-            move = sums[j] + value
-            first = stay <= move
-            spare[at] = stay if first else move
-            i += first
-            j += 1 - first
+        i, j, p, q = 0, 0, size - 1, size - 1
+        for at in range(size):
+            stay, move = sums[i], sums[j] + value
+            spare[at] = min(stay, move)
+            i += stay <= move
+            j += not stay <= move
+            stay, move = sums[p], sums[q] + value
+            spare[2 * size - 1 - at] = max(stay, move)
+            p -= stay > move
+            q -= not stay > move
         sums, spare = spare, sums
         size *= 2
     return sums
@@ -51,12 +52,12 @@ def sorted_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray) -> np.n
 def nearest_bits(table: np.ndarray, size: int, shift: float, target: float) -> int:
     """The smallest |table[i] + shift - target| over i < size, as its float64 bits.
 
-    Bits of non-negative floats compare as the floats do, and LLVM vectorises a minimum of integers but not one of floats.
+    Bits of non-negative floats compare as the floats do, and LLVM vectorises a minimum of integers, not of floats.
     """
     best = INFINITE
     for i in range(size):
         best = min(best, np.float64(abs(table[i] + shift - target)).view(np.int64))
-    return np.int64(best)
+    return int(best)
 
 
 @numba.njit(cache=True, nogil=True)
