@@ -7,7 +7,7 @@ agrees: a flipped bit anywhere is noticed.
 import hashlib
 import json
 import re
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,9 @@ def _tensor_recipe(tensor: RandomTensor) -> dict[str, Any]:
 
 
 def _recipe(part: Any) -> dict[str, Any]:
-    return {"_target_": f"{type(part).__module__}.{type(part).__qualname__}", **asdict(part)}
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    nested = {name: _recipe(value) if is_dataclass(value) else value for name, value in values.items()}
+    return {"_target_": f"{type(part).__module__}.{type(part).__qualname__}", **nested}
 
 
 def _ticket(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> Ticket:
@@ -105,7 +107,12 @@ def _ticket(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> Ticket:
 
 def _built(recipe: dict[str, Any]) -> Any:
     trusted = _trusted_class(recipe["_target_"])
-    return trusted(**{key: value for key, value in recipe.items() if key != "_target_"})
+    values = {key: value for key, value in recipe.items() if key != "_target_"}
+    return trusted(**{key: _built(value) if _is_recipe(value) else value for key, value in values.items()})
+
+
+def _is_recipe(value: Any) -> bool:
+    return isinstance(value, dict) and "_target_" in value
 
 
 def _trusted_class(target: str) -> Any:

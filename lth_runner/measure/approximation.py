@@ -9,12 +9,13 @@ Weights = dict[str, np.ndarray]
 def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str, float]:
     """Absolute weight errors over all layers together, in float64.
 
-    Means are heavy-tailed (a target out of reach can be off by any amount), so quantiles are given instead.
+    Means are heavy-tailed (a target out of reach can be off by any amount), so quantiles are given instead. Of a weight
+    with several readings (see `effective_weights`) the worst counts.
 
     Returns:
         weight_error_max, _median, _p90, _p99, _p999, and over_epsilon: how many are above `epsilon`.
     """
-    error = np.concatenate([np.abs(weights[name] - target[name]).ravel() for name in target])
+    error = np.concatenate([_worst(weights[name] - target[name], target[name].shape).ravel() for name in target])
     p50, p90, p99, p999 = np.quantile(error, [0.5, 0.9, 0.99, 0.999])
     return {
         "weight_error_max": float(error.max()),
@@ -35,3 +36,9 @@ def output_difference(pruned: torch.nn.Module, target: torch.nn.Module, images: 
         block = block.to(dtype)
         largest = max(largest, float((pruned(block) - target(block)).abs().max()))
     return largest
+
+
+def _worst(difference: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """|difference| in the target's shape: the largest of its readings where it has an axis of those."""
+    error = np.abs(difference)
+    return error if error.shape == shape else error.max(axis=0)

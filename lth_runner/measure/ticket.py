@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from lth_runner.core.interfaces import Problem
@@ -10,10 +9,10 @@ from lth_runner.core.ticket import Ticket
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import output_difference, weight_errors
-from lth_runner.networks.interface import Network, filled
-from lth_runner.networks.pruned import effective_weights
+from lth_runner.networks.interface import filled
+from lth_runner.networks.pruned import effective_weights, pruned_network
 
-BATCH = 2048  # images per forward pass
+BATCH = 500  # images per forward pass: the hidden layers of a network pruned for a wide target are large
 
 
 def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bool) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bo
         and the ticket's own facts (n, solve_time_s, unsolved).
     """
     weights = effective_weights(ticket)
-    size = sum(weight.size for weight in weights.values())
+    size = sum(weight.size for weight in (problem.target or weights).values())
     found: dict[str, Any] = {"accuracy": None, "drawn": ticket.drawn(), "offered": ticket.offered()}
     found |= {"kept": ticket.kept(), "offered_ratio": ticket.drawn() / size, "kept_ratio": ticket.kept() / size}
     found |= {"weight_error_max": None, "weight_error_median": None, "over_epsilon": None, "solve_time_s": None}
@@ -37,9 +36,10 @@ def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bo
     if problem.target is not None:
         found |= weight_errors(weights, problem.target, epsilon)
     if problem.data is not None:
-        found["accuracy"] = _accuracy(ticket.network, weights, problem.data)
-        if outputs and problem.target is not None:
-            pruned, target = (_double(ticket.network, each) for each in (weights, problem.target))
+        found["accuracy"] = _accuracy(pruned_network(ticket, weights=weights), problem.data)
+        if outputs and problem.target is not None and problem.network is not None:
+            pruned = pruned_network(ticket, torch.float64, weights)
+            target = filled(problem.network, problem.target, torch.float64)
             images = problem.data.test_images.cpu()
             found["output_difference_max"] = output_difference(pruned, target, images, BATCH)
     return found
@@ -52,14 +52,10 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = sum(weight.size for weight in problem.target.values())
     if problem.data is not None:
-        found["accuracy"] = _accuracy(problem.network, problem.target, problem.data)
+        found["accuracy"] = _accuracy(filled(problem.network, problem.target), problem.data)
     return found
 
 
-def _accuracy(network: Network, weights: dict[str, np.ndarray], data: Dataset) -> float:
-    module = filled(network, weights).to(data.test_images.device)
-    return accuracy(module, data.test_images, data.test_labels, BATCH)
-
-
-def _double(network: Network, weights: dict[str, np.ndarray]) -> torch.nn.Module:
-    return filled(network, weights, torch.float64)
+def _accuracy(module: torch.nn.Module, data: Dataset) -> float:
+    device = data.test_images.device
+    return accuracy(module.to(device), data.test_images, data.test_labels, BATCH)

@@ -1,46 +1,61 @@
 """From a ticket to its pruned network."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
 from lth_runner.core.errors import DataError
 from lth_runner.core.ticket import Ticket
-from lth_runner.networks.interface import filled
-
-CHUNK = 1 << 22  # random numbers held at a time while a ticket is rebuilt
+from lth_runner.networks.interface import RandomNetwork, filled
+from lth_runner.networks.masked_tensor import MaskedTensor
 
 
 def effective_weights(ticket: Ticket) -> dict[str, np.ndarray]:
-    """The pruned network's weights, float64: random numbers drawn again, masked, and summed where several make one.
+    """What stands for each weight in the pruned network, float64, drawn again from the ticket alone.
 
     A layer whose random tensor has one axis more than its weight offers several numbers per weight; the kept ones are
-    added. Memory beyond the masks and the result is bounded by `CHUNK` numbers.
+    added. A random network that stands for another one gives the target's weights, each in one or more readings:
+    (readings, *shape); see `RandomNetwork`. Memory beyond the masks and the result is bounded.
+
+    Raises:
+        DataError: the ticket does not belong to its network.
     """
+    if isinstance(ticket.network, RandomNetwork):
+        return ticket.network.effective(_masked(ticket))
     return {name: _layer(ticket, name, shape) for name, shape in ticket.network.shapes().items()}
 
 
-def pruned_network(ticket: Ticket, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
-    """The pruned network itself, rebuilt from the ticket alone."""
-    return filled(ticket.network, effective_weights(ticket), dtype)
+def pruned_network(
+    ticket: Ticket, dtype: torch.dtype = torch.float32, weights: Mapping[str, np.ndarray] | None = None
+) -> torch.nn.Module:
+    """The pruned network itself, rebuilt from the ticket alone; its weights are the masked random numbers.
+
+    Args:
+        weights: the ticket's effective weights, where they are at hand: what a plain network is filled with. A network
+            that only stands for its target never uses them.
+    """
+    if isinstance(ticket.network, RandomNetwork):
+        return ticket.network.assembled(_masked(ticket), dtype)
+    return filled(ticket.network, effective_weights(ticket) if weights is None else weights, dtype)
+
+
+def _masked(ticket: Ticket) -> dict[str, MaskedTensor]:
+    return {name: _tensor(ticket, name) for name in ticket.network.shapes()}
+
+
+def _tensor(ticket: Ticket, name: str) -> MaskedTensor:
+    if name not in ticket.tensors or name not in ticket.masks:
+        raise DataError(f"the ticket has no layer {name}: it does not belong to this network")
+    return MaskedTensor(tensor=ticket.tensors[name], mask=ticket.masks[name], seed=ticket.seed)
 
 
 def _layer(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name not in ticket.tensors or name not in ticket.masks:
-        raise DataError(f"the ticket has no layer {name}: it does not belong to this network")
-    tensor, mask = ticket.tensors[name], ticket.masks[name]
-    summed = len(mask.shape) == len(shape) + 1
-    if (
-        mask.shape[: len(shape)] != shape
-        or len(mask.shape) - len(shape) not in (0, 1)
-        or len(tensor.shape) != len(mask.shape)
-    ):
-        raise DataError(f"the ticket's mask of {name} has shape {mask.shape}, the network's layer {shape}")
+    masked = _tensor(ticket, name)
+    extra = len(masked.shape) - len(shape)
+    if masked.shape[: len(shape)] != shape or extra not in (0, 1) or len(masked.tensor.shape) != len(masked.shape):
+        raise DataError(f"the ticket's mask of {name} has shape {masked.shape}, the network's layer {shape}")
     weight = np.empty(shape)
-    per_row = int(np.prod(tensor.shape[1:]))
-    rows = max(1, CHUNK * shape[0] // max(1, mask.size))
-    for start in range(0, shape[0], rows):
-        stop = min(start + rows, shape[0])
-        drawn = tensor.draw(ticket.seed, start * per_row, (stop - start) * per_row)
-        kept = np.where(mask.rows(start, stop), drawn.reshape(stop - start, *tensor.shape[1:]), 0.0)
-        weight[start:stop] = kept.sum(axis=-1) if summed else kept
+    for rows, block in masked.blocks():
+        weight[rows] = block.sum(axis=-1) if extra else block
     return weight

@@ -8,7 +8,7 @@ from lth_runner.core.errors import DataError
 from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.uniform import Uniform
-from lth_runner.networks import pruned
+from lth_runner.networks import masked_tensor
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.pruned import effective_weights, pruned_network
 
@@ -30,7 +30,7 @@ def ticket(shared: bool, offered: int | None) -> Ticket:
 def test_weights_are_masked_sums(
     monkeypatch: pytest.MonkeyPatch, shared: bool, offered: int | None, chunk: int
 ) -> None:
-    monkeypatch.setattr(pruned, "CHUNK", chunk)
+    monkeypatch.setattr(masked_tensor, "CHUNK", chunk)
     made = ticket(shared, offered)
     for name, weight in effective_weights(made).items():
         expected = made.tensors[name].draw(made.seed) * made.masks[name].dense()

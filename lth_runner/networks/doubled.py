@@ -1,0 +1,168 @@
+"""Random networks twice as deep as their target: each weight layer becomes two random ones with a ReLU between."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.networks.interface import Network
+from lth_runner.networks.layers import WeightLayer, parts, weight_layers
+from lth_runner.networks.masked_tensor import EdgeLayer, MaskedTensor
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubled:
+    """y = gain * V relu(U x) in place of every layer y = W x of the target; U and V random.
+
+    U ("split") has `n` rows for each input coordinate, or 2n where the layer is listed in `twins`: block j of the
+    hidden neurons is meant for coordinate j. V ("sum") is fresh for every output. A convolution of the target becomes
+    a 1x1 convolution U, then V with the target's kernel. A bias becomes one more input coordinate that is always 1.
+
+    Reference: arXiv:2006.07990, Theorem 1; da Cunha et al., ICLR 2022, for convolutions.
+
+    Attributes:
+        target: the architecture it stands for.
+        n: hidden neurons per input coordinate and sign.
+        twins: weight names of the layers whose input may be negative: negative inputs need neurons of their own.
+        gains: by weight name, a fixed positive number that multiplies the layer's output. ReLU is positively
+            homogeneous: without biases the gains could all stand at the network's output.
+    """
+
+    target: Network
+    n: int
+    twins: list[str]
+    gains: dict[str, float]
+
+    def __post_init__(self) -> None:
+        checks.integer("n", self.n, at_least=1)
+        names = [layer.weight for layer in weight_layers(self.target)]
+        if not set(self.twins) <= set(names) or set(self.gains) != set(names):
+            raise ConfigError(f"twins and gains must name the target's weight layers {', '.join(names)}")
+        for name, gain in self.gains.items():
+            checks.positive(f"gains.{name}", gain)
+
+    def width(self, layer: WeightLayer) -> int:
+        """Hidden neurons per input coordinate."""
+        return self.n * (2 if layer.weight in self.twins else 1)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in weight_layers(self.target):
+            gadget = self._gadget(layer)
+            shapes[f"{layer.name}.split.weight"] = tuple(gadget.split.weight.shape)
+            shapes[f"{layer.name}.sum.weight"] = tuple(gadget.sum.weight.shape)
+        return shapes
+
+    def module(self) -> torch.nn.Module:
+        """The whole random network, dense."""
+        gadgets = {layer.name: self._gadget(layer) for layer in weight_layers(self.target)}
+        return torch.nn.Sequential(OrderedDict(parts(self.target) | gadgets))
+
+    def assembled(self, masked: Mapping[str, MaskedTensor], dtype: torch.dtype) -> torch.nn.Module:
+        """The pruned network: the split layers as lists of kept edges, the sum layers as masked arrays.
+
+        Raises:
+            DataError: the masks are not those of this network.
+        """
+        self._check(masked)
+        with torch.device("meta"):
+            module = self.module()
+        for layer in weight_layers(self.target):
+            gadget = module.get_submodule(layer.name)
+            assert isinstance(gadget, Gadget), "every weight layer was replaced"
+            split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
+            gadget.split = EdgeLayer(split.edges(), dtype)
+            gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total.dense(NUMPY[dtype])))
+        return module.requires_grad_(False).eval()
+
+    def effective(self, masked: Mapping[str, MaskedTensor]) -> dict[str, np.ndarray]:
+        """What the pruned network multiplies its inputs with, by the target's parameter names, float64.
+
+        A weight is read once for each sign of its input: gain * (sum over kept paths of b a), over a > 0 for positive
+        inputs and over a < 0 for negative ones; once only where the input is never negative. The constant behind a bias
+        is positive, so a bias has one value, given twice where weights have two readings.
+
+        Returns:
+            (readings, *shape of the target's parameter).
+
+        Raises:
+            DataError: the masks are not those of this network, or leave no such numbers: a hidden neuron with several
+                edges, a constant that reaches past the image's border.
+        """
+        self._check(masked)
+        found: dict[str, np.ndarray] = {}
+        for layer in weight_layers(self.target):
+            split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
+            readings = 2 if layer.weight in self.twins else 1
+            weights = self.gains[layer.weight] * _products(split, total, readings)
+            if layer.bias:
+                constant, weights = weights[0, :, -1], weights[:, :, :-1]
+                bias = constant[(slice(None), *layer.center)]
+                if np.count_nonzero(constant) > np.count_nonzero(bias):
+                    raise DataError(f"{layer.name}: the ticket uses its constant input beyond the kernel's middle tap")
+                found[layer.bias] = np.repeat(bias[None], readings, axis=0)
+            found[layer.weight] = weights
+        return found
+
+    def _gadget(self, layer: WeightLayer) -> "Gadget":
+        coordinates = layer.inputs + (layer.bias is not None)
+        return Gadget(layer.part, coordinates, coordinates * self.width(layer), self.gains[layer.weight])
+
+    def _check(self, masked: Mapping[str, MaskedTensor]) -> None:
+        found = {name: tensor.shape for name, tensor in masked.items()}
+        if found != self.shapes():
+            raise DataError(f"the ticket's masks have shapes {found}, its random network {self.shapes()}")
+
+
+class Gadget(torch.nn.Module):
+    """gain * sum(relu(split(x))), where x gets one more coordinate, 1, if `part` has a bias."""
+
+    def __init__(self, part: Any, coordinates: int, hidden: int, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+        self.constant = part.bias is not None
+        self.split: Any
+        if isinstance(part, torch.nn.Linear):
+            self.split = torch.nn.Linear(coordinates, hidden, bias=False)
+            self.sum = torch.nn.Linear(hidden, part.out_features, bias=False)
+        else:
+            self.split = torch.nn.Conv2d(coordinates, hidden, 1, bias=False)
+            self.sum = torch.nn.Conv2d(
+                hidden,
+                part.out_channels,
+                part.kernel_size,
+                part.stride,
+                part.padding,
+                bias=False,
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.constant:
+            x = torch.cat((x, torch.ones_like(x[:, :1])), dim=1)
+        return self.gain * self.sum(self.split(x).relu())
+
+
+def _products(split: MaskedTensor, total: MaskedTensor, readings: int) -> np.ndarray:
+    """(readings, outputs, coordinates, *kernel): second weights times first, summed over the paths kept."""
+    edges = split.edges()
+    if len(edges.source) > 1:
+        raise DataError("the ticket keeps several edges of one hidden neuron: its paths do not add up to weights")
+    outputs, hidden, *kernel = total.shape
+    found = np.empty((readings, outputs, edges.inputs, *kernel))
+    for reading in range(readings):
+        weight = edges.weight[0]
+        kept = np.flatnonzero(weight < 0 if reading else weight > 0)
+        first = csr_array((weight[kept], (edges.source[0, kept], kept)), shape=(edges.inputs, hidden))
+        for rows, block in total.blocks():
+            columns = np.moveaxis(block, 1, 0).reshape(hidden, -1)  # (hidden, rows * taps)
+            products = (first @ columns).reshape(edges.inputs, -1, *kernel)
+            found[reading, rows] = np.moveaxis(products, 0, 1)
+    return found
