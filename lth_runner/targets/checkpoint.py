@@ -1,6 +1,6 @@
 """Somebody else's trained network as the target: a state dict whose layers are matched to the network by shape."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from lth_runner.core.interfaces import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Network
-from lth_runner.targets.interface import extra_names
 from lth_runner.targets.state_dict import read_state_dict
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -47,37 +46,43 @@ def matched(network: Network, tensors: Mapping[str, np.ndarray], path: str) -> d
     Raises:
         ConfigError: the shapes don't fit, or something would be lost.
     """
-    offered = {name: tensor for name, tensor in tensors.items() if tensor.ndim in (2, 4)}
-    weights = _match(network.shapes(), offered)
-    if weights is None or len(weights) != len(offered):
+    layers, biases = _split(network.shapes(), lambda shape: len(shape) > 1)
+    offered, others = _split(
+        {name: tensor.shape for name, tensor in tensors.items()}, lambda shape: len(shape) in (2, 4)
+    )
+    found = _match(layers, offered)
+    if found is None or len(found) != len(offered):
         raise ConfigError(
-            f"{path} does not fit the network: it has {_listed({n: t.shape for n, t in offered.items()})}, the network "
-            f"needs {_listed(network.shapes())}; change network or its sizes (network.hidden, network.depth)"
+            f"{path} does not fit the network: it has {_listed(offered)}, the network needs {_listed(layers)}; "
+            "change network or its sizes (network.hidden, network.depth)"
         )
-    state = network.module().state_dict()
-    wanted = {name: tuple(state[name].shape) for name in extra_names(network)}
-    others = {name: tensor for name, tensor in tensors.items() if name not in offered}
-    extras = _match(wanted, others)
-    if extras is None:
+    found_biases = _match(biases, others)
+    if found_biases is None:
         raise ConfigError(
-            f"{path} has no tensors for {_listed(wanted)}, only {_listed({n: t.shape for n, t in others.items()})}: "
-            "add network.biases=false if it has no biases"
+            f"{path} has {_listed(others)} for the network's {_listed(biases)}: if it has no biases, add "
+            "network.biases=false"
         )
-    taken = set(extras.values())
-    lost = {name: tensor.shape for name, tensor in others.items() if name not in taken and tensor.any()}
+    lost = {name: shape for name, shape in others.items() if name not in found_biases.values() and tensors[name].any()}
     if lost:
         raise ConfigError(
             f"{path} holds biases that this network does not have ({_listed(lost)}): add network.biases=true"
         )
-    return {name: tensors[source] for name, source in (weights | extras).items()}
+    sources = found | found_biases
+    return {name: tensors[sources[name]] for name in network.shapes()}
 
 
-def _match(wanted: Shapes, offered: Mapping[str, np.ndarray]) -> dict[str, str] | None:
+def _split(shapes: Shapes, claim: Callable[[tuple[int, ...]], bool]) -> tuple[Shapes, Shapes]:
+    """Those whose shape fits the claim, and the others."""
+    fits = {name: shape for name, shape in shapes.items() if claim(shape)}
+    return fits, {name: shape for name, shape in shapes.items() if name not in fits}
+
+
+def _match(wanted: Shapes, offered: Shapes) -> dict[str, str] | None:
     """For each wanted name the first offered name of that shape not yet taken; None where one finds none."""
     left = dict(offered)
     found: dict[str, str] = {}
     for name, shape in wanted.items():
-        source = next((other for other, tensor in left.items() if tensor.shape == shape), None)
+        source = next((other for other in left if left[other] == shape), None)
         if source is None:
             return None
         found[name] = source

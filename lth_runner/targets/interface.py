@@ -17,9 +17,7 @@ class Target(Protocol):
     def weights(
         self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
-        """Everything the network's module needs to be filled, float64, the weights of `network.shapes()` first.
-
-        A network without biases gets exactly the entries of `shapes()`; one with biases also theirs, by parameter name.
+        """One float64 array for each name of `network.shapes()`, in that order.
 
         Args:
             data: on the device; None where the run has no dataset.
@@ -30,9 +28,3 @@ class Target(Protocol):
             DataError: a file cannot be read.
         """
         ...
-
-
-def extra_names(network: Network) -> list[str]:
-    """What the network's module has besides the weights of `shapes()`: its biases."""
-    shapes = network.shapes()
-    return [name for name in network.module().state_dict() if name not in shapes]

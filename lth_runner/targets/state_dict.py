@@ -61,12 +61,12 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _tensors(content: Mapping[Any, Any], file: Path) -> dict[str, torch.Tensor]:
-    """The content if it is names and tensors; the prefix that DataParallel puts before names is taken off."""
+    """The content, if it is names and tensors and not nothing."""
     strangers = [str(name) for name, value in content.items() if not isinstance(value, torch.Tensor)]
     if strangers or not content:
         found = f"entries that are no tensors ({', '.join(strangers[:3])})" if strangers else "nothing"
         raise DataError(f"{file} holds {found}: save it with torch.save(model.state_dict(), FILE)")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
+    return {str(name): value for name, value in content.items()}
 
 
 def _by_number(name: str) -> list[tuple[int, int | str]]:

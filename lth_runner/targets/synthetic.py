@@ -10,7 +10,6 @@ from lth_runner.core.interfaces import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Network
-from lth_runner.targets.interface import extra_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +29,9 @@ class SyntheticTarget:
         self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """Drawn from the streams ("target", layer) of the run's seed."""
-        drawn = {
+        return {
             name: streams("target", name).normal(0, self.gain / math.sqrt(math.prod(shape[1:])), shape)
+            if len(shape) > 1
+            else np.zeros(shape)
             for name, shape in network.shapes().items()
         }
-        state = network.module().state_dict()
-        return drawn | {name: np.zeros(tuple(state[name].shape)) for name in extra_names(network)}

@@ -72,7 +72,7 @@ class TrainedTarget:
         key = self.key(network, data)
         name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
         found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
-        return {name: tensor.astype(np.float64) for name, tensor in found.tensors.items()}
+        return {name: found.tensors[name].astype(np.float64) for name in network.shapes()}
 
     def key(self, network: Network, data: Dataset) -> str:
         """Everything that determines the weights, as text. The device is left out: it changes roundings alone."""

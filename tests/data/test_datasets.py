@@ -14,7 +14,7 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.data import fashion_mnist, mnist
 from lth_runner.data.archive import TEST_LABELS, TRAIN_IMAGES
 from lth_runner.data.fashion_mnist import FashionMnist
-from lth_runner.data.interface import DataSource, Dataset
+from lth_runner.data.interface import Dataset, DataSource
 from lth_runner.data.mnist import Mnist
 from lth_runner.data.synthetic import Synthetic
 
@@ -106,6 +106,11 @@ def test_synthetic_data_depends_on_its_arguments_alone() -> None:
     assert SMALL.load(quiet).fingerprint() == SMALL.load(quiet).fingerprint()
     assert SMALL.load(quiet).fingerprint() != replace(SMALL, seed=1).load(quiet).fingerprint()
     assert SMALL.load(quiet).fingerprint() != replace(SMALL, noise=0.2).load(quiet).fingerprint()
+
+
+def test_synthetic_training_and_test_images_are_different_draws() -> None:
+    data = replace(SMALL, classes=1).load(quiet)
+    assert not (data.train_images[:50] == data.test_images).all(dim=(1, 2, 3)).any()
 
 
 def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:

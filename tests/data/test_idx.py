@@ -42,7 +42,7 @@ def test_plain_and_packed_files_are_read(tmp_path: Path) -> None:
 
 def test_missing_and_damaged_files_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "half.gz").write_bytes(gzip.compress(b"two" * 100)[:-9])
-    with pytest.raises(DataError, match="half in .* cannot be read"):
+    with pytest.raises(DataError, match=r"half in .* cannot be read"):
         idx.read_bytes(tmp_path, "half")
     with pytest.raises(DataError, match="none is not in"):
         idx.read_bytes(tmp_path, "none")

