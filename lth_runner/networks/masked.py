@@ -194,9 +194,9 @@ def masked(module: torch.nn.Module, scores: Mapping[str, torch.Tensor], density:
     if unknown := scores.keys() - weights.keys():
         raise ConfigError(f"no layer to mask is named {', '.join(sorted(unknown))}: remove its scores")
     members = [tuple(weights.values())] if scope == "global" else [(weight,) for weight in weights.values()]
-    for group in members:
-        for weight in group:
-            weight.group = Group(group, density)
+    for group in (Group(together, density) for together in members):
+        for weight in group.weights:
+            weight.group = group
     return network
 
 

@@ -1,27 +1,24 @@
-"""Which scores are the largest: exact counts, ties settled, no sort, no wait for the device.
+"""Which scores are the largest: exact counts, ties settled, nothing sorted.
 
-The mask of a segment keeps its `kept` largest |scores|; among equal ones the lowest index first. |score| is compared by
-its bits: without the sign bit, float32 patterns read as integers have the order of the numbers. Scores must be finite.
+A mask keeps the `kept` largest |scores|; among equal ones the lowest index first. |score| is compared by its bits:
+without the sign bit, float32 patterns read as integers have the order of the numbers. Scores must be finite.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-DIGITS = ((20, 11), (10, 10), (0, 10))  # (shift, bits): the 31 bits of |score|, most significant first
+DIGIT = 4  # bits of a key settled by one pass of `row_keys`: 15 counts in one reading of the scores
+KEY_BITS = 31
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where R rows of S segments are cut.
+    """Where scores are cut: |score| > threshold is kept, and |score| == threshold where its index is below tie_end."""
 
-    Attributes:
-        key: (R, S) int32, bits of the smallest |score| kept; nothing is kept above the largest possible.
-        ties: (R, S) int64, how many scores equal to it are kept, lowest index first.
-    """
-
-    key: torch.Tensor
-    ties: torch.Tensor
+    threshold: float
+    tie_end: int
 
 
 def kept_count(density: float, size: int) -> int:
@@ -34,43 +31,48 @@ def magnitude_keys(scores: torch.Tensor) -> torch.Tensor:
     return scores.view(torch.int32) & 0x7FFFFFFF
 
 
-def find_cut(keys: torch.Tensor, segment: torch.Tensor, kept: torch.Tensor) -> Cut:
-    """Radix selection, all rows and segments at once: three histograms, each of the next digit of the keys in question.
-
-    Args:
-        keys: (R, N) int32, not negative.
-        segment: (N,) int64, ascending, 0 to S - 1.
-        kept: (R, S) int64, wanted in each segment.
-    """
-    rows, segments = kept.shape
-    wanted, prefix = kept, torch.zeros_like(kept)
-    for shift, bits in DIGITS:
-        bins = 1 << bits
-        digit = ((keys >> shift) & (bins - 1)) + segment * bins  # (R, N)
-        asked = (keys >> (shift + bits)) == prefix[:, segment]
-        histogram = torch.zeros(rows, segments * bins, dtype=torch.int32, device=keys.device)
-        histogram.scatter_add_(1, digit, asked.int())
-        at_least = histogram.view(rows, segments, bins).flip(2).cumsum(2)  # [j] = keys of digit bins - 1 - j or more
-        passed = (at_least < wanted[..., None]).sum(2).clamp_(max=bins - 1)  # digits too high to reach `wanted`
-        above = torch.nn.functional.pad(at_least, (1, 0)).gather(2, passed[..., None]).squeeze(2)
-        wanted = wanted - above
-        prefix = (prefix << bits) | (bins - 1 - passed)
-    return Cut(prefix.int(), wanted)
-
-
-def cut_mask(keys: torch.Tensor, segment: torch.Tensor, cut: Cut) -> torch.Tensor:
-    """(R, N) bool: True where the cut keeps."""
-    key = cut.key[:, segment]
-    equal = keys == key
-    order = torch.nn.functional.pad(equal.cumsum(1), (1, 0))  # [i] = equal ones before i, over all segments
-    first = torch.searchsorted(segment, torch.arange(cut.key.shape[1], device=keys.device))
-    rank = order[:, :-1] - order[:, first][:, segment]
-    return (keys > key) | (equal & (rank < cut.ties[:, segment]))
+def find_cut(scores: torch.Tensor, kept: int) -> Cut:
+    """The cut that keeps `kept` of the scores (n,)."""
+    if kept == 0:
+        return Cut(float("inf"), 0)
+    size, keys = scores.numel(), magnitude_keys(scores.detach())
+    if keys.is_cuda:
+        key = keys.kthvalue(size - kept + 1).values
+    else:  # NumPy's selection is many times faster than torch's here
+        key = torch.from_numpy(np.partition(keys.numpy(), size - kept)[size - kept : size - kept + 1])[0]
+    ties = kept - int((keys > key).sum())
+    tie_end = int(torch.nonzero(keys == key)[ties - 1]) + 1
+    return Cut(key.view(torch.float32).item(), tie_end)
 
 
 def top_mask(scores: torch.Tensor, kept: int) -> torch.Tensor:
-    """Bool in the shape of `scores`: True at its `kept` largest magnitudes."""
-    keys = magnitude_keys(scores.detach().reshape(1, -1))
-    segment = torch.zeros(keys.shape[1], dtype=torch.int64, device=keys.device)
-    cut = find_cut(keys, segment, torch.tensor([[kept]], device=keys.device))
-    return cut_mask(keys, segment, cut).view(scores.shape)
+    """Bool (n,): True at the `kept` largest magnitudes of the scores (n,)."""
+    cut, size = find_cut(scores, kept), scores.detach().abs()
+    before_tie_end = torch.arange(len(size), device=size.device) < cut.tie_end
+    return (size > cut.threshold) | ((size == cut.threshold) & before_tie_end)
+
+
+def row_keys(keys: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """The smallest key that each row keeps, found by tensor operations alone: nothing waits for the device.
+
+    The key is built from its highest digit down: the largest value that at least `kept` keys reach.
+
+    Args:
+        keys: (R, n) int32, not negative; kept: (R,) int32.
+
+    Returns:
+        (R,) int32; the largest possible int32 where nothing is kept.
+    """
+    key = torch.zeros_like(kept)
+    for shift in reversed(range(0, KEY_BITS, DIGIT)):
+        steps = range(1, 1 << min(DIGIT, KEY_BITS - shift))
+        counts = [(keys >= (key + (step << shift))[:, None]).sum(1, dtype=torch.int32) for step in steps]
+        key = key + ((torch.stack(counts) >= kept).sum(0, dtype=torch.int32) << shift)
+    return key
+
+
+def row_masks(keys: torch.Tensor, key: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """(R, n) bool: the `kept` largest keys of each row, `key` being the smallest of them."""
+    above, equal = keys > key[:, None], keys == key[:, None]
+    ties = kept - above.sum(1, dtype=torch.int32)
+    return above | (equal & (equal.cumsum(1, dtype=torch.int32) <= ties[:, None]))

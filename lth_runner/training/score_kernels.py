@@ -55,16 +55,18 @@ def descend(
     low, high = band
     for block in numba.prange(blocks):
         part = spread_grad[block]
-        part[:] = 0
+        part.fill(0)
         slope = np.empty(inputs, np.float32)
         flags = np.zeros((inputs + 7) // 8 * 8, np.uint8)
         words = flags.view(np.uint64)
         higher, inside = 0, 0
         for o in range(block * outputs // blocks, (block + 1) * outputs // blocks):
             for k in range(copies):
-                slope[:] = grad[o, 0] * sign[0, k]
+                for i in range(inputs):
+                    slope[i] = grad[o, 0, i] * sign[0, k, i]
                 for c in range(1, sign.shape[0]):
-                    slope += grad[o, c] * sign[c, k]
+                    for i in range(inputs):
+                        slope[i] += grad[o, c, i] * sign[c, k, i]
                 at = first + (o * copies + k) * inputs
                 w, s, v, e, p = weight[o, k], score[o, k], velocity[o, k], spread[k], part[k]
                 for i in range(inputs):
@@ -101,7 +103,7 @@ def fold(weight, score, factor, first, cut, folded):
     for block in numba.prange(BLOCKS):
         kept = np.empty(inputs, np.float32)
         for o in range(block * outputs // BLOCKS, (block + 1) * outputs // BLOCKS):
-            folded[o] = 0
+            folded[o].fill(0)
             for k in range(copies):
                 at = first + (o * copies + k) * inputs
                 w, s = weight[o, k], score[o, k]
@@ -109,7 +111,8 @@ def fold(weight, score, factor, first, cut, folded):
                     size = abs(s[i])
                     kept[i] = w[i] if (size > threshold) | ((size == threshold) & (at + i < tie_end)) else np.float32(0)
                 for c in range(factor.shape[0]):
-                    folded[o, c] += factor[c, k] * kept
+                    for i in range(inputs):
+                        folded[o, c, i] += factor[c, k, i] * kept[i]
 
 
 @numba.njit(cache=True, error_model="numpy")

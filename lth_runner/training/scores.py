@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.masked import Group, MaskedLayer, MaskedRedundant, MaskedWeight, masked_layers, masked_weights
 from lth_runner.networks.redundant import signs
-from lth_runner.networks.top_fraction import find_cut, magnitude_keys
+from lth_runner.networks.top_fraction import find_cut
 from lth_runner.training import score_kernels as kernels
 
 NARROWEST, WIDEST = 1e-4, 0.05  # half width of the band around the last threshold, as a fraction of it
@@ -105,7 +105,7 @@ class _Selection:
 
     def follow(self) -> bool:
         """Settles the cut from the counts of the step; False if it had to search."""
-        if self.kept in (0, len(self.scores)):
+        if self.kept == 0:
             return True
         hit, threshold, tie_end = kernels.select(self.above, self.found, self.found_score, self.found_at, self.kept)
         if not hit:
@@ -118,15 +118,9 @@ class _Selection:
 
     def search(self) -> None:
         """Settles the cut among all scores."""
-        if self.kept in (0, len(self.scores)):
-            self._settle(np.inf if self.kept == 0 else -1, 0)
-            return
-        keys = magnitude_keys(self.scores)[None]
-        found = find_cut(keys, torch.zeros(keys.shape[1], dtype=torch.int64), torch.tensor([[self.kept]]))
-        ties = torch.nonzero(keys[0] == found.key[0])[:, 0]
+        found = find_cut(self.scores, self.kept)
         self.width = WIDEST
-        last = ties[int(found.ties) - 1]
-        self._settle(found.key.view(torch.float32).item(), self.start + int(last) + 1)
+        self._settle(found.threshold, self.start + found.tie_end)
 
     def _settle(self, threshold: float, tie_end: int) -> None:
         self.cut = (np.float32(threshold), tie_end)

@@ -15,7 +15,7 @@ LABELS = torch.tensor([3, 1, 4, 1, 5, 9])
 
 def plain(redundancy: int, relu: bool = True) -> torch.nn.Module:
     """A small LeNet-5, convolutions and linear layers, with random weights."""
-    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu).module()
+    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu, biases=False).module()
     generator = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         parameter.data.normal_(0, 0.3, generator=generator)

@@ -11,7 +11,7 @@ from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.networks.redundant import RedundantFullyConnected, RedundantLinear, branches, fold
 
 MNIST = {"inputs": 784, "outputs": 10}
-LENET = {"outputs": 10, "relu": False}
+LENET = {"outputs": 10, "relu": False, "biases": False}
 SIZES: list[tuple[Network, int]] = [
     (FullyConnected(**MNIST, hidden=500, depth=2, biases=False), 397_000),
     (FullyConnected(**MNIST, hidden=2508, depth=2, biases=False), 1_991_352),

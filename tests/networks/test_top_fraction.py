@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lth_runner.networks.top_fraction import cut_mask, find_cut, kept_count, magnitude_keys, top_mask
+from lth_runner.networks.top_fraction import kept_count, magnitude_keys, row_keys, row_masks, top_mask
 
 FEW_VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 1e-40, 3e38])  # ties, signs, a denormal and a huge number
 ANY_VALUES = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -32,24 +32,19 @@ def test_mask_is_that_of_a_stable_sort(scores: np.ndarray, density: float) -> No
     assert mask.sum() == kept
 
 
-@given(rows=st.integers(1, 3), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), data=st.data())
-@settings(max_examples=100, deadline=None)
-def test_rows_and_segments_are_cut_independently(rows: int, sizes: list[int], data: st.DataObject) -> None:
-    scores = data.draw(hnp.arrays(np.float32, (rows, sum(sizes)), elements=FEW_VALUES))
-    kept = [[data.draw(st.integers(0, size)) for size in sizes] for _ in range(rows)]
-    segment = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
-    keys = magnitude_keys(torch.from_numpy(scores))
-    mask = cut_mask(keys, segment, find_cut(keys, segment, torch.tensor(kept))).numpy()
-    edges = np.cumsum([0, *sizes])
+@given(rows=st.integers(1, 4), size=st.integers(1, 60), data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_rows_are_cut_as_each_would_be_alone(rows: int, size: int, data: st.DataObject) -> None:
+    elements = data.draw(st.sampled_from([FEW_VALUES, ANY_VALUES]))
+    scores = data.draw(hnp.arrays(np.float32, (rows, size), elements=elements))
+    kept = data.draw(st.lists(st.integers(0, size), min_size=rows, max_size=rows))
+    keys, wanted = magnitude_keys(torch.from_numpy(scores)), torch.tensor(kept, dtype=torch.int32)
+    masks = row_masks(keys, row_keys(keys, wanted), wanted).numpy()
     for row in range(rows):
-        for part in range(len(sizes)):
-            columns = slice(edges[part], edges[part + 1])
-            np.testing.assert_array_equal(mask[row, columns], sorted_mask(scores[row, columns], kept[row][part]))
+        np.testing.assert_array_equal(masks[row], sorted_mask(scores[row], kept[row]))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 3333, 9_999, 10_000])
-def test_large_tied_and_shaped_scores(kept: int) -> None:
+def test_many_ties(kept: int) -> None:
     scores = np.random.default_rng(0).integers(-20, 20, 10_000).astype(np.float32)
-    mask = top_mask(torch.from_numpy(scores.reshape(100, 100)), kept)
-    assert mask.shape == (100, 100)
-    np.testing.assert_array_equal(mask.numpy().ravel(), sorted_mask(scores, kept))
+    np.testing.assert_array_equal(top_mask(torch.from_numpy(scores), kept).numpy(), sorted_mask(scores, kept))

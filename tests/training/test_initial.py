@@ -9,7 +9,7 @@ from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.training.initial import drawn, fans, recipes
 
-NETWORK = LeNet5(hidden=(120, 84), outputs=10, redundancy=5, relu=False)
+NETWORK = LeNet5(hidden=(120, 84), outputs=10, redundancy=5, relu=False, biases=False)
 LINEAR = [name for name in NETWORK.shapes() if name.startswith("fc")]
 
 
@@ -17,7 +17,7 @@ def test_fans_are_those_of_the_published_code() -> None:
     found = fans(NETWORK)
     assert (found["fc1.weight1"], found["fc1.weight2"]) == (1, 400)
     assert (found["conv1.weight"], found["conv2.weight"]) == (25, 150)
-    assert fans(LeNet5(hidden=(120, 84), outputs=10, redundancy=0, relu=False))["fc2.weight"] == 120
+    assert fans(LeNet5(hidden=(120, 84), outputs=10, redundancy=0, relu=False, biases=False))["fc2.weight"] == 120
 
 
 def test_spread_of_weights_and_scores() -> None:
