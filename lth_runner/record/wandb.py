@@ -25,6 +25,7 @@ MODES = ("offline", "online", "disabled")
 DEFAULT_AXIS = "n"
 # seconds that the end of a run waits for its copy; starting wandb alone takes one or two, more on a busy machine
 WAIT_S = {"offline": 8.0, "online": 20.0}
+END_S = 2.0  # and that the end of the program waits for wandb to close its files
 SETTINGS = {  # silent, and without looking at code or machine; an older wandb is given those it knows
     "silent": True,
     "quiet": True,
@@ -193,6 +194,13 @@ class _Process:
             raise ValueError("its process has died")
         return json.loads(line)
 
+    def end(self) -> None:
+        """Lets wandb put its last bytes on disk, which it does a moment after it says so, and ends the process."""
+        self._messages.put(None)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S)
+        self.kill()
+
     def kill(self) -> None:
         """Ends the process at once; wandb's own service ends when it sees its parent gone."""
         self._process.kill()
@@ -210,6 +218,7 @@ class _Process:
             while (message := self._messages.get()) is not None:
                 pipe.write(message)
                 pipe.flush()
+            pipe.close()  # the end of the messages
 
 
 _idle: list[_Process] = []  # starting wandb takes about a second: the runs of a sweep share one process
@@ -229,4 +238,4 @@ def _idle_processes() -> Iterator[_Process]:
 @atexit.register
 def _end_idle_processes() -> None:
     for process in _idle_processes():
-        process.kill()
+        process.end()

@@ -5,7 +5,6 @@ It is run as a file, imports nothing of ours, and may be killed at any moment. `
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -96,10 +95,11 @@ def brief(error: Exception) -> str:
 
 def main() -> None:
     """Serves until the messages end; a run still open then was abandoned by a crash."""
-    answers = os.fdopen(os.dup(1), "w")
+    messages, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")  # copies that wandb's service does not inherit
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what wandb prints must not be read as an answer
     writer = Writer()
-    for line in sys.stdin:
+    for line in messages:
         message = json.loads(line)
         finishes = message["do"] == "finish"
         writer.handle(message)

@@ -132,6 +132,7 @@ def test_online_with_a_silent_server_is_offline_within_the_bound(tmp_path: Path,
 FAKE = """
     import os, time
     def maybe(name):
+        os.write(1, b"chatter that is no answer\\n")
         if name == os.environ["FAILING"]:
             time.sleep(float(os.environ.get("HANGING", 0)))
             os.environ.get("DYING") and os._exit(1)
@@ -145,6 +146,7 @@ FAKE = """
             return Run() if name == "summary" else lambda *a, **k: maybe(name)
     def init(**k):
         maybe("init")
+        maybe(k["mode"])
         return Run()
     def Image(*a): maybe("Image")
     def Table(**k): maybe("Table")
@@ -163,8 +165,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def run(folder: Path, terminal: Terminal | None = None) -> None:
-    with RunFolder(folder, "a: 1", terminal=terminal, wandb=Wandb(mode="offline", **OPTIONS)) as record:
+def run(folder: Path, terminal: Terminal | None = None, mode: str = "offline") -> None:
+    with RunFolder(folder, "a: 1", terminal=terminal, wandb=Wandb(mode=mode, **OPTIONS)) as record:
         record.metrics(curve="closest", n=1, accuracy=0.5)
         record.add_figure("curves", folder / "curves.png")
         record.add_table("networks", ["a"], [[1]])
@@ -205,6 +207,23 @@ def test_one_failing_run_does_not_spoil_the_next(
     _end(module._idle)
 
 
+def test_a_sweep_waits_for_an_absent_server_once(
+    tmp_path: Path, fake: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.setenv("FAILING", "online")
+    fake.setenv("HANGING", "2")
+    run(tmp_path / "first", Terminal(), "online")
+    start = time.monotonic()
+    run(tmp_path / "second", Terminal(), "online")
+    assert time.monotonic() - start < 1.5
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert (
+        warnings
+        == ["warning: W&B did not start online in 2 s, the copy is offline: BlockingIOError: broken online"] * 2
+    )
+    _end(module._idle)
+
+
 @pytest.mark.parametrize(("name", "problem"), [("HANGING", "did not finish within 1 s"), ("DYING", "process has died")])
 @pytest.mark.parametrize("call", ["init", "log", "finish"])
 def test_a_wandb_that_hangs_or_dies_is_left_behind(
@@ -241,6 +260,7 @@ def test_a_hanging_wandb_does_not_block_a_talkative_run(tmp_path: Path, fake: py
 def test_a_failed_run_is_a_failed_copy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), RunFolder(tmp_path, "a: 1", wandb=Wandb(mode="offline", **OPTIONS)):
         raise ValueError("no")
+    module._end_idle_processes()
     found = records(tmp_path)
     assert [r.exit.exit_code for r in found if r.HasField("exit")] == [1]
     summary = {key(i): json.loads(i.value_json) for r in found if r.HasField("summary") for i in r.summary.update}
