@@ -1,7 +1,6 @@
-"""Figures of results: readable in print at 7 inches, told apart without colour, equal bytes from equal numbers."""
+"""Figures of methods on one target: accuracy and weight error as curves."""
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,28 +9,11 @@ import numpy as np
 
 from lth_runner.core.files import replace_file
 from lth_runner.report.series import Series, floor_of_zeros, series
+from lth_runner.report.style import STYLE, curve_looks, legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Okabe and Ito's palette, darkest first: told apart by people with any colour vision; the markers do it in grey
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "legend.fontsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.5,
-    "svg.hashsalt": "lth_runner",  # ids in an SVG are otherwise random
-}
 
 
 def curves_figure(
@@ -55,8 +37,8 @@ def curves_figure(
     accuracy, median, largest = (
         series(lines, "n", value) for value in ("accuracy", "weight_error_median", "weight_error_max")
     )
-    looks = _looks([*accuracy, *median], labels or {})
-    with _figure(columns=2) as (figure, (left, right)):
+    looks = curve_looks([*accuracy, *median], labels or {})
+    with panels(columns=2) as (figure, (left, right)):
         _accuracy(left, accuracy, looks)
         left.axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network")
         left.set_xlabel("n, random weights offered per target weight")
@@ -65,7 +47,7 @@ def curves_figure(
         right.set_xlabel("n, random weights offered per target weight")
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _legend(figure, (left, right))
+        legend_below(figure, (left, right))
     return figure
 
 
@@ -89,14 +71,14 @@ def accuracy_figure(
         labels: names of the curves for people.
     """
     accuracy = series(lines, axis, "accuracy")
-    with _figure(columns=1) as (figure, (axes,)):
-        _accuracy(axes, accuracy, _looks(accuracy, labels or {}))
+    with panels(columns=1) as (figure, (axes,)):
+        _accuracy(axes, accuracy, curve_looks(accuracy, labels or {}))
         for (name, level), style in zip((levels or {}).items(), ("--", ":", "-.", (0, (1, 3))), strict=False):
             axes.axhline(100 * level, color="#444444", linestyle=style, linewidth=1, label=name)
         axes.set_xlabel(axis_label)
         if log_axis:
             axes.set_xscale("log")
-        _legend(figure, (axes,))
+        legend_below(figure, (axes,))
     return figure
 
 
@@ -115,33 +97,6 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
             figure.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
         paths.append(path)
     return paths
-
-
-@contextlib.contextmanager
-def _figure(columns: int) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
-    """An empty figure in our style, without pyplot and so without a display or global state."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    with matplotlib.rc_context(STYLE):
-        layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06)  # inches
-        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, 3.1), layout=layout)
-        FigureCanvasAgg(figure)
-        yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
-
-
-def _looks(names: Iterable[str], labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and label of each curve, the same in every panel."""
-    return {
-        name: {
-            "color": COLOURS[i % len(COLOURS)],
-            "marker": MARKERS[(i + i // len(COLOURS)) % len(MARKERS)],  # an eighth curve shares only its colour
-            "label": labels.get(name, name),
-        }
-        for i, name in enumerate(dict.fromkeys(names))
-    }
 
 
 def _accuracy(axes: "Axes", curves: Mapping[str, Series], looks: Mapping[str, Mapping[str, Any]]) -> None:
@@ -186,18 +141,3 @@ def _band(
 ) -> None:
     if spread:
         axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
-
-
-def _legend(figure: "Figure", panels: Sequence["Axes"]) -> None:
-    """One legend below all panels, where it can cover nothing."""
-    entries = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=min(len(entries), 4 if len(panels) > 1 else 3),
-        frameon=False,
-    )

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from lth_runner.core.errors import DataError
-from lth_runner.report.plots import COLOURS, MARKERS, _looks, accuracy_figure, curves_figure, save_figure
+from lth_runner.report.plots import accuracy_figure, curves_figure, save_figure
 from lth_runner.report.series import floor_of_zeros, series
+from lth_runner.report.style import COLOURS, MARKERS, curve_looks
 
 
 def line(curve: str, n: int, accuracy: float | None, median: Any = 1e-3, largest: Any = 1e-2) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def test_the_legend_covers_no_panel() -> None:
 
 
 def test_many_curves_look_different() -> None:
-    looks = _looks([str(i) for i in range(2 * len(COLOURS))], {})
+    looks = curve_looks([str(i) for i in range(2 * len(COLOURS))], {})
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 2 * len(COLOURS)
     assert len(MARKERS) == len(set(MARKERS)) == len(COLOURS)
 
