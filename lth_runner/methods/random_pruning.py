@@ -9,6 +9,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Problem, Recorder
 from lth_runner.core.mask import Mask
+from lth_runner.core.resources import CORES, Resources
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.interface import Distribution
 
@@ -23,6 +24,7 @@ class RandomPruning:
     """
 
     needs_target: ClassVar[bool] = False
+    resources: ClassVar[Resources] = CORES
     density: float
     distribution: Distribution
 
@@ -34,7 +36,7 @@ class RandomPruning:
         if problem.network is None:
             raise ConfigError("random_pruning needs a network to prune: add network=fc")
         tensors, masks = {}, {}
-        target = problem.target and np.concatenate([weight.ravel() for weight in problem.target.values()])
+        target = np.concatenate([weight.ravel() for weight in problem.target.values()]) if problem.target else None
         for name, shape in problem.network.shapes().items():
             size = int(np.prod(shape))
             tensors[name] = RandomTensor(

@@ -1,5 +1,6 @@
 """Every YAML file builds what it names, with the very settings that the class has. A new file is tested at once."""
 
+import importlib
 import inspect
 import re
 from dataclasses import MISSING, fields, is_dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import lth_runner.configs
 import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
@@ -19,7 +19,7 @@ from lth_runner.networks.interface import Network
 from lth_runner.run import build_methods
 from lth_runner.studies.interface import Study
 
-CONFIGS = Path(lth_runner.configs.__path__[0])
+CONFIGS = Path(importlib.import_module("lth_runner.configs").__path__[0])
 CHOICES = sorted(
     path.relative_to(CONFIGS).with_suffix("").as_posix()
     for path in CONFIGS.rglob("*.yaml")
@@ -60,7 +60,7 @@ def test_every_choice_builds(choice: str) -> None:
 def test_every_setting_stands_in_the_yaml_and_only_there(choice: str) -> None:
     config, _ = part(choice)
     found = get_object(config["_target_"])
-    assert is_dataclass(found), "parts are dataclasses"
+    assert isinstance(found, type) and is_dataclass(found), "parts are dataclasses"
     assert {field.name for field in fields(found)} == set(config) - {"_target_"}
     hidden = [f.name for f in fields(found) if f.default is not MISSING or f.default_factory is not MISSING]
     assert not hidden, f"defaults hidden in Python: {hidden}"
