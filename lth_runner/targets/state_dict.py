@@ -49,9 +49,12 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise DataError(f"{file} holds more than tensors, and nothing else is ever unpickled: {remedy}") from error
+        raise DataError(
+            f"{file} cannot be read as a state dict: it is damaged, or holds more than tensors, which is never "
+            f"unpickled; {remedy}"
+        ) from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise DataError(f"{file} cannot be read as a state dict ({type(error).__name__}): {remedy}") from error
+        raise DataError(f"{file} cannot be read as a state dict ({type(error).__name__}); {remedy}") from error
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:

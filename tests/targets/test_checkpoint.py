@@ -111,7 +111,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bad: float) -> 
 
 @pytest.mark.parametrize("content", [torch.nn.Linear(2, 2), {"weight": Path("x")}])
 def test_a_pickle_of_more_than_tensors_is_refused(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(DataError, match="nothing else is ever unpickled: save it with"):
+    with pytest.raises(DataError, match="more than tensors, which is never unpickled; save it with"):
         read(content, tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: Any) -> 
 @pytest.mark.parametrize("content", [b"", b"rubbish", b"\x80\x02" + b"\xff" * 50, b"PK\x03\x04 not a zip"])
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name} (cannot be read|holds more)") as caught:
+    with pytest.raises(DataError, match=f"{name} cannot be read") as caught:
         CheckpointTarget(path=str(tmp_path / name)).weights(NETWORK, None, Streams(0), "cpu", Memory())
     assert "\n" not in str(caught.value)
 
