@@ -69,6 +69,8 @@ class Doubled:
     def assembled(self, masked: Mapping[str, MaskedTensor], dtype: torch.dtype) -> torch.nn.Module:
         """The pruned network: the split layers as lists of kept edges, the sum layers as masked arrays.
 
+        Hidden neurons without a kept edge are always 0 and are left out.
+
         Raises:
             DataError: the masks are not those of this network.
         """
@@ -79,8 +81,10 @@ class Doubled:
             gadget = module.get_submodule(layer.name)
             assert isinstance(gadget, Gadget), "every weight layer was replaced"
             split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
-            gadget.split = EdgeLayer(split.edges(), dtype)
-            gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total.dense(NUMPY[dtype])))
+            edges = split.edges()
+            used = edges.used()
+            gadget.split = EdgeLayer(edges.of(used), dtype)
+            gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total.dense(NUMPY[dtype], used)))
         return module.requires_grad_(False).eval()
 
     def effective(self, masked: Mapping[str, MaskedTensor]) -> dict[str, np.ndarray]:

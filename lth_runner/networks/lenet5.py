@@ -1,4 +1,4 @@
-"""LeNet-5 without biases: two convolutions, then three linear layers, 400-120-84-10 in the paper."""
+"""LeNet-5, with or without biases: two convolutions, then three linear layers, 400-120-84-10 in the paper."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ class LeNet5:
         outputs: number of classes.
         redundancy: copies of every input of the linear layers, as in `RedundantFullyConnected`; 0 for plain layers.
         relu: whether those copies pass a ReLU.
+        biases: whether all five layers have biases; only without redundancy.
 
     Reference: arXiv:2006.07990, experiments. The published code prunes the linear layers alone: its convolutions are
     those of a trained LeNet-5, frozen.
@@ -31,6 +32,7 @@ class LeNet5:
     outputs: int
     redundancy: int
     relu: bool
+    biases: bool
 
     def __post_init__(self) -> None:
         if not isinstance(self.hidden, list | tuple) or not self.hidden:
@@ -40,22 +42,34 @@ class LeNet5:
         checks.integer("network.outputs", self.outputs, at_least=1)
         checks.integer("network.redundancy", self.redundancy, at_least=0)
         checks.boolean("network.relu", self.relu)
+        checks.boolean("network.biases", self.biases)
+        if self.biases and self.redundancy:
+            raise ConfigError("network.biases=true goes with network.redundancy=0 only: redundant layers have none")
 
     def widths(self) -> list[int]:
         """Sizes of the linear part: features, hidden layers, output."""
         return [FEATURES, *self.hidden, self.outputs]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return CONVOLUTIONS | linear_shapes(self.widths(), self.redundancy)
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, shape in (CONVOLUTIONS | linear_shapes(self.widths(), self.redundancy)).items():
+            shapes[name] = shape
+            if self.biases:
+                shapes[name.replace("weight", "bias")] = shape[:1]
+        return shapes
 
     def module(self) -> torch.nn.Module:
         features = OrderedDict(
-            conv1=torch.nn.Conv2d(1, 6, 5, padding=2, bias=False),
+            conv1=torch.nn.Conv2d(1, 6, 5, padding=2, bias=self.biases),
             conv_relu1=torch.nn.ReLU(),
             pool1=torch.nn.MaxPool2d(2),
-            conv2=torch.nn.Conv2d(6, 16, 5, bias=False),
+            conv2=torch.nn.Conv2d(6, 16, 5, bias=self.biases),
             conv_relu2=torch.nn.ReLU(),
             pool2=torch.nn.MaxPool2d(2),
             flatten=torch.nn.Flatten(),
         )
-        return torch.nn.Sequential(OrderedDict(features, **linear_layers(self.widths(), self.redundancy, self.relu)))
+        linear = linear_layers(self.widths(), self.redundancy, self.relu)
+        if self.biases:
+            widths = self.widths()
+            linear |= {f"fc{i}": torch.nn.Linear(widths[i - 1], widths[i]) for i in range(1, len(widths))}
+        return torch.nn.Sequential(OrderedDict(features, **linear))

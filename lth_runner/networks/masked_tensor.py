@@ -27,6 +27,14 @@ class Edges:
     source: np.ndarray
     weight: np.ndarray
 
+    def used(self) -> np.ndarray:
+        """The outputs that have an edge, ascending."""
+        return np.flatnonzero(self.weight.any(axis=0))
+
+    def of(self, outputs: np.ndarray) -> "Edges":
+        """The edges of some outputs alone."""
+        return Edges(inputs=self.inputs, source=self.source[:, outputs], weight=self.weight[:, outputs])
+
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedTensor:
@@ -57,11 +65,12 @@ class MaskedTensor:
             drawn = self.tensor.draw(self.seed, start * per_row, (stop - start) * per_row)
             yield slice(start, stop), np.where(kept, drawn.reshape(stop - start, *self.tensor.shape[1:]), 0.0)
 
-    def dense(self, dtype: Any) -> np.ndarray:
-        """The whole masked tensor."""
-        whole = np.empty(self.shape, dtype)
+    def dense(self, dtype: Any, columns: np.ndarray | None = None) -> np.ndarray:
+        """The whole masked tensor, or the given columns (entries of the second axis) of it."""
+        count = self.shape[1] if columns is None else columns.size
+        whole = np.empty((self.shape[0], count, *self.shape[2:]), dtype)
         for rows, block in self.blocks():
-            whole[rows] = block
+            whole[rows] = block if columns is None else block[:, columns]
         return whole
 
     def edges(self) -> Edges:
