@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from hydra_plugins.lth_runner import ResumableSweeper
+from lth_runner.build import settings
 from lth_runner.core import checks, schema
 from lth_runner.core.errors import LthError
+from lth_runner.record.terminal import Terminal
 
 schema.register()
+Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
 CONFIGS = "lth_runner.configs"
 
 
@@ -46,7 +53,13 @@ def task(cfg: DictConfig) -> None:
     """One job: Hydra calls it once, or once for each job of a sweep."""
     from lth_runner.run import run  # torch is imported only when something runs
 
-    run(cfg)
+    config, hydra_config = settings(cfg), HydraConfig.get()
+    if hydra_config.mode == RunMode.MULTIRUN:
+        from lth_runner.sweep.job import run_job
+
+        run_job(config, Path(hydra_config.sweep.dir), hydra_config.job.num)
+    else:
+        run(config, Terminal(), Terminal())
 
 
 def menu() -> str:
@@ -130,7 +143,10 @@ def _unknown_choice(message: str) -> str:
         return message.splitlines()[0]
     group, option = match.groups()
     options = [word for word in words if word not in ("in", group)]
-    return f"{group}={option} does not exist{checks.nearest(option, options)}; choose one of: {', '.join(options)}"
+    more = "; more come with pip install 'lth_runner[cluster]'" if group == "hydra/launcher" else ""
+    return (
+        f"{group}={option} does not exist{checks.nearest(option, options)}; choose one of: {', '.join(options)}{more}"
+    )
 
 
 def _causes(error: BaseException | None) -> Any:

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-from lth_runner.build import build, settings
+from lth_runner.build import build
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.identity import identity
 from lth_runner.core.interfaces import Method, Problem
 from lth_runner.core.streams import Streams
 from lth_runner.core.ticket_file import save_ticket
+from lth_runner.record.disk import locked
 from lth_runner.record.folder import RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
@@ -23,27 +24,51 @@ from lth_runner.studies.interface import Outcome
 TABLE = "table.csv"
 
 
-def run(cfg: DictConfig) -> None:
-    """Does what the config says, unless its folder says that it is done; ends by naming the folder.
+def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | None:
+    """Does what the config says, unless its folder says that it is done; gives the reason if there was nothing to do.
+
+    A run that another process is working on is waited for, and then done already, or left by a crash and taken up.
+
+    Args:
+        config: of `settings`.
+        terminal: where a person follows the run; its last line names the folder.
+        notices: where a person is told why nothing happens for a while; also where `terminal` is quiet.
 
     Raises:
         LthError: a setting is impossible, or the world refused; the folder's summary then says failed, and why.
     """
-    config = settings(cfg)
-    config["device"] = device(config["device"])
-    terminal = Terminal()
-    path = Path(config["runs_dir"]).expanduser() / f"{config['name']}-{identity(config)}"
+    config = {**config, "device": device(config["device"])}
+    path = place(config)
     if is_finished(path) and not config["rerun"]:
-        terminal.say("this run is finished, so it is not run again (rerun=true does)")
-        show(path, terminal)
-        terminal.say(f"run folder: {path}")
-        return
+        return skip(path, terminal)
     study, methods = build(config["study"], "study"), build_methods(config)
     wandb = Wandb(**config["wandb"])
-    with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
-        outcome = study.run(pose(config, methods, folder), methods, folder)
-        write(outcome, folder)
-        show(path, terminal)
+    with locked(path, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
+        if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
+            return skip(path, terminal)
+        with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
+            outcome = study.run(pose(config, methods, folder), methods, folder)
+            write(outcome, folder)
+            show(path, terminal)
+    return None
+
+
+def place(config: dict[str, Any]) -> Path:
+    """The folder of the run: its name, and a hash of all that can change its results.
+
+    Raises:
+        LthError: no such device, or a file that the config names cannot be read.
+    """
+    resolved = {**config, "device": device(config["device"])}
+    return Path(config["runs_dir"]).expanduser() / f"{config['name']}-{identity(resolved)}"
+
+
+def skip(path: Path, terminal: Terminal) -> str:
+    """Shows a finished run's results instead of running it; gives the reason."""
+    terminal.say("this run is finished, so it is not run again (rerun=true does)")
+    show(path, terminal)
+    terminal.say(f"run folder: {path}")
+    return f"finished before: {path}"
 
 
 def device(asked: str) -> str:

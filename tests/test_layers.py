@@ -25,7 +25,8 @@ LAYER = {
     "studies": 5,
     "build.py": 6,
     "run.py": 7,
-    "cli.py": 8,
+    "sweep": 8,
+    "cli.py": 9,
     "__init__.py": 0,
 }
 
@@ -60,6 +61,6 @@ def test_imports_point_down(path: Path) -> None:
 def test_every_folder_is_shipped() -> None:
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
     folders = {path.parent.relative_to(ROOT.parent) for path in FILES}
-    assert {".".join(folder.parts) for folder in folders} | {"lth_runner.configs"} == set(
+    assert {".".join(folder.parts) for folder in folders} | {"lth_runner.configs", "hydra_plugins.lth_runner"} == set(
         project["tool"]["setuptools"]["packages"]
     )

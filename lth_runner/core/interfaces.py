@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from lth_runner.core.resources import Resources
 from lth_runner.core.streams import Streams
 from lth_runner.core.ticket import Ticket
 
@@ -63,6 +64,7 @@ class Method(Protocol):
     """One way to find a ticket. Implementations are frozen keyword-only dataclasses that check their own arguments."""
 
     needs_target: ClassVar[bool]
+    resources: ClassVar[Resources]  # what a job with this method asks of a cluster
 
     def find(self, problem: Problem, recorder: Recorder) -> Ticket:
         """Finds the ticket: a random network and its masks.

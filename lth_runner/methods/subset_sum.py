@@ -7,6 +7,7 @@ import numpy as np
 
 from lth_runner.core import checks
 from lth_runner.core.interfaces import Problem, Recorder
+from lth_runner.core.resources import CORES, Resources
 from lth_runner.core.ticket import Ticket
 from lth_runner.distributions.interface import Distribution
 from lth_runner.methods.substitution import SHARING, Offer, offered_per_weight, substitute
@@ -27,6 +28,7 @@ class SubsetSum:
     """
 
     needs_target: ClassVar[bool] = True
+    resources: ClassVar[Resources] = CORES
     objective: str
     epsilon: float
     c: int

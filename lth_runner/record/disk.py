@@ -1,7 +1,7 @@
 """What a run asks of the file system: a lock, files that grow by lines, refusals in one sentence."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -15,13 +15,16 @@ class RunBusyError(DataError):
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
     """Holds a run folder against other processes; a crashed holder's lock is released by the kernel.
 
     The process that holds it may take it again, so that "is it finished? then skip, else run" can be one held step.
 
+    Args:
+        on_wait: called once where another process holds it, before waiting for that; None: not to wait.
+
     Raises:
-        RunBusyError: another process holds it.
+        RunBusyError: another process holds it, and nobody wants to wait.
         DataError: the folder cannot be made or written.
     """
     with refusals(path):
@@ -30,7 +33,11 @@ def locked(path: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise RunBusyError(f"another process is working on {path}: wait for it, or choose another folder") from None
+            if on_wait is None:
+                message = f"another process is working on {path}: wait for it, or choose another folder"
+                raise RunBusyError(message) from None
+            on_wait()
+            lock.acquire(timeout=-1)
     try:
         yield
     finally:

@@ -1,0 +1,28 @@
+"""One job of a sweep, in the process that the launcher gave it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lth_runner.record.terminal import Terminal
+from lth_runner.run import run
+from lth_runner.sweep.ledger import Report, ledger_of
+from lth_runner.sweep.plan import folder_of
+
+
+def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
+    """Runs the job and reports to the sweep's ledger; its runs share one group in W&B.
+
+    Its terminal is quiet, because jobs share one with each other, except where its output goes to a log of its own.
+
+    Raises:
+        Exception: whatever the run raises; the ledger says so, too.
+    """
+    if config["wandb"]["group"] is None:
+        config = {**config, "wandb": {**config["wandb"], "group": sweep.name}}
+    has_log = "SUBMITIT_EXECUTOR" in os.environ
+    with Report(ledger_of(sweep), number) as report:
+        report.started(folder_of(config))
+        skipped = run(config, Terminal(quiet=not has_log), Terminal())
+        if skipped:
+            report.skipped(skipped)

@@ -1,0 +1,27 @@
+"""What the jobs of a sweep ask of a cluster, told to the launcher configs as ${job_needs:cpus} and the like."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from lth_runner.core.resources import CORES, Resources, largest
+
+
+def needs(configs: Iterable[dict[str, Any]]) -> Resources:
+    """What suits every method of every job; jobs without a method get what exact search gets."""
+    targets = {
+        str(recipe["_target_"])
+        for config in configs
+        for recipe in [config["method"], *config["compare"].values()]
+        if isinstance(recipe, dict) and "_target_" in recipe
+    }
+    return largest([get_object(target).resources for target in sorted(targets)] or [CORES])
+
+
+def tell_launcher(resources: Resources) -> None:
+    """Gives ${job_needs:NAME} its values; what is not needed is null."""
+    values = asdict(resources)
+    OmegaConf.register_new_resolver("job_needs", lambda name: values[name] or None, replace=True)

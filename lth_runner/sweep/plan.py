@@ -1,0 +1,112 @@
+"""The jobs of a sweep before anything runs: their settings, their folders, and which of them are finished."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from lth_runner.build import settings
+from lth_runner.core.errors import LthError
+from lth_runner.record.folder import is_finished
+from lth_runner.run import place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One combination of the swept values.
+
+    Attributes:
+        overrides: that make it, the swept and the fixed ones.
+        varied: the overrides that tell it from the others, for people.
+        config: resolved.
+        folder: of its run; None where the run will be refused.
+    """
+
+    overrides: list[str]
+    varied: str
+    config: dict[str, Any]
+    folder: Path | None
+
+    def skip(self) -> str | None:
+        """Why there is nothing to do, if there is nothing."""
+        if self.folder is None or self.config["rerun"] or not is_finished(self.folder):
+            return None
+        return f"finished before: {self.folder}"
+
+
+def plan(loader: ConfigLoader, master: DictConfig, arguments: list[str]) -> list[Job]:
+    """Every combination of the values that `arguments` sweep over.
+
+    Raises:
+        HydraException: an override cannot be read, or a combination makes no config.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = parser.parse_overrides(arguments)
+    combinations = [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
+    configs = _Configs(loader, master, parser)
+    jobs = []
+    for words in combinations:
+        config = settings(configs.of(words))
+        varied = " ".join(word for word in words if word.split("=", 1)[0] in swept)
+        jobs.append(Job(overrides=words, varied=varied, config=config, folder=folder_of(config)))
+    return jobs
+
+
+def folder_of(config: dict[str, Any]) -> Path | None:
+    """The run folder of a job; None where the run will be refused, and will say why."""
+    try:
+        return place(config)
+    except LthError:
+        return None
+
+
+class _Configs:
+    """Composing takes Hydra a tenth of a second. Jobs that differ in plain values alone are copies of one config."""
+
+    def __init__(self, loader: ConfigLoader, master: DictConfig, parser: OverridesParser) -> None:
+        self._loader, self._master, self._parser = loader, master, parser
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._parsed: dict[str, Override] = {}
+
+    def of(self, words: list[str]) -> DictConfig:
+        """The config of a job, equal to the one that its launcher will compose."""
+        plain = [word for word in words if self._is_plain(self._override(word))]
+        base = self._base(tuple(word for word in words if word not in plain))
+        config = copy.deepcopy(base)
+        try:
+            for override in map(self._override, plain):
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:
+            return self._compose(tuple(words))  # Hydra says it in its own words
+        return config
+
+    def _is_plain(self, override: Override) -> bool:
+        key = override.key_or_group
+        is_value = override.type == OverrideType.CHANGE and override.package is None and "/" not in key
+        return is_value and not self._loader.get_group_options(key, ObjectType.CONFIG)
+
+    def _override(self, word: str) -> Override:
+        if word not in self._parsed:
+            self._parsed[word] = self._parser.parse_override(word)
+        return self._parsed[word]
+
+    def _base(self, words: tuple[str, ...]) -> DictConfig:
+        if words not in self._composed:
+            self._composed[words] = self._compose(words)
+        return self._composed[words]
+
+    def _compose(self, words: tuple[str, ...]) -> DictConfig:
+        config = self._loader.load_sweep_config(self._master, list(words))
+        with open_dict(config):
+            del config["hydra"]
+        return config

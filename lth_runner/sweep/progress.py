@@ -1,0 +1,117 @@
+"""What a person sees of a sweep: a line for each job that ends, and a table of those that failed."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from lth_runner.record.terminal import Terminal, duration
+from lth_runner.sweep.ledger import FAILED, RUNNING, SKIPPED, Entry, read_entries
+
+POLL_S = 0.2
+KEY = "accuracy"  # the numbers of a summary that a line shows
+
+
+class Progress:
+    """Watches the ledger from a thread of its own while a launcher works; used as a context.
+
+    Args:
+        jobs: what tells each launched job from the others, by number.
+        skipped: the same of those that were finished before, and why they are left out.
+    """
+
+    def __init__(self, terminal: Terminal, ledger: Path, jobs: list[str], skipped: list[tuple[str, str]]) -> None:
+        self._terminal, self._ledger, self._jobs = terminal, ledger, jobs
+        self._total = len(jobs) + len(skipped)
+        self.entries: dict[int, Entry] = {}
+        self._told = 0
+        self._start = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="sweep", daemon=True)
+        for varied, why in skipped:
+            self._say(SKIPPED, varied, [why])
+
+    def __enter__(self) -> "Progress":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+    def _watch(self) -> None:
+        while not self._ended.wait(POLL_S):
+            self._read()
+        self._read()
+
+    def _read(self) -> None:
+        before = self.entries
+        self.entries = read_entries(self._ledger, before)
+        for number, entry in sorted(self.entries.items()):
+            if entry.status != RUNNING and (number not in before or before[number].status == RUNNING):
+                self._tell(entry)
+
+    def _tell(self, entry: Entry) -> None:
+        details = [entry.why] if entry.why else numbers(entry.folder)
+        took = [duration(entry.seconds)] if entry.seconds is not None else []
+        self._say(entry.status, self._jobs[entry.number], [*details, *took, *self._left()])
+
+    def _say(self, status: str, varied: str, details: list[str]) -> None:
+        self._told += 1
+        count = f"{self._told:>{len(str(self._total))}}/{self._total} {status:<7}"
+        self._terminal.say("  ".join(part for part in [count, varied, *details] if part))
+
+    def _left(self) -> list[str]:
+        """The time left, if the jobs to come take as long as those that were run."""
+        left = self._total - self._told - 1
+        worked = sum(entry.status not in (SKIPPED, RUNNING) for entry in self.entries.values())
+        return [f"{duration(self.elapsed() / worked * left)} left"] if left and worked else []
+
+
+def numbers(folder: str | None) -> list[str]:
+    """`accuracy: target 97.19 %, closest 97.19 %` out of a run's summary."""
+    summary = _summary(folder)
+    found = {name.removesuffix(f"/{KEY}"): value for name, value in summary.items() if name.endswith(f"/{KEY}")}
+    shown = [f"{name} {100 * value:.2f} %" for name, value in found.items() if isinstance(value, float | int)]
+    return [f"{KEY}: {', '.join(shown)}"] if shown else []
+
+
+def failures(rows: list[tuple[str, str, str, str]]) -> Table:
+    """The jobs that did not end well: settings, status, why, and where to read on."""
+    table = Table(title="jobs that did not finish", title_justify="left")
+    for heading in ("job", "status", "why", "log"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def log_of(entry: Entry | None, remote: Path | None) -> str:
+    """Where to read what happened: the cluster's log, the traceback, or the run's own log."""
+    folder = Path(entry.folder) if entry and entry.folder else None
+    candidates = [remote, *([folder / "traceback.txt", folder / "log.txt"] if folder else [])]
+    return next((str(path) for path in candidates if path and path.exists()), "")
+
+
+def fate(entry: Entry | None, state: str | None) -> tuple[str, str]:
+    """Status and reason of a job that did not end well; `state` is the cluster's word for how it ended."""
+    if entry is not None and entry.status == FAILED:
+        return FAILED, entry.why or ""
+    if entry is None:
+        return ("killed", f"the cluster says {state}") if state else ("not run", "the sweep ended before it")
+    said = f"the cluster says {state}" if state else "its process died: killed, or out of memory"
+    return "killed", said
+
+
+def _summary(folder: str | None) -> dict[str, Any]:
+    try:
+        return json.loads((Path(folder) / "summary.json").read_text()) if folder else {}
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,89 @@
+"""A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended."""
+
+from pathlib import Path
+
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.core.files import write_json
+from lth_runner.record.terminal import Terminal, duration
+from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
+from lth_runner.sweep.needs import needs, tell_launcher
+from lth_runner.sweep.plan import Job, plan
+from lth_runner.sweep.progress import Progress, failures, fate, log_of
+from lth_runner.sweep.remote import Remote
+
+
+class SweepFailedError(LthError):
+    """Some jobs of a sweep did not finish; the message says how many."""
+
+
+def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, arguments: list[str]) -> None:
+    """Runs every combination that is not finished yet.
+
+    Raises:
+        SweepFailedError: some jobs did not finish; all were tried.
+        LthError: the launcher, or the sweep's folder, is refused.
+    """
+    terminal = Terminal()
+    jobs = plan(context.config_loader, config, arguments)
+    todo = [job for job in jobs if job.skip() is None]
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
+    remote = Remote(folder, config.hydra.launcher)
+    terminal.say(f"{counted(len(jobs))}, {len(jobs) - len(todo)} finished before; sweep folder: {folder}")
+    write_json(folder / "sweep.json", {"arguments": arguments, "launched": [job.varied for job in todo]})
+    skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
+    with Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped) as progress:
+        trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
+    if trouble is not None and not progress.entries:
+        raise trouble  # nothing was started
+    _close(terminal, progress, len(skipped), todo, remote)
+
+
+def _launch(
+    context: HydraContext, task: TaskFunction, config: DictConfig, todo: list[Job], remote: Remote, terminal: Terminal
+) -> Exception | None:
+    """Lets the launcher work; gives what it raised, which may be one job's death, once no job works any more."""
+    remote.check()
+    tell_launcher(needs(job.config for job in todo))
+    try:
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"hydra.launcher={config.hydra.launcher._target_} is not installed ({error}): "
+            "pip install 'lth_runner[cluster]'"
+        ) from error
+    try:
+        launcher.launch([job.overrides for job in todo], initial_job_idx=0)
+    except KeyboardInterrupt:
+        if hint := remote.stop_hint():
+            terminal.say(hint)
+        raise
+    except Exception as error:
+        remote.wait()
+        return error
+    return None
+
+
+def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote) -> None:
+    """The closing table and the counts."""
+    rows = []
+    for number, job in enumerate(todo):
+        entry = progress.entries.get(number)
+        if entry is None or entry.status not in (OK, SKIPPED):
+            status, why = fate(entry, remote.ended(number))
+            rows.append((job.varied, status, why, log_of(entry, remote.log(number))))
+    if rows:
+        terminal.show(failures(rows))
+    total = skipped + len(todo)
+    skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
+    counts = f"{counted(total)}: {total - skipped - len(rows)} finished, {skipped} skipped, {len(rows)} failed"
+    terminal.say(f"{counts}, in {duration(progress.elapsed())}")
+    if rows:
+        raise SweepFailedError(f"{len(rows)} of {counted(total)} did not finish; the same command runs those again")
+
+
+def counted(jobs: int) -> str:
+    return f"{jobs} job{'s' * (jobs != 1)}"

@@ -1,0 +1,45 @@
+"""A study of somebody else's, in which jobs meet with what happens to jobs. FAULTS=no lets them all end well."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import torch
+
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.studies.interface import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty:
+    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process) or memory (takes all it can get)."""
+
+    fate: str
+    number: int
+    seconds: float
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        time.sleep(self.seconds)
+        if os.environ.get("FAULTS") != "no":
+            {"well": int, "raise": _raise, "kill": _kill, "memory": _memory}[self.fate]()
+        threads: dict[str, Any] = {"torch_threads": torch.get_num_threads(), "numba_threads": numba.get_num_threads()}
+        return Outcome(rows=[], summary={"number": self.number, **threads})
+
+
+def _raise() -> None:
+    raise ZeroDivisionError("a job's own error")
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _memory() -> None:
+    held = []
+    while True:
+        held.append(bytearray(b"x" * 2**26))
+        time.sleep(0.02)
