@@ -28,8 +28,9 @@ class Edges:
     weight: np.ndarray
 
     def used(self) -> np.ndarray:
-        """The outputs that have an edge, ascending."""
-        return np.flatnonzero(self.weight.any(axis=0))
+        """The outputs that have an edge, ascending; the first one if none has, since torch has no empty layers."""
+        used = np.flatnonzero(self.weight.any(axis=0))
+        return used if used.size else np.zeros(1, np.int64)
 
     def of(self, outputs: np.ndarray) -> "Edges":
         """The edges of some outputs alone."""

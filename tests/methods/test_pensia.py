@@ -13,14 +13,18 @@ from recorders import Memory
 from small_convolution import SmallConvolution
 
 from lth_runner.core.errors import ConfigError, DataError
-from lth_runner.core.interfaces import Problem
+from lth_runner.core.interfaces import Method, Problem
 from lth_runner.core.mask import Mask
 from lth_runner.core.streams import Streams
 from lth_runner.core.ticket import Ticket
 from lth_runner.core.ticket_file import read_ticket, save_ticket
+from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.approximation import weight_errors
 from lth_runner.methods import doubling
 from lth_runner.methods.doubling import double
+from lth_runner.methods.malach_pairs import MalachPairs
+from lth_runner.methods.orseau import Orseau
 from lth_runner.methods.pensia import Pensia
 from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.fc import FullyConnected
@@ -276,6 +280,27 @@ def test_masks_that_are_no_gadget_are_refused() -> None:
 def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         pensia(**change)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        MalachPairs(epsilon=0.01, c=3, n=300, halves="both", signs="as_drawn", distribution=LAW),
+        Orseau(epsilon=0.01, c=3, n=300, halves="both", signs="as_drawn", distribution=Hyperbolic(low=0.01, high=1.0)),
+    ],
+)
+def test_other_choices_in_the_same_network_come_close_too(method: Method) -> None:
+    posed = problem(SmallConvolution(biases=True), seed=5, size=0.15)
+    ticket = method.find(posed, Memory())
+    assert posed.target is not None and posed.network is not None
+    found = weight_errors(effective_weights(ticket), posed.target, 0.01)
+    assert found["weight_error_median"] < 0.002
+    x = images(posed.network, 0)
+    torch.testing.assert_close(
+        pruned_network(ticket, torch.float64)(x), forward_of(effective_weights(ticket), posed.network, x)
+    )
+    most = max(int(mask.dense().sum(axis=1).max()) for name, mask in ticket.masks.items() if "fc.sum" in name)
+    assert most <= 2 * 4 + 1 if isinstance(method, MalachPairs) else most > 2 * 4 + 1  # 4 inputs, both signs, a bias
 
 
 def test_problems_it_cannot_take_are_refused() -> None:
