@@ -33,7 +33,7 @@ def random_instances(count: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.
 @given(
     row=st.lists(GRID, min_size=1, max_size=9) | st.lists(REAL, min_size=1, max_size=9),
     target=GRID,
-    epsilon=st.sampled_from([2**-9, 3 / 128, 33 / 128]),
+    epsilon=st.sampled_from([2**-9, 1 / 32, 33 / 128]),  # 1/32 is met exactly
 )
 def test_brute_force_agrees(row: list[float], target: float, epsilon: float, objective: str) -> None:
     error, terms = optimum(row, target, epsilon, objective)
@@ -103,6 +103,25 @@ def test_sizes_continue_where_listing_stops(first: int) -> None:
     assert found.mean() > 0.5
     np.testing.assert_array_equal(grouped[start].sum(1), listed[start].sum(1))
     np.testing.assert_array_equal(grouped[start], listed[start])
+
+
+def test_sizes_take_over_from_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meet_in_middle, "MAX_LISTED", 50)
+    values, targets = random_instances(100, 10)
+    answer = solve(values, targets, 1e-3, "sparsest")
+    expected = Exhaustive(max_n=10).solve(values, targets, 1e-3, "sparsest")
+    np.testing.assert_array_equal(answer.chosen, expected.chosen)
+
+
+@settings(max_examples=100, deadline=None)
+@given(row=st.lists(st.integers(1, 8).map(float), min_size=2, max_size=8), target=st.integers(1, 20).map(float))
+def test_sizes_tell_equal_sums_of_different_size_apart(row: list[float], target: float) -> None:
+    error, terms = optimum(row, target, 0.5, "sparsest")
+    chosen = np.zeros((1, len(row)), bool)
+    values, targets = np.array([row]), np.array([target])
+    found = run(sizes.solve, values, targets, np.zeros(1, int), chosen, 0.5, 1, binomials(len(row)))
+    assert found[0] == (error == 0)
+    assert terms is None or (chosen.sum() == terms and values[chosen].sum() == target)
 
 
 @objectives

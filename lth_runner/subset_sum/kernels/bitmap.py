@@ -156,8 +156,9 @@ def probe(
     The error is -1 after too many hits.
     """
     down = np.uint32(32 - cell_bits)
-    cell = np.uint32(2 * half_cell)
-    slack = cell / scale
+    radius = half_cell
+    allowance = scratch.values.size + 2
+    slack = 2 * half_cell / scale
     h = scratch.values.size // 2
     inner_low, inner_high = reach(scratch.values[h : h + inner])
     target_units = np.uint32(np.int64(target * scale))
@@ -173,11 +174,13 @@ def probe(
             at = np.uint32(units >> down)
             if (words[at >> np.uint32(6)] >> np.uint64(at & np.uint32(63))) & np.uint64(1):
                 hits += 1
-                if gap_above(table, np.uint32(units - half_cell)) <= cell:
+                if gap_above(table, np.uint32(units - radius)) <= np.uint32(2 * radius):
                     shift = scratch.outer[t] + scratch.inner[j]
                     bits = nearest_bits(scratch.table, table.size, shift, target)
                     if bits < best:
                         best, best_outer, best_inner = bits, t, j
+                        error = np.int64(bits).view(np.float64) * scale + allowance
+                        radius = np.uint32(min(error, float(half_cell)))  # worse pairs need no second look
         if best == 0:
             break
         if hits > MAX_HITS:

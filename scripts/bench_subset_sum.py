@@ -1,0 +1,158 @@
+"""Speed of all SubsetSum solvers on the same instances: those of the paper's Experiment 1 on MNIST.
+
+python scripts/bench_subset_sum.py          a table, in about a minute
+python scripts/bench_subset_sum.py --json   one JSON object instead
+
+Every weight of a 784-500-10 network (397,000) gets fresh coefficients a ~ U[-0.464, 0.541], the range of the weights of
+a trained one. The weights are drawn too: w = 0.00762 t with t from Student's law with 2 degrees of freedom, clipped to
+that range, which puts 68 % of them within .01 of zero, as in the trained network.
+Slow solvers solve the first few instances only; rates are per instance, of the best of the repeats after a warm-up.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from lth_runner.subset_sum.exhaustive import Exhaustive
+from lth_runner.subset_sum.gurobi import Gurobi
+from lth_runner.subset_sum.interface import Status, Subsets
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+from lth_runner.subset_sum.milp import Milp
+from lth_runner.subset_sum.single_best import single_best
+
+LOW, HIGH, EPSILON = -0.464, 0.541, 0.01
+PAPER = "gurobi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One row of the table: `solve` on the first `count` instances with n values each."""
+
+    name: str
+    objective: str
+    n: int
+    count: int
+    repeats: int
+    solve: Callable[[np.ndarray, np.ndarray], Subsets]
+    shared: bool = False
+
+
+def instances(count: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and weights of the module's text; the first few are the same whatever the count."""
+    coefficients, weights = np.random.default_rng(1), np.random.default_rng(2)
+    return coefficients.uniform(LOW, HIGH, (count, n)), np.clip(0.00762 * weights.standard_t(2, count), LOW, HIGH)
+
+
+def jobs(count: int, mip_count: int) -> list[Job]:
+    """All rows of the table, fast solvers first."""
+
+    def job(name: str, solver: Any, objective: str, count: int, n: int = 21, repeats: int = 1, **more: Any) -> Job:
+        def solve(values: np.ndarray, targets: np.ndarray) -> Subsets:
+            return solver.solve(values, targets, EPSILON, objective)
+
+        return Job(name=name, objective=objective, n=n, count=count, repeats=repeats, solve=solve, **more)
+
+    ours, paper = MeetInMiddle(), Gurobi(mip_gap=0.01, threads=0, time_limit=None)
+    few = max(1, mip_count // 2)
+
+    def one_best(values: np.ndarray, targets: np.ndarray) -> Subsets:
+        return single_best(values, targets, EPSILON)
+
+    return [
+        job("meet_in_middle", ours, "closest", count, repeats=5),
+        job("meet_in_middle", ours, "sparsest", count, repeats=5),
+        job("meet_in_middle, one row", ours, "closest", count, repeats=3, shared=True),
+        Job(name="single best value", objective="closest", n=21, count=count, repeats=5, solve=one_best),
+        job("meet_in_middle", ours, "closest", 2000, n=32, repeats=3),
+        job("meet_in_middle", ours, "sparsest", 2000, n=32, repeats=3),
+        job("meet_in_middle", ours, "closest", 20, n=40),
+        job("exhaustive", Exhaustive(max_n=21), "closest", mip_count),
+        job(PAPER, paper, "closest", mip_count),
+        job(PAPER, paper, "sparsest", mip_count),
+        job("milp", Milp(mip_gap=0.01, time_limit=60.0), "closest", few),
+        job("milp", Milp(mip_gap=0.01, time_limit=60.0), "sparsest", few),
+    ]
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Best time of the job, and what its answers are worth."""
+    values, targets = instances(job.count, job.n)
+    values = values[:1] if job.shared else values
+    job.solve(values[:2], targets[: len(values[:2])])  # compiles, opens licences
+    seconds, answer = np.inf, None
+    for _ in range(job.repeats):
+        started = time.perf_counter()
+        answer = job.solve(values, targets)
+        seconds = min(seconds, time.perf_counter() - started)
+    assert answer is not None
+    return {
+        "solver": job.name,
+        "objective": job.objective,
+        "n": job.n,
+        "instances": job.count,
+        "seconds": seconds,
+        "instances_per_s": job.count / seconds,
+        "error_median": float(np.median(answer.error)),
+        "kept_per_instance": float(answer.chosen.sum(1).mean()),
+        "over_epsilon": int((answer.status != Status.WITHIN_EPSILON).sum()),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were taken on."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return {"device": names[0] if names else platform.processor(), "threads": numba.get_num_threads()}
+
+
+def report(count: int, mip_count: int) -> dict[str, Any]:
+    """All measurements; the peak of memory is taken before the slow solvers bring their own libraries in."""
+    rows, peak = [], 0.0
+    for job in jobs(count, mip_count):
+        rows.append(measure(job))
+        if rows[-1]["solver"].startswith("meet_in_middle"):
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    paper = next(row for row in rows if row["solver"] == PAPER and row["objective"] == "closest")
+    for row in rows:
+        row["times_gurobi"] = row["instances_per_s"] / paper["instances_per_s"] if row["n"] == paper["n"] else None
+    return {**machine(), "epsilon": EPSILON, "peak_memory_mib": peak, "rows": rows}
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """The report for people."""
+    print(f"{result['device']}, {result['threads']} threads, epsilon {result['epsilon']}")
+    print(f"{'solver':24}{'objective':11}{'n':>3}{'instances':>11}{'seconds':>10}{'per second':>15}"
+          f"{'x Gurobi':>15}{'median error':>14}{'kept':>7}{'> eps':>7}")  # fmt: skip
+    for row in result["rows"]:
+        times = "" if row["times_gurobi"] is None else f"{row['times_gurobi']:,.1f}"
+        print(f"{row['solver']:24}{row['objective']:11}{row['n']:3}{row['instances']:11,}{row['seconds']:10.3f}"
+              f"{row['instances_per_s']:15,.1f}{times:>15}{row['error_median']:14.1e}{row['kept_per_instance']:7.2f}"
+              f"{row['over_epsilon']:7}")  # fmt: skip
+    print("x Gurobi: rate relative to Gurobi as the paper used it (closest, n = 21, one model per weight, MIPGap .01).")
+    print(f"peak memory of meet_in_middle, instances included: {result['peak_memory_mib']:,.0f} MiB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed of the SubsetSum solvers, all on the same instances.")
+    parser.add_argument("--count", type=int, default=397_000, help="instances for the fast solvers")
+    parser.add_argument("--mip-count", type=int, default=16, help="instances for the slow ones")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    result = report(options.count, options.mip_count)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        print_table(result)
+
+
+if __name__ == "__main__":
+    main()
