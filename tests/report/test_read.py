@@ -91,7 +91,7 @@ def test_thousands_of_runs_take_seconds(tmp_path: Path) -> None:
         (folder / "config.yaml").write_text(config)
     start = time.monotonic()
     found = read_runs([tmp_path])
-    assert time.monotonic() - start < 10  # 0.7 s on a quiet machine
+    assert time.monotonic() - start < 10  # measured: 0.7 to 1.1 s
     assert found.caption() == "2000 runs, 2000 ok"
     assert len(found.runs[0].config) == 64
 
