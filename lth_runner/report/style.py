@@ -28,7 +28,7 @@ STYLE: Any = {
 
 
 @contextlib.contextmanager
-def panels(columns: int) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
+def panels(columns: int, height: float = 3.1) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
     """An empty figure in our style, without pyplot and so without a display or global state."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -37,7 +37,7 @@ def panels(columns: int) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
 
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06)  # inches
-        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, 3.1), layout=layout)
+        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
@@ -54,8 +54,8 @@ def curve_looks(names: Iterable[str], labels: Mapping[str, str]) -> dict[str, di
     }
 
 
-def legend_below(figure: "Figure", panels: Sequence["Axes"]) -> None:
-    """One legend below all panels, where it can cover nothing."""
+def legend_below(figure: "Figure", panels: Sequence["Axes"], columns: int | None = None) -> None:
+    """One legend below all panels, where it can cover nothing; of four columns, or three below a single panel."""
     entries = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -64,6 +64,6 @@ def legend_below(figure: "Figure", panels: Sequence["Axes"]) -> None:
         list(entries.values()),
         list(entries),
         loc="outside lower center",
-        ncols=min(len(entries), 4 if len(panels) > 1 else 3),
+        ncols=min(len(entries), columns or (4 if len(panels) > 1 else 3)),
         frameon=False,
     )
