@@ -13,7 +13,7 @@ from lth_runner.report.plots import accuracy_figure, curves_figure
 from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
 from lth_runner.studies.interface import Outcome, flat
 
-CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn")
+CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn", "offered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,8 @@ class Comparison:
         for name, method in methods.items():
             ticket = method.find(problem, recorder)
             measured[name] = measure_ticket(ticket, problem, self.epsilon, outputs=True)
-            tickets[name] = (ticket, {key: measured[name][key] for key in CLAIMS if measured[name][key] is not None})
+            claims = {key: measured[name][key] for key in CLAIMS if measured[name][key] is not None}
+            tickets[name] = (ticket, claims | {"epsilon": self.epsilon})
             recorder.say(_line(name, measured[name]))
         points = self._points(problem, methods, measured, recorder)
         return Outcome(
@@ -76,7 +77,7 @@ class Comparison:
                 else:
                     method: Any = replace(methods[name], **{self.axis: value})  # pyright: ignore[reportArgumentType]
                     found = measure_ticket(method.find(problem, recorder), problem, self.epsilon, outputs=False)
-                point = {"curve": name, **found, self.axis: value}
+                point = {"curve": name, "axis": self.axis, **found, self.axis: value}
                 recorder.metrics(**{key: value for key, value in point.items() if value is not None})
                 points.append(point)
         return points
