@@ -25,6 +25,7 @@ LAYER = {
     "studies": 5,
     "build.py": 6,
     "run.py": 7,
+    "verify.py": 7,
     "sweep": 8,
     "cli.py": 9,
     "__init__.py": 0,

@@ -36,7 +36,7 @@ def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bo
     if problem.target is not None:
         found |= weight_errors(weights, problem.target, epsilon)
     if problem.data is not None:
-        found["accuracy"] = _accuracy(pruned_network(ticket, weights=weights), problem.data)
+        found["accuracy"] = network_accuracy(pruned_network(ticket, weights=weights), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
             pruned = pruned_network(ticket, torch.float64, weights)
             target = filled(problem.network, problem.target, torch.float64)
@@ -52,10 +52,11 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = sum(weight.size for weight in problem.target.values())
     if problem.data is not None:
-        found["accuracy"] = _accuracy(filled(problem.network, problem.target), problem.data)
+        found["accuracy"] = network_accuracy(filled(problem.network, problem.target), problem.data)
     return found
 
 
-def _accuracy(module: torch.nn.Module, data: Dataset) -> float:
+def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
+    """The network's accuracy on the test images, on the device where they lie."""
     device = data.test_images.device
     return accuracy(module.to(device), data.test_images, data.test_labels, BATCH)

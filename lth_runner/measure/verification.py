@@ -1,0 +1,82 @@
+"""Every claim that a ticket's file makes, computed again from its random numbers and masks."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_runner.core.errors import DataError
+from lth_runner.core.ticket import Ticket
+from lth_runner.data.interface import Dataset
+from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.ticket import network_accuracy
+from lth_runner.networks.interface import Network, RandomNetwork
+from lth_runner.networks.pruned import effective_weights, pruned_network
+
+COUNTS = ("drawn", "offered", "kept")
+ERRORS = ("weight_error_max", "weight_error_median", "over_epsilon")
+RELATIVE = 1e-9  # float64 sums in another order differ by less
+IMAGES = 2  # float32 outputs on another machine may round a draw between two classes differently
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One claim beside what was found.
+
+    Attributes:
+        found: None where something is missing to find it.
+        needs: what is missing ("--target", "--data"); empty where nothing is.
+        agrees: whether both are equal up to rounding; True while something is missing.
+    """
+
+    claim: str
+    claimed: float
+    found: float | None = None
+    needs: str = ""
+    agrees: bool = True
+
+
+def target_network(ticket: Ticket) -> Network:
+    """The architecture whose weights the ticket approximates."""
+    return ticket.network.target if isinstance(ticket.network, RandomNetwork) else ticket.network
+
+
+def findings(
+    ticket: Ticket, claims: Mapping[str, float], target: Mapping[str, np.ndarray] | None, data: Dataset | None
+) -> Iterator[Finding]:
+    """The claims in turn, the cheapest first: counts from the masks, then weights, then the pruned network's accuracy.
+
+    Args:
+        target: the weights that the ticket claims to approximate; without them claims of errors are not checked.
+        data: the dataset whose test images the claimed accuracy is of.
+
+    Raises:
+        DataError: the file claims something that is not checked here, or its parts do not fit together.
+    """
+    unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
+    if unknown:
+        raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
+    counts = {"drawn": ticket.drawn(), "offered": ticket.offered(), "kept": ticket.kept()}
+    for claim in (claim for claim in COUNTS if claim in claims):
+        yield _compared(claim, claims[claim], counts[claim], 0)
+    claimed_errors = [claim for claim in ERRORS if claim in claims]
+    if claimed_errors and target is None:
+        yield from (Finding(claim=claim, claimed=claims[claim], needs="--target") for claim in claimed_errors)
+    elif claimed_errors and target is not None:
+        if "epsilon" not in claims:
+            raise DataError("the ticket claims weight errors without the epsilon they were counted with")
+        errors = weight_errors(effective_weights(ticket), dict(target), claims["epsilon"])
+        for claim in claimed_errors:
+            slack = RELATIVE * max(abs(claims[claim]), 1e-3) if claim != "over_epsilon" else 0
+            yield _compared(claim, claims[claim], errors[claim], slack)
+    if "accuracy" in claims and data is None:
+        yield Finding(claim="accuracy", claimed=claims["accuracy"], needs="--data")
+    elif "accuracy" in claims and data is not None:
+        found = network_accuracy(pruned_network(ticket), data)
+        yield _compared("accuracy", claims["accuracy"], found, IMAGES / len(data.test_labels) + RELATIVE)
+
+
+def _compared(claim: str, claimed: float, found: float, slack: float) -> Finding:
+    agrees = math.isfinite(claimed) and abs(claimed - found) <= slack
+    return Finding(claim=claim, claimed=claimed, found=found, agrees=agrees)
