@@ -16,22 +16,25 @@ SCOPES = ("layer", "global")
 
 
 class _Keep(torch.autograd.Function):
-    """The weight where the mask is True, else 0; backwards the mask counts as the score: dL/dscore = dL/dout weight."""
+    """The weight where the mask is True, else 0; backwards the mask counts as |score| itself."""
 
     @staticmethod
     def forward(ctx: Any, weight: torch.Tensor, scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        del scores
-        ctx.save_for_backward(weight)
+        ctx.save_for_backward(weight, scores)
         return torch.where(mask, weight, 0.0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[None, torch.Tensor, None]:
-        (weight,) = ctx.saved_tensors
-        return None, gradients[0] * weight, None
+        weight, scores = ctx.saved_tensors
+        return None, gradients[0] * weight * scores.sign(), None
 
 
 def keep(weight: torch.Tensor, scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The masked weight with the straight-through gradient: every score gets one, its weight kept or not."""
+    """The masked weight with the straight-through gradient: every score gets one, its weight kept or not.
+
+    dL/dscore = dL/dout * weight * sign(score). The mask looks at |score|, so what would make the weight's presence
+    useful must make |score| grow: the published code lets autograd put the sign there. At a score of 0 it is 0.
+    """
     return cast(torch.Tensor, _Keep.apply(weight, scores, mask))
 
 

@@ -41,9 +41,9 @@ def fold(weight1: torch.Tensor, weight2: torch.Tensor, relu: bool) -> torch.Tens
     It is the same function, and up to r times less arithmetic: nothing stands between the copies and their sum but a
     ReLU, which is linear on each branch. Leading axes (runs) pass through.
     """
-    factor = signs(weight1, relu) * weight1  # (branches, ..., r, in)
+    factors = signs(weight1, relu) * weight1  # (branches, ..., r, in)
     split = weight2.unflatten(-1, weight1.shape[-2:])  # (..., out, r, in)
-    return torch.einsum("c...ki,...oki->...oci", factor, split).flatten(-2)
+    return torch.cat([(factor.unsqueeze(-3) * split).sum(-2) for factor in factors], dim=-1)
 
 
 def branches(x: torch.Tensor, relu: bool) -> torch.Tensor:

@@ -4,7 +4,9 @@ Every masked weight is seen as (outputs, copies, inputs). Its score gradient nee
 A[o, c, i] = sum_k sign[c, k, i] * spread[k, i] * kept[o, k, i] the matrix the network multiplies by, and G = dL/dA,
 
     dL/dkept[o, k, i] = spread[k, i] * slope,    dL/dspread[k, i] = sum_o kept[o, k, i] * slope,
-    slope = sum_c sign[c, k, i] * G[o, c, i].
+    slope = sum_c sign[c, k, i] * G[o, c, i],
+
+and straight through the mask a score's gradient is that of its weight, times the weight, times the sign of the score.
 
 A plain layer is the case of one copy and one branch, with spread and sign equal to 1. Work is cut into blocks of rows
 whose number does not depend on the threads, and sums run in block order: results are the same on any machine width.
@@ -76,7 +78,8 @@ def descend(
                 for i in range(inputs):
                     slope[i] = slope[i] * e[i] * w[i]
                 for i in range(inputs):
-                    v[i] = keep * v[i] + (slope[i] + decay * s[i])
+                    pull = slope[i] if s[i] > 0 else (-slope[i] if s[i] < 0 else np.float32(0))
+                    v[i] = keep * v[i] + (pull + decay * s[i])
                 for i in range(inputs):
                     s[i] -= rate * v[i]
                 for i in range(inputs):

@@ -56,8 +56,8 @@ def test_global_mask_keeps_the_largest_of_all_scores() -> None:
 @pytest.mark.parametrize("redundancy", [0, 2])
 @pytest.mark.parametrize("relu", [False, True])
 def test_output_and_gradients_are_those_of_the_plain_module(redundancy: int, relu: bool) -> None:
-    """The plain module filled with weight * mask gives the same outputs; its weight gradient times the weight is the
-    score gradient, for kept and pruned scores alike."""
+    """The plain module filled with weight * mask gives the same outputs, and its weight gradient times weight times
+    sign(score) is the score gradient, for kept and pruned scores alike."""
     module = plain(redundancy, relu)
     network = masked(module, random_scores(module), 0.4, "layer")
     reference = plain(redundancy, relu)
@@ -71,7 +71,9 @@ def test_output_and_gradients_are_those_of_the_plain_module(redundancy: int, rel
         gradient = reference.get_parameter(name).grad
         assert gradient is not None
         assert weight.scores.grad is not None
-        torch.testing.assert_close(weight.scores.grad, gradient * weight.weight, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(
+            weight.scores.grad, gradient * weight.weight * weight.scores.detach().sign(), atol=1e-6, rtol=1e-4
+        )
         if not relu:
             assert weight.scores.grad[~weight.mask()].count_nonzero() > 0
 

@@ -155,7 +155,7 @@ def test_kernels_are_their_formulas(shape: tuple[int, int, int], num_branches: i
     first, cut, band = 100, (np.sort(np.abs(score), None)[score.size // 2], 100 + score.size), (0.5, 0.6)
     kept = np.where(np.abs(score) >= cut[0], weight, 0).astype(np.float64)
     slope = np.einsum("cki,oci->oki", sign.astype(np.float64), grad)
-    new_velocity = 0.9 * velocity + spread * slope * weight + 0.01 * score
+    new_velocity = 0.9 * velocity + spread * slope * weight * np.sign(score) + 0.01 * score
     new_score = score - 0.1 * new_velocity
 
     parts = np.empty((kernels.BLOCKS, copies, inputs), np.float32)
