@@ -11,6 +11,7 @@ Slow solvers solve the first few instances only; rates are per instance, of the 
 
 import argparse
 import json
+import os
 import platform
 import resource
 import time
@@ -127,18 +128,25 @@ def report(count: int, mip_count: int) -> dict[str, Any]:
     return {**machine(), "epsilon": EPSILON, "peak_memory_mib": peak, "rows": rows}
 
 
-def print_table(result: dict[str, Any]) -> None:
+def table(result: dict[str, Any]) -> str:
     """The report for people."""
-    print(f"{result['device']}, {result['threads']} threads, epsilon {result['epsilon']}")
-    print(f"{'solver':24}{'objective':11}{'n':>3}{'instances':>11}{'seconds':>10}{'per second':>15}"
-          f"{'x Gurobi':>15}{'median error':>14}{'kept':>7}{'> eps':>7}")  # fmt: skip
+    lines = [
+        f"{result['device']}, {result['threads']} threads, epsilon {result['epsilon']}",
+        f"{'solver':24}{'objective':11}{'n':>3}{'instances':>11}{'seconds':>10}{'per second':>15}"
+        f"{'x Gurobi':>15}{'median error':>14}{'kept':>7}{'> eps':>7}",
+    ]
     for row in result["rows"]:
         times = "" if row["times_gurobi"] is None else f"{row['times_gurobi']:,.1f}"
-        print(f"{row['solver']:24}{row['objective']:11}{row['n']:3}{row['instances']:11,}{row['seconds']:10.3f}"
-              f"{row['instances_per_s']:15,.1f}{times:>15}{row['error_median']:14.1e}{row['kept_per_instance']:7.2f}"
-              f"{row['over_epsilon']:7}")  # fmt: skip
-    print("x Gurobi: rate relative to Gurobi as the paper used it (closest, n = 21, one model per weight, MIPGap .01).")
-    print(f"peak memory of meet_in_middle, instances included: {result['peak_memory_mib']:,.0f} MiB")
+        lines.append(
+            f"{row['solver']:24}{row['objective']:11}{row['n']:3}{row['instances']:11,}{row['seconds']:10.3f}"
+            f"{row['instances_per_s']:15,.1f}{times:>15}{row['error_median']:14.1e}{row['kept_per_instance']:7.2f}"
+            f"{row['over_epsilon']:7}"
+        )
+    lines += [
+        "x Gurobi: rate relative to Gurobi as the paper used it (closest, n = 21, one model per weight, MIPGap .01)",
+        f"peak memory of meet_in_middle, instances included: {result['peak_memory_mib']:,.0f} MiB",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -147,11 +155,10 @@ def main() -> None:
     parser.add_argument("--mip-count", type=int, default=16, help="instances for the slow ones")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # HiGHS sometimes writes a line of its own to the standard output, beneath Python
     result = report(options.count, options.mip_count)
-    if options.json:
-        print(json.dumps(result))
-    else:
-        print_table(result)
+    print(json.dumps(result) if options.json else table(result), file=out)
 
 
 if __name__ == "__main__":

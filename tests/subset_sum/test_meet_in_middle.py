@@ -33,7 +33,7 @@ def random_instances(count: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.
 @given(
     row=st.lists(GRID, min_size=1, max_size=9) | st.lists(REAL, min_size=1, max_size=9),
     target=GRID,
-    epsilon=st.sampled_from([2**-9, 1 / 32, 33 / 128]),  # 1/32 is met exactly
+    epsilon=st.sampled_from([2**-9, 1 / 32, 33 / 128]),
 )
 def test_brute_force_agrees(row: list[float], target: float, epsilon: float, objective: str) -> None:
     error, terms = optimum(row, target, epsilon, objective)
@@ -163,6 +163,14 @@ def test_limits_of_epsilon(n: int) -> None:
     assert (nothing.status == Status.BEYOND_EPSILON).all()
     looser = [solve(values, targets, epsilon, "sparsest").chosen.sum(1) for epsilon in (0.003, 0.03, 0.3)]
     assert n == 5 or ((looser[0] >= looser[1]) & (looser[1] >= looser[2])).all()
+
+
+@pytest.mark.parametrize(("target", "terms"), [(0.25, 0), (1.25, 1), (2.75, 2)])
+def test_an_error_of_exactly_epsilon_is_within(target: float, terms: int) -> None:
+    values, targets = np.array([[1.0, 2.0, 40.0]]), np.array([target])
+    answer = solve(values, targets, 0.25, "sparsest")
+    assert (answer.error[0], answer.chosen.sum(), answer.status[0]) == (0.25, terms, Status.WITHIN_EPSILON)
+    assert run(sizes.solve, values, targets, np.zeros(1, int), np.zeros((1, 3), bool), 0.25, 0, binomials(3)).all()
 
 
 @pytest.mark.parametrize("n", [25, 33, 40])
