@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ def main() -> None:
         task()
     except KeyboardInterrupt:
         sys.exit("lth-run: interrupted; the same command takes it up again")
-    except Exception as error:
+    except (Exception, RunError) as raised:
+        error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:
-            raise
+            raise error from None
         sys.exit(f"lth-run: {explain(error, arguments)}")
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
@@ -48,26 +50,35 @@ def main() -> None:
             os.environ["HYDRA_FULL_ERROR"] = asked
 
 
+class RunError(BaseException):
+    """Carries the error of a run past Hydra, which prints a line of its own about any `Exception` of a job."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 @hydra.main(version_base="1.3", config_path=f"pkg://{CONFIGS}", config_name="config")
 def task(cfg: DictConfig) -> None:
     """One job: Hydra calls it once, or once for each job of a sweep."""
-    from lth_runner.run import run  # torch is imported only when something runs
-
-    config, hydra_config = settings(cfg), HydraConfig.get()
+    hydra_config = HydraConfig.get()
     if hydra_config.mode == RunMode.MULTIRUN:
         from lth_runner.sweep.job import run_job
 
-        run_job(config, Path(hydra_config.sweep.dir), hydra_config.job.num)
-    else:
+        return run_job(settings(cfg), Path(hydra_config.sweep.dir), hydra_config.job.num)
+    try:
+        config = settings(cfg)
+        from lth_runner.run import run  # torch is imported only when something runs
+
         run(config, Terminal(), Terminal())
+    except Exception as error:
+        raise RunError(error) from error
 
 
 def menu() -> str:
     """The experiments, each with the first sentence of its file, and how to go on."""
-    import lth_runner.configs
-
     lines = ["lth-run experiment=NAME [key=value ...]", ""]
-    for path in sorted(Path(lth_runner.configs.__path__[0], "experiment").glob("*.yaml")):
+    for path in sorted(Path(str(resources.files(CONFIGS))).glob("experiment/*.yaml")):
         comments = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
         about = next((line for line in comments if not line.startswith("@package")), "")
         lines.append(f"  {path.stem:<22} {about}")

@@ -1,5 +1,7 @@
 """The command: every refusal is one sentence that says what to do, with a non-zero exit and no traceback."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +28,9 @@ def lth_run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as noise:
         lth_run(monkeypatch, *arguments)
+    assert noise.getvalue() == ""
     message = str(stopped.value.code)
     assert message.startswith("lth-run: ")
     assert "\n" not in message
