@@ -20,8 +20,8 @@ class Milp:
     out is up to the solver, not the nearest.
 
     Not exact: HiGHS allows each constraint an error of 1e-6 and stops within `mip_gap`; the certified error is the
-    truth. An instance without a subset within epsilon, or out of time without any, is UNSOLVED. HiGHS may write a line of
-    its own to the standard output, beneath Python; SciPy offers no way to stop it.
+    truth. An instance without a subset within epsilon, or out of time without any, is UNSOLVED. HiGHS may write a line
+    of its own to the standard output, beneath Python; SciPy offers no way to stop it.
 
     Attributes:
         mip_gap: relative gap between answer and bound at which to stop.
