@@ -1,0 +1,101 @@
+"""A certified upper bound on how far a pruned network's output can be from its target's, from the weights alone."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.networks.interface import Network
+from lth_runner.networks.layers import WeightLayer, parts, weight_layers
+
+Weights = Mapping[str, np.ndarray]
+ROUNDING = 1 + 1e-9  # singular values are computed in float64
+
+
+def output_bound(effective: Weights, target: Weights, network: Network, image: tuple[int, ...], radius: float) -> float:
+    """sup over ||x|| <= radius of ||g(x) - f(x)||, in Euclidean norms, is at most the number returned.
+
+    Layer i of the target f maps h to W_i h + b_i, that of the pruned network g to W+_i h+ - W-_i h- + b~_i, where h+ =
+    relu(h) and h- = relu(-h): one reading of the weights for each sign. With E+ = W+ - W, E- = W- - W and e = b~ - b,
+
+        W+ g+ - W- g- + b~ - (W h + b) = W (g - h) + E+ g+ - E- g- + e,
+
+    and ||(g+, g-)|| = ||g||. ReLU and max-pooling over disjoint windows do not increase distances or norms. So
+
+        ||g_l - f_l|| <= sum_i (prod_{j>i} ||W_j||) (||[E+_i, E-_i]|| G_{i-1} + ||e_i||),
+        G_0 = radius,  G_i = ||[W+_i, W-_i]|| G_{i-1} + ||b~_i||,
+
+    with spectral norms. Where inputs are never negative there is one reading, and E- and W- are left out. For a
+    convolution with kernel K of T taps the norm is bounded by the smaller of sum_t ||K_t|| (each tap is a shift and a
+    matrix) and sqrt(T) ||(K_1, ..., K_T)|| (each pixel is seen at most T times); its bias counts once per pixel.
+
+    Args:
+        effective: see `effective_weights`; with an axis of readings or without.
+        image: shape of one input.
+        radius: largest Euclidean norm of the inputs, all of them without negative entries if the first layer has one
+            reading.
+
+    Raises:
+        ConfigError: a layer for which none of this holds.
+    """
+    pixels = _pixels(network, image)
+    distance, size = 0.0, radius
+    for layer in weight_layers(network):
+        weight, wanted = _readings(effective[layer.weight], target[layer.weight]), target[layer.weight]
+        if len(weight) > 2:
+            raise ConfigError("a network with copies of its neurons has no bound from one error per weight")
+        error, bias = norm_bound(weight - wanted, layer) * size, 0.0
+        if layer.bias:
+            per_pixel = math.sqrt(pixels[layer.name])
+            found = _readings(effective[layer.bias], target[layer.bias])[0]
+            error += per_pixel * float(np.linalg.norm(found - target[layer.bias]))
+            bias = per_pixel * float(np.linalg.norm(found))
+        distance = norm_bound(wanted[None], layer) * distance + error
+        size = norm_bound(weight, layer) * size + bias
+    return distance
+
+
+def _readings(found: np.ndarray, target: np.ndarray) -> np.ndarray:
+    return found if found.ndim > target.ndim else found[None]
+
+
+def norm_bound(readings: np.ndarray, layer: WeightLayer) -> float:
+    """Upper bound on the norm of the layer that takes the inputs of all readings side by side.
+
+    Args:
+        readings: (readings, outputs, inputs, *kernel).
+    """
+    matrices = np.concatenate(list(readings), axis=1)  # (out, readings * in, *kernel)
+    taps = matrices.reshape(*matrices.shape[:2], -1)
+    together = math.sqrt(taps.shape[2]) * np.linalg.norm(taps.reshape(len(taps), -1), 2)
+    if not layer.kernel:
+        return ROUNDING * float(together)
+    each = sum(np.linalg.norm(taps[:, :, t], 2) for t in range(taps.shape[2]))
+    return ROUNDING * float(min(together, each))
+
+
+def _pixels(network: Network, image: tuple[int, ...]) -> dict[str, int]:
+    """How many places of its output each layer's bias is added to.
+
+    Raises:
+        ConfigError: a layer between them may increase distances.
+    """
+    found: dict[str, int] = {}
+    x = torch.empty(1, *image, device="meta")
+    for name, part in parts(network).items():
+        x = part(x)
+        if isinstance(part, torch.nn.Linear | torch.nn.Conv2d):
+            found[name] = math.prod(x.shape[2:])
+        elif not isinstance(part, torch.nn.ReLU | torch.nn.Flatten) and not _disjoint(part):
+            raise ConfigError(f"no bound is known for layer {name}, {type(part).__name__}")
+    return found
+
+
+def _disjoint(part: torch.nn.Module) -> bool:
+    """Whether it is a max-pooling whose windows do not overlap."""
+    if not isinstance(part, torch.nn.MaxPool2d):
+        return False
+    sides = [(side, side) if isinstance(side, int) else tuple(side) for side in (part.kernel_size, part.stride)]
+    return all(size <= step for size, step in zip(*sides, strict=True)) and part.padding in (0, (0, 0))

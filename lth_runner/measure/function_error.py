@@ -1,0 +1,119 @@
+"""The largest output difference of two networks: seen on images, found by gradient ascent, and certified."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lth_runner.core import checks
+from lth_runner.core.interfaces import Problem
+from lth_runner.core.ticket import Ticket
+from lth_runner.measure.bound import output_bound
+from lth_runner.networks.doubled import Doubled
+from lth_runner.networks.interface import filled
+from lth_runner.networks.layers import weight_layers
+from lth_runner.networks.pruned import effective_weights, pruned_network
+
+BATCH = 500
+Project = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionError:
+    """How hard to look for the largest difference.
+
+    Attributes:
+        restarts: points from which the gradient is followed: half of them random, half images.
+        steps: of each ascent; step s of S has length (1 - s / S) / 2 of the set's radius.
+    """
+
+    restarts: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        checks.integer("restarts", self.restarts, at_least=2)
+        checks.integer("steps", self.steps, at_least=1)
+
+    def measure(self, ticket: Ticket, problem: Problem) -> dict[str, float]:
+        """Largest |g_k(x) - f_k(x)| over outputs k, from float64 forward passes of the pruned network and the target.
+
+        Where the ticket's first layer takes no negative inputs, the ball is its non-negative part.
+
+        Returns:
+            function_error_test: over the test images;
+            function_error_box_found, _ball_found: the most that ascent found over pixels in [0, 1] and over the unit
+            ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs.
+        """
+        assert problem.network is not None and problem.target is not None, "a function error needs a target"
+        assert problem.data is not None, "and test images"
+        images = problem.data.test_images.cpu().double()
+        pair = Pair(pruned_network(ticket, torch.float64), filled(problem.network, problem.target, torch.float64))
+        of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
+        worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]
+        found = {"function_error_test": float(of_images.max())}
+        generator = torch.Generator().manual_seed(problem.streams.torch_seed("function_error"))
+        random = torch.rand(self.restarts - len(worst), *worst.shape[1:], generator=generator, dtype=torch.float64)
+        signed = _takes_negatives(ticket)
+        ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
+        found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
+        found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
+        shape, effective = tuple(images.shape[1:]), effective_weights(ticket)
+        radii = {"test": float(images.flatten(1).norm(dim=1).max()), "box": math.sqrt(math.prod(shape)), "ball": 1.0}
+        return found | {
+            f"function_error_{name}_bound": output_bound(effective, problem.target, problem.network, shape, radius)
+            for name, radius in radii.items()
+        }
+
+    def _ascend(self, pair: "Pair", starts: torch.Tensor, project: Project) -> float:
+        """The largest difference seen on the way up from any of the starts."""
+        x = project(starts)
+        radius = float(x.flatten(1).norm(dim=1).max())
+        best = float(pair.difference(x).max())
+        for step in range(self.steps):
+            gradient = pair.gradient(x)
+            length = gradient.flatten(1).norm(dim=1).clamp_min(1e-300).view(-1, *[1] * (x.ndim - 1))
+            x = project(x + gradient / length * (0.5 * radius * (1 - step / self.steps)))
+            best = max(best, float(pair.difference(x).max()))
+        return best
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pruned network and its target."""
+
+    pruned: torch.nn.Module
+    target: torch.nn.Module
+
+    @torch.no_grad()
+    def difference(self, x: torch.Tensor) -> torch.Tensor:
+        """(N,): the largest |difference| of any output."""
+        return (self.pruned(x) - self.target(x)).abs().amax(dim=1)
+
+    def gradient(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the difference of each point, in that point."""
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad((self.pruned(x) - self.target(x)).abs().amax(dim=1).sum(), x)
+        return gradient
+
+
+def into_box(x: torch.Tensor) -> torch.Tensor:
+    """The nearest point with all pixels in [0, 1]."""
+    return x.clamp(0, 1)
+
+
+def into_ball(signed: bool) -> Project:
+    """To the nearest point of the unit ball, or of its non-negative part."""
+
+    def project(x: torch.Tensor) -> torch.Tensor:
+        x = x if signed else x.clamp_min(0)
+        norm = x.flatten(1).norm(dim=1).clamp_min(1).view(-1, *[1] * (x.ndim - 1))
+        return x / norm
+
+    return project
+
+
+def _takes_negatives(ticket: Ticket) -> bool:
+    network: Any = ticket.network
+    return not isinstance(network, Doubled) or weight_layers(network.target)[0].weight in network.twins

@@ -1,0 +1,47 @@
+"""A comparison of pruned random networks that also asks how far each one's output is from the target's, and may be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.measure.function_error import FunctionError
+from lth_runner.studies.comparison import Comparison
+from lth_runner.studies.interface import Outcome, flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theorem:
+    """The theorem bounds the output's error: seen on the test set <= found by ascent <= certified, side by side.
+
+    Attributes:
+        comparison: of the methods; its table and figures are this study's.
+        function_error: how hard to look for large errors.
+    """
+
+    comparison: Comparison
+    function_error: FunctionError
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """The comparison, then each ticket's function errors, in the summary and as a line each."""
+        if problem.target is None or problem.data is None:
+            raise ConfigError("this study compares outputs on images with a target's: add target=trained data=mnist")
+        outcome = self.comparison.run(problem, methods, recorder)
+        summary = dict(outcome.summary)
+        for name, (ticket, _) in outcome.tickets.items():
+            errors = self.function_error.measure(ticket, problem)
+            recorder.metrics(curve=name, **errors)
+            recorder.say(_line(name, errors))
+            summary |= flat(name, errors)
+        return replace(outcome, summary=summary)
+
+
+def _line(name: str, errors: Mapping[str, float]) -> str:
+    test, box, ball, bound = (
+        f"{errors[f'function_error_{key}']:.2g}" for key in ("test", "box_found", "ball_found", "box_bound")
+    )
+    limit = f"{errors['function_error_ball_bound']:.2g}"
+    return (
+        f"{name}: outputs differ by at most {test} on the test images; ascent finds {box} over all pixels in [0, 1] "
+        f"(certified: {bound}) and {ball} over the unit ball (certified: {limit})"
+    )

@@ -1,0 +1,132 @@
+"""Function errors: seen <= found <= certified, on networks of every kind; bounds that are exact where they can be."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorders import Memory
+from small_convolution import SmallConvolution
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Problem
+from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset
+from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.bound import norm_bound, output_bound
+from lth_runner.measure.function_error import FunctionError, into_ball
+from lth_runner.methods.pensia import Pensia
+from lth_runner.methods.subset_sum import SubsetSum
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import Network, filled
+from lth_runner.networks.layers import weight_layers
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+
+LAW = Uniform(low=-1.0, high=1.0)
+SEARCH = FunctionError(restarts=6, steps=12)
+
+
+def problem(network: Network, shape: tuple[int, ...], seed: int, low: float) -> Problem:
+    rng = np.random.default_rng(seed)
+    target = {name: rng.normal(0, 0.4, shape) for name, shape in network.shapes().items()}
+    images = torch.from_numpy(rng.uniform(low, 1, (30, *shape)).astype(np.float32))
+    labels = torch.zeros(30, dtype=torch.int64)
+    data = Dataset(name="noise", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    return Problem(network=network, target=target, data=data, streams=Streams(seed), device="cpu")
+
+
+def methods(n: int) -> list[Any]:
+    shared: dict[str, Any] = {"objective": "closest", "epsilon": 0.05, "c": 3, "n": n, "distribution": LAW}
+    shared |= {"solver": MeetInMiddle()}
+    doubled: dict[str, Any] = {"signs": "as_drawn", "gains": "fitted", "max_paths": 24}
+    return [
+        SubsetSum(**shared, sharing="weight", threshold_small=False),
+        Pensia(**shared, **doubled, halves="both"),
+        Pensia(**shared, **doubled, halves="positive"),
+    ]
+
+
+@pytest.mark.parametrize("method", [0, 1, 2])
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("low", [0.0, -1.0])
+@given(seed=st.integers(0, 2**32), n=st.integers(2, 8), convolution=st.booleans())
+@settings(max_examples=4, deadline=None)
+def test_seen_is_at_most_found_is_at_most_certified(
+    method: int, biases: bool, low: float, seed: int, n: int, convolution: bool
+) -> None:
+    if convolution:
+        posed = problem(SmallConvolution(biases=biases), (2, 8, 8), seed, low)
+    else:
+        posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=3, biases=biases), (1, 2, 3), seed, low)
+    ticket = methods(n)[method].find(posed, Memory())
+    found = SEARCH.measure(ticket, posed)
+    assert found["function_error_test"] <= found["function_error_test_bound"]
+    assert 0 < found["function_error_box_found"] <= found["function_error_box_bound"]
+    assert 0 < found["function_error_ball_found"] <= found["function_error_ball_bound"]
+    if low == 0:  # the images lie in the box, and the worst of them is a start
+        assert found["function_error_test"] <= found["function_error_box_found"] + 1e-12
+
+
+def test_one_linear_layer_is_bounded_exactly_and_ascent_reaches_it() -> None:
+    network = FullyConnected(inputs=5, hidden=1, outputs=1, depth=1, biases=False)
+    posed = problem(network, (1, 1, 5), seed=0, low=-1.0)
+    assert posed.target is not None
+    error = np.array([[0.3, -0.2, 0.1, 0.0, 0.4]])
+    effective = {"fc1.weight": posed.target["fc1.weight"] + error}
+    norm = float(np.linalg.norm(error))
+    assert output_bound(effective, posed.target, network, (1, 1, 5), 1.0) == pytest.approx(norm, rel=1e-8)
+    twice = {"fc1.weight": posed.target["fc1.weight"] + np.stack((error, -error))}  # both signs: error * |x|
+    both = output_bound(twice, posed.target, network, (1, 1, 5), 1.0)
+    assert both == pytest.approx(math.sqrt(2) * norm, rel=1e-8)
+    ticket = SubsetSum(
+        objective="closest",
+        epsilon=0.1,
+        c=1,
+        n=2,
+        sharing="weight",
+        threshold_small=False,
+        distribution=LAW,
+        solver=MeetInMiddle(),
+    ).find(posed, Memory())
+    found = FunctionError(restarts=4, steps=60).measure(ticket, posed)
+    assert found["function_error_ball_found"] == pytest.approx(found["function_error_ball_bound"], rel=1e-2)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_norm_of_a_convolution_is_bounded_above_and_not_far(place: int) -> None:
+    """Against the whole matrix of a convolution, with padding or with a stride."""
+    network = SmallConvolution(biases=False)
+    layer, side = weight_layers(network)[place], (8, 4)[place]
+    weight = np.random.default_rng(0).normal(0, 1, layer.part.weight.shape)
+    inputs = torch.eye(layer.inputs * side**2, dtype=torch.float64).view(-1, layer.inputs, side, side)
+    outputs = filled(network, problem(network, (2, 8, 8), 0, 0.0).target or {}, torch.float64).get_submodule(layer.name)
+    outputs.weight = torch.nn.Parameter(torch.from_numpy(weight))
+    true_norm = float(torch.linalg.matrix_norm(outputs(inputs).flatten(1).detach(), 2))
+    assert true_norm <= norm_bound(weight[None], layer) <= 3 * true_norm
+
+
+def test_a_bias_counts_once_per_pixel() -> None:
+    posed = problem(SmallConvolution(biases=True), (2, 8, 8), 0, 0.0)
+    assert posed.target is not None and posed.network is not None
+    behind = {name: np.zeros_like(weight) for name, weight in posed.target.items()}
+    behind |= {"conv2.weight": np.zeros((2, 3, 3, 2)), "fc.weight": np.ones((3, 4))}
+    shifted = behind | {"conv2.bias": np.array([0.3, 0.4])}
+    bound = output_bound(shifted, behind, posed.network, (2, 8, 8), 1.0)
+    pixels, onward = 1 * 2, math.sqrt(3 * 4)  # conv2 gives 1 x 2 pixels; the all-ones matrix has this norm
+    assert bound == pytest.approx(0.5 * math.sqrt(pixels) * onward, rel=1e-8)
+
+
+def test_the_ball_without_negative_inputs_is_its_non_negative_part() -> None:
+    x = torch.tensor([[[[3.0, -4.0]]], [[[0.1, -0.1]]]])
+    torch.testing.assert_close(into_ball(True)(x)[0].norm(), torch.tensor(1.0))
+    torch.testing.assert_close(into_ball(False)(x), torch.tensor([[[[1.0, 0.0]]], [[[0.1, 0.0]]]]))
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ConfigError, match="restarts must be at least 2"):
+        FunctionError(restarts=1, steps=1)
+    with pytest.raises(ConfigError, match="steps must be at least 1"):
+        FunctionError(restarts=2, steps=0)
