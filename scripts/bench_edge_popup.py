@@ -7,8 +7,9 @@ python scripts/bench_edge_popup.py --device cuda    also the captured step, for 
 The plain step does as the published code: every forward pass sorts |scores| of every weight, sets the mask by index and
 multiplies the redundant layers out as they are written; torch.optim.SGD updates the scores. Both have batches of 64
 random images, learning rate .1, momentum .9, weight decay 5e-4, density .5. Before anything is timed both must give the
-same masks for the same scores, and after four steps scores that agree within float32 rounding. Steps of both kinds
-alternate; times are medians.
+same masks for the same scores, and after four steps the same scores: within 1e-5 of the largest, but for at most one in
+1,000, since rounding can carry a score across its threshold or zero, or a hidden unit across the kink of its ReLU. Steps
+of both kinds alternate; times are medians.
 """
 
 import argparse
@@ -138,15 +139,15 @@ def batches(device: str, count: int = 16) -> list[tuple[torch.Tensor, torch.Tens
 
 
 def check(plain: Plain, masks: Callable[[], dict[str, torch.Tensor]], ours: Callable[[], None], scores: Any) -> None:
-    """Refuses to time two steps that are not the same: equal masks first, equal scores after some steps."""
+    """Refuses to time two steps that are not the same: equal masks first, then equal scores after some steps."""
     for name, mask in masks().items():
         assert torch.equal(mask, plain.mask(name).bool()), f"the masks of {name} differ"
     for images, labels in batches(str(scores.device), CHECKED_STEPS):
         plain.step(images, labels)
     ours()
     reference = torch.cat([score.detach().flatten() for score in plain.scores.values()])
-    difference = (scores - reference).abs().max().item() / reference.abs().max().item()
-    assert difference < 1e-5, f"after {CHECKED_STEPS} steps the scores differ by {difference:.1e} of the largest"
+    apart = ((scores - reference).abs() > 1e-5 * reference.abs().max()).float().mean().item()
+    assert apart < 1e-3, f"after {CHECKED_STEPS} steps {apart:.2%} of the scores differ"
 
 
 def timed(step: Callable[..., Any], batch: tuple[torch.Tensor, torch.Tensor], repeats: int) -> float:
