@@ -3,30 +3,25 @@
 What is pruned here is random, and nothing else computes the output: this is the theorem's network.
 """
 
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem, Progress, Recorder
+from lth_runner.core.interfaces import Problem, Recorder
 from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.interface import Distribution
 from lth_runner.methods.paths import Wanted, halves, reach
+from lth_runner.methods.search import Choose, Paths, Search
 from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.layers import WeightLayer, weight_layers
-from lth_runner.subset_sum.interface import Status, Subsets
 
 HALVES = ("both", "positive")
 SIGNS = ("reserved", "as_drawn")
 GAINS = ("fitted", "none")
-BLOCK = 1 << 17  # instances solved at a time, but never fewer than those of eight outputs: bounds memory
-EIGHT = 8  # outputs per step: whatever the width, their masks fill whole bytes
-
-Choose = Callable[[np.ndarray, np.ndarray, float], Subsets]  # values (B, m), targets (B,), epsilon -> answers
+BLOCK = 1 << 20  # random numbers looked through at a time for those on the diagonal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +59,13 @@ class Doubling:
         checks.integer("max_paths", self.max_paths, at_least=1)
         checks.positive("epsilon", self.epsilon)
 
+    def paths(self, layer: WeightLayer, split: RandomTensor, random: Doubled, seed: int) -> Paths:
+        """The hidden neurons of one layer, and which of them serve what."""
+        first = own_edges(split, random.width(layer), seed)
+        constant = layer.bias is not None
+        serves = halves(first, layer.weight in random.twins, self.signs, self.max_paths, constant)
+        return Paths(first=first, serves=serves, neurons_last=True)
+
 
 def double(problem: Problem, recorder: Recorder, doubling: Doubling, label: str, choose: Choose) -> Ticket:
     """The pruned random network, and as its facts n, solve_time_s, unsolved, and the gain of every layer that has one.
@@ -83,76 +85,23 @@ def double(problem: Problem, recorder: Recorder, doubling: Doubling, label: str,
             for layer in layers
         }
         random = replace(random, gains=gains)
-    search = _Search(doubling, random, tensors, problem.streams.seed, choose)
-    with recorder.progress(label, sum(search.instances(layer, wanted[layer.name]) for layer in layers)) as bar:
-        masks: dict[str, Mask] = {}
+    search = Search(problem.streams.seed, doubling.epsilon, choose)
+    masks: dict[str, Mask] = {}
+    with recorder.progress(label, sum(_instances(layer, wanted[layer.name], random) for layer in layers)) as bar:
         for layer in layers:
-            masks |= search.layer(layer, wanted[layer.name], bar)
+            split, total = (f"{layer.name}.{which}.weight" for which in ("split", "sum"))
+            paths = doubling.paths(layer, tensors[split], random, problem.streams.seed)
+            masks[split] = block_diagonal(np.any(paths.serves, axis=0), tensors[split].shape)
+            masks[total] = search.mask(tensors[total], paths, wanted[layer.name], random.gains[layer.weight], bar)
     facts = {"n": doubling.n, "solve_time_s": search.solve_time, "unsolved": search.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
     return Ticket(network=random, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
 
 
-class _Search:
-    """Solves layer after layer and adds up what it took."""
-
-    def __init__(
-        self, doubling: Doubling, random: Doubled, tensors: dict[str, RandomTensor], seed: int, choose: Choose
-    ) -> None:
-        self.solve_time, self.unsolved = 0.0, 0
-        self._doubling, self._random, self._tensors, self._seed, self._choose = doubling, random, tensors, seed, choose
-
-    def instances(self, layer: WeightLayer, wanted: Wanted) -> int:
-        """Subset-sum problems of one layer: one per weight and sign of its input; a bias has one."""
-        twin = layer.weight in self._random.twins
-        return layer.outputs * (len(wanted.coordinate) * (1 + twin) - (twin and layer.bias is not None))
-
-    def layer(self, layer: WeightLayer, wanted: Wanted, bar: Progress) -> dict[str, Mask]:
-        """The two masks that stand for one target layer."""
-        split, total = (self._tensors[f"{layer.name}.{which}.weight"] for which in ("split", "sum"))
-        width, gain = self._random.width(layer), self._random.gains[layer.weight]
-        first = _own_edges(split, width, self._seed)  # (coordinates, width)
-        served = halves(
-            first,
-            layer.weight in self._random.twins,
-            self._doubling.signs,
-            self._doubling.max_paths,
-            layer.bias is not None,
-        )
-        groups = [group for half in served for group in wanted.groups(half)]
-        bits = np.zeros(-(-int(np.prod(total.shape)) // 8), np.uint8)
-        for rows, second in self._blocks(total, first.shape, len(wanted.coordinate)):
-            chosen = np.zeros(second.shape, bool)
-            for group in groups:
-                where = (slice(None), group.coordinate[:, None], group.neurons, group.tap[:, None])
-                values = second[where] * first[group.coordinate[:, None], group.neurons]  # (rows, P, m)
-                targets = wanted.weight[rows][:, group.coordinate, group.tap] / gain
-                answer = self._solve(values.reshape(-1, values.shape[2]), targets.ravel(), gain)
-                chosen[where] = answer.chosen.reshape(values.shape)
-                bar.advance(targets.size)
-            start = rows.start * chosen[0].size // 8
-            bits[start : start - (-chosen.size // 8)] = np.packbits(chosen)
-        kept = np.any(served, axis=0)
-        return {
-            f"{layer.name}.split.weight": _block_diagonal(kept, split.shape),
-            f"{layer.name}.sum.weight": Mask(total.shape, bits),
-        }
-
-    def _solve(self, values: np.ndarray, targets: np.ndarray, gain: float) -> Subsets:
-        started = time.perf_counter()
-        answer = self._choose(values, targets, self._doubling.epsilon / gain)
-        self.solve_time += time.perf_counter() - started
-        self.unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
-        return answer
-
-    def _blocks(self, total: RandomTensor, first: tuple[int, ...], pairs: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Outputs, a multiple of eight at a time, and their second weights (rows, coordinates, width, taps)."""
-        outputs, per_row = total.shape[0], int(np.prod(total.shape[1:]))
-        step = EIGHT * max(1, BLOCK // (EIGHT * pairs))
-        for start in range(0, outputs, step):
-            count = min(step, outputs - start)
-            drawn = total.draw(self._seed, start * per_row, count * per_row)
-            yield slice(start, start + count), drawn.reshape(count, *first, -1)
+def _instances(layer: WeightLayer, wanted: Wanted, random: Doubled) -> int:
+    """Subset-sum problems of one layer: one per weight and sign of its input; a bias has one."""
+    twin = layer.weight in random.twins
+    return layer.outputs * (len(wanted.coordinate) * (1 + twin) - (twin and layer.bias is not None))
 
 
 def _random_network(problem: Problem, doubling: Doubling, layers: list[WeightLayer]) -> Doubled:
@@ -184,11 +133,11 @@ def _reach(layer: WeightLayer, doubling: Doubling, random: Doubled, tensors: dic
     return reach(split, total, doubling.n * (1 + (twin and doubling.signs == "as_drawn")), doubling.max_paths, twin)
 
 
-def _own_edges(split: RandomTensor, width: int, seed: int) -> np.ndarray:
+def own_edges(split: RandomTensor, width: int, seed: int) -> np.ndarray:
     """(coordinates, width): what each hidden neuron multiplies its own coordinate with; the only edges ever kept."""
     hidden, coordinates = split.shape[:2]
     own = np.empty(hidden)
-    step = max(1, BLOCK * 8 // coordinates)
+    step = max(1, BLOCK // coordinates)
     for start in range(0, hidden, step):
         neuron = np.arange(start, min(start + step, hidden))
         drawn = split.draw(seed, start * coordinates, neuron.size * coordinates).reshape(-1, coordinates)
@@ -196,7 +145,7 @@ def _own_edges(split: RandomTensor, width: int, seed: int) -> np.ndarray:
     return own.reshape(coordinates, width)
 
 
-def _block_diagonal(kept: np.ndarray, shape: tuple[int, ...]) -> Mask:
+def block_diagonal(kept: np.ndarray, shape: tuple[int, ...]) -> Mask:
     """The mask of the first weights: neuron i of coordinate j keeps its edge to j if kept[j, i], and no other."""
     hidden, coordinates = shape[:2]
     neuron = np.flatnonzero(kept)

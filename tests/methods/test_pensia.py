@@ -21,7 +21,7 @@ from lth_runner.core.ticket_file import read_ticket, save_ticket
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.approximation import weight_errors
-from lth_runner.methods import doubling
+from lth_runner.methods import doubling, search
 from lth_runner.methods.doubling import double
 from lth_runner.methods.malach_pairs import MalachPairs
 from lth_runner.methods.orseau import Orseau
@@ -140,7 +140,7 @@ def test_network_weights_and_certified_sums_agree(
     torch.testing.assert_close(output, forward_of(effective, network, x), rtol=0, atol=1e-12 * scale)
 
 
-def keeping(choose: doubling.Choose, certified: list[tuple[np.ndarray, float]]) -> doubling.Choose:
+def keeping(choose: search.Choose, certified: list[tuple[np.ndarray, float]]) -> search.Choose:
     def chosen(values: np.ndarray, targets: np.ndarray, epsilon: float) -> Subsets:
         answer = choose(values, targets, epsilon)
         certified.append((answer.error, epsilon))
@@ -207,6 +207,7 @@ def test_without_negative_inputs_the_twin_is_not_needed(halves: str) -> None:
 def test_memory_blocks_do_not_change_the_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
     posed = problem(FullyConnected(inputs=3, hidden=19, outputs=9, depth=2, biases=True), seed=2)
     whole = pensia().find(posed, Memory())
+    monkeypatch.setattr(search, "BLOCK", 1)
     monkeypatch.setattr(doubling, "BLOCK", 1)
     blocks = pensia().find(posed, Memory())
     for name, mask in whole.masks.items():
