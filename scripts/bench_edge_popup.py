@@ -8,7 +8,7 @@ The plain step does as the published code: every forward pass sorts |scores| of 
 multiplies the redundant layers out as they are written; torch.optim.SGD updates the scores. Both have batches of 64
 random images, learning rate .1, momentum .9, weight decay 5e-4, density .5. Before anything is timed both must give the
 same masks for the same scores, and after four steps the same scores: within 1e-5 of the largest, but for at most one in
-1,000, since rounding can carry a score across its threshold or zero, or a hidden unit across the kink of its ReLU. Steps
+1,000, since rounding can carry a score across its threshold or zero, or a hidden unit across its ReLU's kink. Steps
 of both kinds alternate; times are medians.
 """
 
