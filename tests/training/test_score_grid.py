@@ -8,7 +8,7 @@ import torch
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.lenet5 import LeNet5
-from lth_runner.networks.masked import masked, masked_weights
+from lth_runner.networks.masked import masked, masked_layers
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.training.score_grid import ScoreGrid
 from lth_runner.training.scores import ScoreTraining
@@ -83,7 +83,7 @@ def test_networks_are_left_alone() -> None:
     grid.step(*BATCHES[0], rate=0.1)
     for one, state in zip(networks, before, strict=True):
         assert all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
-        assert all(weight.group is not None for weight in masked_weights(one).values())
+        assert all(layer.held is None for layer in masked_layers(one))
 
 
 def test_grids_that_cannot_be_are_refused() -> None:
