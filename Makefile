@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test check lint smoke bench clean
+PACKAGES := slurm-wlm munge slurmdbd mariadb-server
+
+.PHONY: help run test test-slurm slurm-packages check lint smoke bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,10 +13,17 @@ run: .venv/.installed  ## the main job: a checked ticket of a real MNIST network
 	$(BIN)/lth-run experiment=mnist_fc
 
 test: lint  ## lint, types and the whole test-suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slurm"
+
+test-slurm: .venv/.installed-dev slurm-packages  ## sweeps on a real Slurm of one node, brought up for the tests
+	$(BIN)/python -m pytest -m slurm
+
+slurm-packages:  ## what test-slurm needs, by apt, where it is missing
+	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
 check: lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow and not network"
+	$(BIN)/python -m pytest -m "not slow and not network and not slurm"
 
 lint: .venv/.installed-dev  ## ruff and the type checker
 	$(BIN)/ruff format --check .

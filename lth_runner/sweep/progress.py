@@ -1,8 +1,11 @@
 """What a person sees of a sweep: a line for each job that ends, and a table of those that failed."""
 
+import itertools
 import json
+import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from lth_runner.record.terminal import Terminal, duration
 from lth_runner.sweep.ledger import FAILED, RUNNING, SKIPPED, Entry, read_entries
 
 POLL_S = 0.2
+REFRESH_EVERY = 25  # polls
 KEY = "accuracy"  # the numbers of a summary that a line shows
 
 
@@ -22,10 +26,18 @@ class Progress:
     Args:
         jobs: what tells each launched job from the others, by number.
         skipped: the same of those that were finished before, and why they are left out.
+        refresh: called now and then, to ask those who know better than the ledger.
     """
 
-    def __init__(self, terminal: Terminal, ledger: Path, jobs: list[str], skipped: list[tuple[str, str]]) -> None:
-        self._terminal, self._ledger, self._jobs = terminal, ledger, jobs
+    def __init__(
+        self,
+        terminal: Terminal,
+        ledger: Path,
+        jobs: list[str],
+        skipped: list[tuple[str, str]],
+        refresh: Callable[[], None],
+    ) -> None:
+        self._terminal, self._ledger, self._jobs, self._refresh = terminal, ledger, jobs, refresh
         self._total = len(jobs) + len(skipped)
         self.entries: dict[int, Entry] = {}
         self._told = 0
@@ -47,8 +59,12 @@ class Progress:
         return time.monotonic() - self._start
 
     def _watch(self) -> None:
-        while not self._ended.wait(POLL_S):
+        for turn in itertools.count(1):
+            if self._ended.wait(POLL_S):
+                break
             self._read()
+            if turn % REFRESH_EVERY == 0:
+                self._refresh()
         self._read()
 
     def _read(self) -> None:
@@ -97,7 +113,8 @@ def log_of(entry: Entry | None, remote: Path | None) -> str:
     """Where to read what happened: the cluster's log, the traceback, or the run's own log."""
     folder = Path(entry.folder) if entry and entry.folder else None
     candidates = [remote, *([folder / "traceback.txt", folder / "log.txt"] if folder else [])]
-    return next((str(path) for path in candidates if path and path.exists()), "")
+    found = next((path for path in candidates if path and path.exists()), None)
+    return os.path.relpath(found) if found else ""
 
 
 def fate(entry: Entry | None, state: str | None) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from lth_runner.core.errors import ConfigError
 
-POLL_S = 1.0
+POLL_S = 5.0
+LAST_LINES = 20  # of a log, in which Slurm says why it ended a job
 
 
 class Remote:
@@ -49,30 +50,40 @@ class Remote:
 
     def log(self, position: int) -> Path | None:
         """Where the job's output is; None if it runs in this process or beside it."""
-        found = sorted(self._folder.glob(f"*_{position}/*_log.out")) if self._used else []
-        return found[-1] if found else None
+        job = self._jobs().get(position)
+        return next(iter(sorted((self._folder / job.job_id).glob("*_log.out"))), None) if job else None
 
     def wait(self) -> None:
         """Returns once none of the jobs is waiting or running."""
-        jobs = self._jobs()
-        while not all(job.done() for job in jobs):
+        while not all(job.done() for job in self._jobs().values()):
             time.sleep(POLL_S)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Asks the cluster how its jobs are; submitit by itself asks only once a minute, and learns from this."""
+        for job in list(self._jobs().values())[:1]:  # one watcher serves all
+            job.watcher.update()
 
     def ended(self, position: int) -> str | None:
-        """What the cluster says of a job that did not come to its end."""
-        jobs = [job for job in self._jobs() if job.job_id.endswith(f"_{position}")]
-        return jobs[0].state if jobs else None
+        """What the cluster says of a job that did not come to its end: a word, and a line of its log."""
+        job = self._jobs().get(position)
+        if job is None:
+            return None
+        log = self.log(position)
+        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log else []
+        return ": ".join([job.state, *[line.strip() for line in lines if "error:" in line][:1]])
 
     def stop_hint(self) -> str | None:
         """How to stop what goes on elsewhere after this process has been interrupted."""
-        numbers = sorted({job.job_id.split("_")[0] for job in self._jobs() if not job.done()})
+        numbers = sorted({job.job_id.split("_")[0] for job in self._jobs().values() if not job.done()})
         return f"scancel {' '.join(numbers)} stops the jobs in Slurm" if numbers and self._slurm else None
 
-    def _jobs(self) -> list[Any]:
+    def _jobs(self) -> dict[int, Any]:
+        """submitit's objects, found again by the folders it made: 12_0, 12_1 for an array, 12 for a single job."""
         if not self._used or not self._folder.is_dir():
-            return []
+            return {}
         from submitit import LocalJob, SlurmJob
 
         kind = SlurmJob if self._slurm else LocalJob
-        names = sorted(path.name for path in self._folder.iterdir() if path.is_dir())
-        return [kind(folder=self._folder / "%j", job_id=name) for name in names]
+        names = [path.parent.name for path in self._folder.glob("*/*_submitted.pkl")]
+        return {int(name.partition("_")[2] or 0): kind(folder=self._folder / "%j", job_id=name) for name in names}

@@ -35,10 +35,11 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     terminal.say(f"{counted(len(jobs))}, {len(jobs) - len(todo)} finished before; sweep folder: {folder}")
     write_json(folder / "sweep.json", {"arguments": arguments, "launched": [job.varied for job in todo]})
     skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
-    with Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped) as progress:
+    with Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped, remote.refresh) as progress:
         trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
     if trouble is not None and not progress.entries:
-        raise trouble  # nothing was started
+        reason = " ".join(str(trouble).split()) or type(trouble).__name__
+        raise SweepFailedError(f"no job could be started: {reason}") from trouble
     _close(terminal, progress, len(skipped), todo, remote)
 
 

@@ -16,7 +16,7 @@ from lth_runner.studies.interface import Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Faulty:
-    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process) or memory (takes all it can get)."""
+    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process) or memory (takes more than 1 GB)."""
 
     fate: str
     number: int
@@ -39,7 +39,7 @@ def _kill() -> None:
 
 
 def _memory() -> None:
-    held = []
-    while True:
-        held.append(bytearray(b"x" * 2**26))
-        time.sleep(0.02)
+    """Takes 3 GB and waits to be stopped for it: no more, because other processes need memory, too."""
+    held = bytearray(b"x") * (3 * 2**30)
+    time.sleep(30)
+    raise AssertionError(f"nobody minded that a job of 1 GB took {len(held)} bytes")

@@ -29,7 +29,7 @@ def start(folder: Path, *arguments: str, **environment: str | None) -> subproces
 def lth_run(folder: Path, *arguments: str, **environment: str | None) -> tuple[int, str]:
     """Exit code and output of the command."""
     process = start(folder, *arguments, **environment)
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=150)
     return process.returncode, out
 
 

@@ -41,7 +41,7 @@ def test_a_line_for_each_job_and_a_table_of_failures(swept: tuple[Path, int, str
     assert len(table) == 3
     for row in table:
         assert "ZeroDivisionError: a job's own error" in row
-        log = Path(row.split("│")[4].strip())
+        log = folder / row.split("│")[4].strip()
         assert log.parent.parent == folder / "runs"
         assert "a job's own error" in log.read_text()
 

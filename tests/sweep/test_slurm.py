@@ -1,0 +1,122 @@
+"""A sweep on a real Slurm of one node: one array, jobs that die, and the same command again. See make test-slurm."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sweep.sweeping import FAULTY_PATH, faulty, lth_run, summaries
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "local_slurm.sh"
+PROGRAMS = ("slurmctld", "slurmd", "munged", "slurmdbd", "mariadbd")
+PATH = f"{os.environ['PATH']}:/usr/sbin"
+MISSING = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
+ON_SLURM = [
+    "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1",
+    "hydra.launcher.timeout_min=5",
+]  # fmt: skip
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed: make test-slurm installs them"),
+    pytest.mark.skipif(os.getuid() != 0, reason="Slurm's daemons are started as root"),
+]
+
+
+def alive(program: str, pid: str) -> bool:
+    try:
+        status = Path("/proc", pid.strip(), "status").read_text()
+    except OSError:
+        return False
+    return f"Name:\t{program}\n" in status and "State:\tZ" not in status  # a zombie only waits to be counted
+
+
+@pytest.fixture(scope="module")
+def slurm() -> Iterator[dict[str, str]]:
+    """Variables with which Slurm's commands find it; everything it started is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    folder.chmod(0o755)  # munged wants a path that everybody may follow, which pytest's folders are not
+    try:
+        subprocess.run([SCRIPT, "up", folder], check=True, timeout=120)
+        pids = {path: path.read_text() for path in folder.glob("*.pid")}
+        assert sorted(path.stem for path, pid in pids.items() if alive(path.stem, pid)) == sorted(PROGRAMS)
+        yield {"SLURM_CONF": str(folder / "slurm.conf"), **FAULTY_PATH}
+    finally:
+        subprocess.run([SCRIPT, "down", folder], check=True, timeout=120)
+    assert not [path.stem for path, pid in pids.items() if alive(path.stem, pid)]
+    shutil.rmtree(folder)
+
+
+def test_a_sweep_on_slurm_survives_its_jobs(slurm: dict[str, str], tmp_path: Path) -> None:
+    arguments = [*faulty(tmp_path), "study.number=0,1", "study.fate=well,raise,kill,memory", *ON_SLURM]
+    code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 1, out
+    assert "8 jobs: 2 finished, 0 skipped, 6 failed" in out
+    assert out.splitlines()[-1] == "lth-run: 6 of 8 jobs did not finish; the same command runs those again"
+    assert [s["status"] for s in summaries(tmp_path / "runs").values()].count("ok") == 2
+
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    jobs = [path.parent.name for path in sweep.glob(".submitit/*/*_submitted.pkl")]
+    assert len({job.split("_")[0] for job in jobs}) == 1, "one array"
+    assert sorted(int(job.split("_")[1]) for job in jobs) == list(range(8))
+
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
+    rows = [row for row in table if row[0]]
+    assert [row[:2] for row in rows] == [
+        [f"study.number={number} study.fate={fate}", "failed" if fate == "raise" else "killed"]
+        for number in (0, 1)
+        for fate in ("raise", "kill", "memory")
+    ]
+    text = "".join("".join(row[2].split()) for row in table)
+    assert text.count("thecluster") == 4
+    assert text.count("memorylimit") == 2, "the log says what Slurm did"
+    for number, position in enumerate((1, 2, 3, 5, 6, 7)):
+        (log,) = sweep.glob(f".submitit/*_{position}/*_log.out")
+        assert log.name in _folded(table, number)
+
+    code, out = lth_run(tmp_path, *arguments, **slurm, FAULTS="no")
+    assert code == 0, out
+    assert "8 jobs: 6 finished, 2 skipped, 0 failed" in out
+    assert re.findall(r"skipped +study.number=(\d) study.fate=(\w+)", out) == [("0", "well"), ("1", "well")]
+    assert {s["status"] for s in summaries(tmp_path / "runs").values()} == {"ok"}
+
+
+def _folded(table: list[list[str]], number: int) -> str:
+    """The log of a row, put together from the lines it was folded into."""
+    starts = [i for i, row in enumerate(table) if row[0]] + [len(table)]
+    return "".join(row[3] for row in table[starts[number] : starts[number + 1]])
+
+
+def test_a_single_job_that_dies_is_named_too(slurm: dict[str, str], tmp_path: Path) -> None:
+    """One job is no array, and submitit lays its folder out in another way."""
+    code, out = lth_run(tmp_path, *faulty(tmp_path), "study.fate=kill", *ON_SLURM, **slurm)
+    assert code == 1
+    assert "1 job: 0 finished, 0 skipped, 1 failed" in out
+    assert "killed" in out
+    (entry,) = tmp_path.glob("runs/sweeps/*/jobs/*.json")
+    assert json.loads(entry.read_text())["status"] == "running"
+
+
+def test_a_refused_submission_is_one_sentence(slurm: dict[str, str], tmp_path: Path) -> None:
+    code, out = lth_run(
+        tmp_path, *faulty(tmp_path), "study.number=0,1", *ON_SLURM, "hydra.launcher.partition=nowhere", **slurm
+    )
+    assert code == 1
+    assert "invalid partition" in out.splitlines()[-1]
+
+
+def test_slurm_without_accounts_is_refused(slurm: dict[str, str], tmp_path: Path) -> None:
+    """There a killed job would be waited for for ever."""
+    (tmp_path / "bin").mkdir()
+    sacct = tmp_path / "bin" / "sacct"
+    sacct.write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
+    sacct.chmod(0o755)
+    path = f"{sacct.parent}:{os.environ['PATH']}"
+    code, out = lth_run(tmp_path, *faulty(tmp_path), "study.number=0,1", *ON_SLURM, **{**slurm, "PATH": path})
+    assert code == 1
+    assert "needs Slurm's accounting" in out
