@@ -19,6 +19,7 @@ from lth_runner.core.ticket_file import read_ticket, save_ticket
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.methods.burkholz import Burkholz
 from lth_runner.methods.malach import Malach
 from lth_runner.methods.malach_pairs import MalachPairs
 from lth_runner.methods.orseau import Orseau
@@ -40,6 +41,7 @@ METHODS: dict[str, Method] = {
     "pensia": Pensia(**SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(**SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24),
     "malach_pairs": MalachPairs(**OFFER, **HALVES),
+    "burkholz": Burkholz(**SUBSETS, **OFFER, twin="always", signs="as_drawn", max_paths=24),
     "orseau": Orseau(**OFFER | {"distribution": Hyperbolic(low=0.01, high=1.0)}, **HALVES),
 }
 

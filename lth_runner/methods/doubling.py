@@ -107,16 +107,20 @@ def _instances(layer: WeightLayer, wanted: Wanted, random: Doubled) -> int:
 def _random_network(problem: Problem, doubling: Doubling, layers: list[WeightLayer]) -> Doubled:
     """The random network, without gains yet."""
     assert problem.network is not None, "checked by the caller"
-    images = problem.data and (problem.data.train_images, problem.data.test_images)
-    pixels_positive = images is not None and all(bool((part >= 0).all()) for part in images)
-    never_negative = {layer.weight for layer in layers if layer.after_relu or (layer is layers[0] and pixels_positive)}
-    spared = never_negative if doubling.halves == "positive" else set()
+    spared = never_negative(layers, problem) if doubling.halves == "positive" else set()
     return Doubled(
         target=problem.network,
         n=doubling.n,
         twins=[layer.weight for layer in layers if layer.weight not in spared],
         gains={layer.weight: 1.0 for layer in layers},
     )
+
+
+def never_negative(layers: list[WeightLayer], problem: Problem) -> set[str]:
+    """Weight names of the layers whose input is known to have no negative entries, on whatever image of the dataset."""
+    images = problem.data and (problem.data.train_images, problem.data.test_images)
+    pixels_positive = images is not None and all(bool((part >= 0).all()) for part in images)
+    return {layer.weight for layer in layers if layer.after_relu or (layer is layers[0] and pixels_positive)}
 
 
 def _tensors(target: dict[str, np.ndarray], doubling: Doubling, random: Doubled) -> dict[str, RandomTensor]:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class Doubled:
 
         A weight is read once for each sign of its input: gain * (sum over kept paths of b a), over a > 0 for positive
         inputs and over a < 0 for negative ones; once only where the input is never negative. The constant behind a bias
-        is positive, so a bias has one value, given twice where weights have two readings.
+        is positive, so a bias has one reading.
 
         Returns:
             (readings, *shape of the target's parameter).
@@ -106,19 +107,14 @@ class Doubled:
         for layer in weight_layers(self.target):
             split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
             readings = 2 if layer.weight in self.twins else 1
-            weights = self.gains[layer.weight] * _products(split, total, readings)
-            if layer.bias:
-                constant, weights = weights[0, :, -1], weights[:, :, :-1]
-                bias = constant[(slice(None), *layer.center)]
-                if np.count_nonzero(constant) > np.count_nonzero(bias):
-                    raise DataError(f"{layer.name}: the ticket uses its constant input beyond the kernel's middle tap")
-                found[layer.bias] = np.repeat(bias[None], readings, axis=0)
-            found[layer.weight] = weights
+            weights = self.gains[layer.weight] * products(split, total, readings)
+            found |= named(layer, weights, positive=1)
         return found
 
     def _gadget(self, layer: WeightLayer) -> "Gadget":
         coordinates = layer.inputs + (layer.bias is not None)
-        return Gadget(layer.part, coordinates, coordinates * self.width(layer), self.gains[layer.weight])
+        hidden = coordinates * self.width(layer)
+        return Gadget(layer.part, coordinates, hidden, layer.outputs, self.gains[layer.weight])
 
     def _check(self, masked: Mapping[str, MaskedTensor]) -> None:
         found = {name: tensor.shape for name, tensor in masked.items()}
@@ -129,24 +125,14 @@ class Doubled:
 class Gadget(torch.nn.Module):
     """gain * sum(relu(split(x))), where x gets one more coordinate, 1, if `part` has a bias."""
 
-    def __init__(self, part: Any, coordinates: int, hidden: int, gain: float) -> None:
+    def __init__(self, part: Any, coordinates: int, hidden: int, outputs: int, gain: float) -> None:
         super().__init__()
         self.gain = gain
         self.constant = part.bias is not None
-        self.split: Any
-        if isinstance(part, torch.nn.Linear):
-            self.split = torch.nn.Linear(coordinates, hidden, bias=False)
-            self.sum = torch.nn.Linear(hidden, part.out_features, bias=False)
-        else:
-            self.split = torch.nn.Conv2d(coordinates, hidden, 1, bias=False)
-            self.sum = torch.nn.Conv2d(
-                hidden,
-                part.out_channels,
-                part.kernel_size,
-                part.stride,
-                part.padding,
-                bias=False,
-            )
+        flat = isinstance(part, torch.nn.Linear)
+        split = torch.nn.Linear if flat else partial(torch.nn.Conv2d, kernel_size=1)
+        self.split: Any = split(coordinates, hidden, bias=False)
+        self.sum: Any = resized(part, hidden, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.constant:
@@ -154,8 +140,38 @@ class Gadget(torch.nn.Module):
         return self.gain * self.sum(self.split(x).relu())
 
 
-def _products(split: MaskedTensor, total: MaskedTensor, readings: int) -> np.ndarray:
-    """(readings, outputs, coordinates, *kernel): second weights times first, summed over the paths kept."""
+def resized(part: Any, inputs: int, outputs: int) -> torch.nn.Module:
+    """A layer of the same kind, kernel, stride and padding, without a bias."""
+    if isinstance(part, torch.nn.Linear):
+        return torch.nn.Linear(inputs, outputs, bias=False)
+    return torch.nn.Conv2d(inputs, outputs, part.kernel_size, part.stride, part.padding, bias=False)  # pyright: ignore
+
+
+def named(layer: WeightLayer, weights: np.ndarray, positive: int) -> dict[str, np.ndarray]:
+    """Readings of a layer by the target's names: the last coordinate is that of the bias, if there is one.
+
+    Args:
+        weights: (readings, outputs, coordinates, *kernel).
+        positive: how many of the readings, the first ones, are those of positive inputs, as the constant is.
+
+    Raises:
+        DataError: the constant is used where the image's border cuts it off.
+    """
+    if not layer.bias:
+        return {layer.weight: weights}
+    constant = weights[:positive, :, -1]
+    bias = constant[(slice(None), slice(None), *layer.center)]
+    if np.count_nonzero(constant) > np.count_nonzero(bias):
+        raise DataError(f"{layer.name}: the ticket uses its constant input beyond the kernel's middle tap")
+    return {layer.bias: bias, layer.weight: weights[:, :, :-1]}
+
+
+def products(split: MaskedTensor, total: MaskedTensor, readings: int) -> np.ndarray:
+    """(readings, outputs, coordinates, *kernel): second weights times first, summed over the paths kept.
+
+    Raises:
+        DataError: a hidden neuron keeps several edges, so that no such numbers exist.
+    """
     edges = split.edges()
     if len(edges.source) > 1:
         raise DataError("the ticket keeps several edges of one hidden neuron: its paths do not add up to weights")
