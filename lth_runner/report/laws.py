@@ -56,12 +56,12 @@ def scaling_figure(logarithm: Panel, power: Panel, share: float) -> "Figure":
         for panel, ax in zip((logarithm, power), axes, strict=True):
             _draw(ax, panel, looks, styles, connected=False)
             ax.set_xscale("log")
-            ax.invert_xaxis()  # to the right is more exact
             ax.set_xlabel("epsilon, allowed error per weight")
             ax.set_ylabel(f"smallest n for {100 * share:g} % of weights")
+            ax.set_xlim(*_span(logarithm, power))
         axes[0].set_ylim(bottom=0)
         axes[1].set_yscale("log")
-        legend_below(figure, axes, columns=len(axes) + 1)  # labels are longer than names of methods
+        legend_below(figure, axes)
     return figure
 
 
@@ -74,9 +74,9 @@ def failure_figure(parts: Sequence[Panel]) -> "Figure":
             _draw(ax, panel, looks, styles, connected=True)
             ax.set_yscale("log")
             ax.set_ylim(_least(panel), 1.5)
-            ax.set_xlabel("n, random weights offered per target weight")
+            ax.set_xlabel("n, random weights offered per weight")
             ax.set_ylabel("share of weights not within epsilon")
-        legend_below(figure, axes, columns=len(axes) + 1)  # labels are longer than names of methods
+        legend_below(figure, axes)
     return figure
 
 
@@ -94,12 +94,23 @@ def _draw(
         every = -(-curve.x.size // MOST_MARKERS)
         line = "-" if connected else "none"
         ax.errorbar(
-            curve.x, curve.y, bars, linestyle=line, elinewidth=1, errorevery=every, markevery=every, **looks[label]
-        )
+            curve.x, curve.y, bars, linestyle=line, elinewidth=1, errorevery=every, markevery=every,
+            markerfacecolor=None if connected else "none", **looks[label],
+        )  # fmt: skip
         if curve.fit is not None:
             ax.plot(*curve.fit, color=looks[label]["color"], linewidth=1)
     for label, (x, y) in panel.formulas.items():
         ax.plot(x, y, color="#444444", linestyle=styles[label], linewidth=1, label=label)
+
+
+def _span(*parts: Panel) -> tuple[float, float]:
+    """From the largest x to the smallest, with a margin: to the right is more exact."""
+    x = np.concatenate(
+        [line.x for panel in parts for line in panel.measured.values()]
+        + [line[0] for panel in parts for line in panel.formulas.values()]
+        or [np.ones(1)]
+    )
+    return float(x.max()) * 2, float(x.min()) / 2
 
 
 def _least(panel: Panel) -> float:

@@ -54,16 +54,16 @@ def curve_looks(names: Iterable[str], labels: Mapping[str, str]) -> dict[str, di
     }
 
 
-def legend_below(figure: "Figure", panels: Sequence["Axes"], columns: int | None = None) -> None:
-    """One legend below all panels, where it can cover nothing; of four columns, or three below a single panel."""
+def legend_below(figure: "Figure", panels: Sequence["Axes"]) -> None:
+    """One legend below all panels, where it can cover nothing, in as many columns as the labels leave room for."""
     entries = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=min(len(entries), columns or (4 if len(panels) > 1 else 3)),
-        frameon=False,
-    )
+    for columns in range(min(len(entries), 4 if len(panels) > 1 else 3), 0, -1):
+        legend = figure.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()

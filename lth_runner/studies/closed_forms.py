@@ -16,13 +16,12 @@ TERMS = 60  # of the series; the last is below 1e-20 for n up to 1000
 
 @runtime_checkable
 class ClosedForm(Protocol):
-    """A failure share as a formula. Implementations are frozen keyword-only dataclasses.
+    """A failure share as a formula. Implementations are frozen keyword-only dataclasses."""
 
-    Attributes:
-        label: for people.
-    """
-
-    label: str
+    @property
+    def label(self) -> str:
+        """For people."""
+        ...
 
     def failure(self, n: Any, epsilon: float) -> np.ndarray:
         """The probability of failure for n of any shape; epsilon <= 1/2."""

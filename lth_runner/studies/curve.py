@@ -53,7 +53,7 @@ class Curve:
                 path = ("values", type(self.search).__name__, str(start // self.search.block))
                 found.append(self.search.first(law, problem.streams, path, targets, epsilons))
                 bar.advance(targets.size)
-        return Hits(np.concatenate([hits.first for hits in found]), sum(hits.cut for hits in found))
+        return Hits(np.concatenate([hits.first for hits in found]), np.concatenate([hits.given_up for hits in found]))
 
     def _targets(self, streams: Streams, weights: np.ndarray | None, start: int) -> np.ndarray:
         levels = streams.uniform(("targets",), start, min(self.search.block, self.instances - start))

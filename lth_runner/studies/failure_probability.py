@@ -78,11 +78,11 @@ class FailureProbability:
             for name, curve in panel.curves.items():
                 started = time.perf_counter()
                 hits = curve.hits(problem, np.array([panel.epsilon]), recorder)
-                counted = range(0, curve.search.max_n + 1, curve.law.offered_per_draw)
+                counted = range(0, hits.known_to(curve.search.max_n) + 1, curve.law.offered_per_draw)
                 failures = {n: int(hits.failures(n)[0]) for n in counted}
                 drawn[curve.label] = self._measured(name, curve, failures, recorder)
                 rows += [_row(curve, n, failures[n]) for n in self.table_n if n in failures]
-                summary |= {f"{name}/instances": curve.instances, f"{name}/cut": hits.cut}
+                summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
                 summary |= self._decay(name, curve, failures, recorder)
                 summary[f"{name}/search_time_s"] = time.perf_counter() - started
             most = max(curve.search.max_n for curve in panel.curves.values())

@@ -27,15 +27,20 @@ class Hits:
     Attributes:
         first: (instances, epsilons) int64, the smallest n at which the target weight is served; 0 where none of the
             random numbers is needed; NEVER.
-        cut: instances given up before the largest n, because they may use more numbers than the search can take.
+        given_up: (instances given up,) int64, the n from which each is followed no longer, because it may use more
+            numbers than the search can take; it counts as a failure.
     """
 
     first: np.ndarray
-    cut: int
+    given_up: np.ndarray
 
     def failures(self, n: int) -> np.ndarray:
         """(epsilons,) instances not within epsilon with n."""
         return np.count_nonzero(self.first > n, axis=0)
+
+    def known_to(self, n: int) -> int:
+        """The largest n, up to the given one, to which every instance was followed."""
+        return int(min(n, self.given_up.min(initial=n + 1) - 1))
 
 
 @runtime_checkable
@@ -44,13 +49,16 @@ class Search(Protocol):
 
     Attributes:
         growth: how n is expected to grow: "logarithm" (n = C log2(1/epsilon) + D) or "power" (n ~ epsilon^-k).
-        max_n: n is followed so far.
         block: instances drawn and followed together.
     """
 
     growth: ClassVar[str]
     block: ClassVar[int]
-    max_n: int
+
+    @property
+    def max_n(self) -> int:
+        """Instances are followed so far."""
+        ...
 
     def first(
         self, law: Law, streams: Streams, path: tuple[str, ...], targets: np.ndarray, epsilons: np.ndarray
@@ -87,19 +95,20 @@ class SubsetSums:
         self, law: Law, streams: Streams, path: tuple[str, ...], targets: np.ndarray, epsilons: np.ndarray
     ) -> Hits:
         problems = zip(*law.draw(streams, path, targets.size, 0, self.max_n // law.offered_per_draw), strict=True)
-        draws, cut = zip(*(self._solve(*problem, targets, epsilons) for problem in problems), strict=True)
-        return Hits(_as_n(np.maximum.reduce(draws), law), int(np.logical_or.reduce(cut).sum()))
+        draws, given_up = zip(*(self._solve(*problem, targets, epsilons) for problem in problems), strict=True)
+        lost = np.minimum.reduce(given_up)
+        return Hits(_as_n(np.maximum.reduce(draws), law), _as_n(lost[lost < NEVER], law))
 
     def _solve(
         self, values: np.ndarray, usable: np.ndarray, targets: np.ndarray, epsilons: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Of one problem: (B, E) draws up to the first success, and (B,) whether it was given up for too many values.
+        """Of one problem: (B, E) draws up to the first success, and (B,) those at which it was given up, or NEVER.
 
         Args:
             values, usable: (B, draws).
         """
-        draw = np.argsort(~usable, axis=1, kind="stable")[:, : self.max_values]  # usable ones first, in their order
-        values = np.take_along_axis(values, draw, axis=1)
+        draw = np.argsort(~usable, axis=1, kind="stable")  # usable ones first, in their order
+        values = np.take_along_axis(values, draw[:, : self.max_values], axis=1)
         num_usable = usable.sum(axis=1)
         first = np.where(np.abs(targets)[:, None] <= epsilons, 0, NEVER)
         for k in range(1, min(self.max_values, int(num_usable.max(initial=0))) + 1):
@@ -109,7 +118,10 @@ class SubsetSums:
                 error = self.solver.solve(offered, targets[rows], float(epsilons[-1]), "closest").error
                 hit = (error[:, None] <= epsilons) & (first[rows] == NEVER)
                 first[rows] = np.where(hit, draw[rows, k - 1, None] + 1, first[rows])
-        return first, (first[:, -1] == NEVER) & (num_usable > self.max_values)
+        lost = np.flatnonzero((first[:, -1] == NEVER) & (num_usable > self.max_values))
+        given_up = np.full(targets.size, NEVER)
+        given_up[lost] = draw[lost, self.max_values] + 1 if lost.size else NEVER
+        return first, given_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +143,7 @@ class OneBest:
 
         with ThreadPoolExecutor(numba.get_num_threads()) as pool:
             draws = np.stack(list(pool.map(follow, range(targets.size))))
-        return Hits(_as_n(draws, law), 0)
+        return Hits(_as_n(draws, law), np.zeros(0, np.int64))
 
     def _follow(
         self, law: Law, streams: Streams, path: tuple[str, ...], target: float, epsilons: np.ndarray

@@ -51,7 +51,7 @@ class ScalingLaw:
             subsets cover 2 epsilon each. None: of the target network's weights.
         theorem: the curve beside which the theorem's form C log2(2 / epsilon) is drawn, with the least C that suffices
             at every epsilon of the fit; None: nowhere.
-        closed_forms: drawn beside the powers.
+        closed_forms: drawn beside the powers, unless the targets are a network's weights: they hold for U[-1, 1].
     """
 
     curves: dict[str, Curve]
@@ -87,7 +87,7 @@ class ScalingLaw:
             hits = curve.hits(problem, np.array(self.epsilons), recorder)
             points[name] = self._points(name, curve, hits, recorder)
             fits[name] = self._fit(curve, hits, problem.streams("bootstrap", name))
-            summary |= {f"{name}/instances": curve.instances, f"{name}/cut": hits.cut}
+            summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
             summary |= _summary_of_fit(name, curve, fits[name])
             summary[f"{name}/C_form"] = self._form(points[name])
             summary[f"{name}/search_time_s"] = time.perf_counter() - started
@@ -171,7 +171,7 @@ class ScalingLaw:
         epsilons = np.array(self.epsilons)
         forms = {
             form.label: (epsilons, np.array([smallest_n(form, epsilon, self.share) for epsilon in self.epsilons]))
-            for form in self.closed_forms.values()
+            for form in (self.closed_forms.values() if problem.target is None else ())
         }
         return scaling_figure(
             Panel(title="any subset", measured=measured["logarithm"], formulas=self._bounds(problem, points)),

@@ -1,5 +1,7 @@
 """The formulas against hand calculation and against random draws."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ DRAWS = 200_000
 SURE = 1 - 1e-9  # each comparison with random draws fails with at most this little probability, and seeds are fixed
 
 
-def agree(share: float, probability: float) -> bool:
+def agree(share: Any, probability: Any) -> bool:
     low, high = binomial_interval(round(share * DRAWS), DRAWS, SURE)
     return bool(low <= probability <= high)
 

@@ -66,7 +66,7 @@ def test_subset_sums_succeed_when_brute_force_does(name: str) -> None:
     max_n = 10 * LAWS[name].offered_per_draw
     found = sums(max_n).first(LAWS[name], Streams(0), PATH, targets, EPSILONS)
     np.testing.assert_array_equal(found.first, brute_force(LAWS[name], targets, max_n, one=False))
-    assert found.cut == 0
+    assert found.given_up.size == 0
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -134,11 +134,23 @@ def test_whole_numbers_never_reach_what_lies_between_them() -> None:
     assert found.first[3, 0] == 0
 
 
-def test_a_search_that_gives_up_says_so() -> None:
+def test_a_search_that_gives_up_says_from_which_n() -> None:
     law = Direct(distribution=Grid(largest=1, step=1.0))
     targets = np.full(100, 0.5)
-    assert sums(8, max_values=4).first(law, Streams(0), PATH, targets, np.array([0.1])).cut == 100
-    assert sums(4, max_values=4).first(law, Streams(0), PATH, targets, np.array([0.1])).cut == 0
+    found = sums(8, max_values=4).first(law, Streams(0), PATH, targets, np.array([0.1]))
+    np.testing.assert_array_equal(found.given_up, np.full(100, 5))
+    assert found.known_to(8) == 4
+    found = sums(4, max_values=4).first(law, Streams(0), PATH, targets, np.array([0.1]))
+    assert found.given_up.size == 0
+    assert found.known_to(4) == 4
+
+
+def test_a_problem_of_products_is_given_up_at_its_first_usable_number_too_many() -> None:
+    found = sums(40, max_values=3).first(LAWS["reserved"], Streams(0), PATH, np.full(50, 1.0), np.array([1e-9]))
+    _, usable = LAWS["reserved"].draw(Streams(0), PATH, 50, 0, 20)
+    fourth = np.where(usable.sum(-1) > 3, (usable.cumsum(-1) == 4).argmax(-1) + 1, NEVER)  # (problems, B)
+    fourth = fourth.min(axis=0)
+    np.testing.assert_array_equal(found.given_up, 2 * fourth[fourth < NEVER])
 
 
 def test_blocks_join_to_all_instances() -> None:
