@@ -27,8 +27,8 @@ class Burkholz:
 
     Each copy of a neuron has weights of its own, so n copies cost n times the sums and n^2 times the weights of a
     layer, where `Pensia` pays with depth. Only the first layer, whose input has no copies, takes products as there.
-    Copies differ from their neuron: if each copy of h_j is within delta of it and |sum of kept b_c - w| <= epsilon, then
-    the sum of kept b_c h_jc is within epsilon |h_j| + delta (sum of kept |b_c|) of w h_j. Subsets of many terms
+    Copies differ from their neuron: if each copy of h_j is within delta of it and |sum of kept b_c - w| <= epsilon,
+    then the sum of kept b_c h_jc is within epsilon |h_j| + delta (sum of kept |b_c|) of w h_j. Subsets of many terms
     therefore magnify the errors of the layer before, which "sparsest" subsets do less.
 
     Reference: Burkholz, ICML 2022 (arXiv:2205.02343) and NeurIPS 2022 (arXiv:2205.02321), of which the idea and the
