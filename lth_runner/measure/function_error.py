@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -11,6 +10,7 @@ from lth_runner.core import checks
 from lth_runner.core.interfaces import Problem
 from lth_runner.core.ticket import Ticket
 from lth_runner.measure.bound import output_bound
+from lth_runner.networks.copied import Copied
 from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.interface import filled
 from lth_runner.networks.layers import weight_layers
@@ -44,7 +44,8 @@ class FunctionError:
         Returns:
             function_error_test: over the test images;
             function_error_box_found, _ball_found: the most that ascent found over pixels in [0, 1] and over the unit
-            ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs.
+            ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs, which a network
+            with copies of its neurons does not have.
         """
         assert problem.network is not None and problem.target is not None, "a function error needs a target"
         assert problem.data is not None, "and test images"
@@ -59,6 +60,8 @@ class FunctionError:
         ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
         found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
         found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
+        if isinstance(ticket.network, Copied):
+            return found
         shape, effective = tuple(images.shape[1:]), effective_weights(ticket)
         radii = {"test": float(images.flatten(1).norm(dim=1).max()), "box": math.sqrt(math.prod(shape)), "ball": 1.0}
         return found | {
@@ -115,5 +118,7 @@ def into_ball(signed: bool) -> Project:
 
 
 def _takes_negatives(ticket: Ticket) -> bool:
-    network: Any = ticket.network
+    network = ticket.network
+    if isinstance(network, Copied):
+        return network.twin
     return not isinstance(network, Doubled) or weight_layers(network.target)[0].weight in network.twins

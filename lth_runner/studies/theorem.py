@@ -37,11 +37,12 @@ class Theorem:
 
 
 def _line(name: str, errors: Mapping[str, float]) -> str:
-    test, box, ball, bound = (
-        f"{errors[f'function_error_{key}']:.2g}" for key in ("test", "box_found", "ball_found", "box_bound")
-    )
-    limit = f"{errors['function_error_ball_bound']:.2g}"
+    def found(inputs: str) -> str:
+        bound = errors.get(f"function_error_{inputs}_bound")
+        certified = "" if bound is None else f" (certified: {bound:.2g})"
+        return f"{errors[f'function_error_{inputs}_found']:.2g}{certified}"
+
     return (
-        f"{name}: outputs differ by at most {test} on the test images; ascent finds {box} over all pixels in [0, 1] "
-        f"(certified: {bound}) and {ball} over the unit ball (certified: {limit})"
+        f"{name}: outputs differ by at most {errors['function_error_test']:.2g} on the test images; ascent finds "
+        f"{found('box')} over all pixels in [0, 1] and {found('ball')} over the unit ball"
     )

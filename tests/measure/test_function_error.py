@@ -18,11 +18,14 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bound import norm_bound, output_bound
 from lth_runner.measure.function_error import FunctionError, into_ball
+from lth_runner.methods.burkholz import Burkholz
 from lth_runner.methods.pensia import Pensia
 from lth_runner.methods.subset_sum import SubsetSum
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Network, filled
 from lth_runner.networks.layers import weight_layers
+from lth_runner.studies.comparison import Comparison
+from lth_runner.studies.theorem import Theorem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
 LAW = Uniform(low=-1.0, high=1.0)
@@ -117,6 +120,34 @@ def test_a_bias_counts_once_per_pixel() -> None:
     bound = output_bound(shifted, behind, posed.network, (2, 8, 8), 1.0)
     pixels, onward = 1 * 2, math.sqrt(3 * 4)  # conv2 gives 1 x 2 pixels; the all-ones matrix has this norm
     assert bound == pytest.approx(0.5 * math.sqrt(pixels) * onward, rel=1e-8)
+
+
+def test_the_study_puts_them_side_by_side() -> None:
+    posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False), (1, 2, 3), 0, 0.0)
+    copies = Burkholz(
+        objective="sparsest",
+        epsilon=0.05,
+        c=3,
+        n=6,
+        twin="needed",
+        signs="as_drawn",
+        max_paths=24,
+        distribution=LAW,
+        solver=MeetInMiddle(),
+    )
+    comparison = Comparison(axis="n", values=[], curves=[], labels={}, epsilon=0.05)
+    recorder = Memory()
+    outcome = Theorem(comparison=comparison, function_error=SEARCH).run(
+        posed, {"doubled": methods(8)[2], "copied": copies}, recorder
+    )
+    assert [row.network for row in outcome.rows] == ["target", "doubled", "copied"]
+    for name in ("doubled", "copied"):
+        seen = outcome.summary[f"{name}/function_error_test"]
+        assert (
+            f"{name}: outputs differ by at most {seen:.2g} on the test images" in recorder.said[-2 + (name == "copied")]
+        )
+    assert "doubled/function_error_ball_bound" in outcome.summary
+    assert "copied/function_error_ball_bound" not in outcome.summary and "certified" not in recorder.said[-1]
 
 
 def test_the_ball_without_negative_inputs_is_its_non_negative_part() -> None:
