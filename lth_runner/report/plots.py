@@ -82,6 +82,32 @@ def accuracy_figure(
     return figure
 
 
+def settings_figure(
+    lines: Iterable[Mapping[str, Any]], *, axis: str, axis_label: str, log_axis: bool = False
+) -> "Figure":
+    """Test accuracy, and weight error where there is any, against a setting that varies between runs.
+
+    Args:
+        lines: curve, `axis`, accuracy and perhaps weight_error_median and weight_error_max, one per run and curve.
+        axis, axis_label, log_axis: as in `accuracy_figure`.
+    """
+    lines = list(lines)
+    accuracy, median, largest = (
+        series(lines, axis, value) for value in ("accuracy", "weight_error_median", "weight_error_max")
+    )
+    looks = curve_looks(accuracy, {})
+    with panels(columns=2 if median else 1) as (figure, axes):
+        _accuracy(axes[0], accuracy, looks)
+        if median:
+            _errors(axes[1], median, largest, looks)
+        for panel in axes:
+            panel.set_xlabel(axis_label)
+            if log_axis:
+                panel.set_xscale("log")
+        legend_below(figure, axes)
+    return figure
+
+
 def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Writes `stem`.png and `stem`.svg, each whole or not at all; equal figures give equal bytes.
 

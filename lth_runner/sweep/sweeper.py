@@ -1,5 +1,6 @@
 """A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended."""
 
+import sys
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -33,7 +34,7 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     remote = Remote(folder, config.hydra.launcher)
     terminal.say(f"{counted(len(jobs))}, {len(jobs) - len(todo)} finished before; sweep folder: {folder}")
-    write_json(folder / "sweep.json", {"arguments": arguments, "launched": [job.varied for job in todo]})
+    write_json(folder / "sweep.json", {"command": ["lth-run", *sys.argv[1:]], "launched": [job.varied for job in todo]})
     skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
     with Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped, remote.refresh) as progress:
         trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
