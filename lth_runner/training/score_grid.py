@@ -7,6 +7,7 @@ operation waits for the device the whole step is captured once and replayed.
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -16,6 +17,7 @@ from lth_runner.networks.masked import MaskedConv2d, MaskedLayer, MaskedRedundan
 from lth_runner.networks.redundant import fold
 from lth_runner.networks.top_fraction import magnitude_keys, row_keys, row_masks
 
+SHAPES = 256  # that one function may be compiled for: every weight of every grid of a process has its own
 WARM_UP = 3  # steps before a capture, so that libraries and compiled kernels are loaded
 
 
@@ -49,8 +51,8 @@ class ScoreGrid:
         self._columns = _columns([shape.numel() for shape in shapes])
         self._effective = [torch.zeros(len(runs), *shape, device=device, requires_grad=True) for shape in shapes]
         self._groups = _groups(networks, self._columns, device)
-        self._compile: Callable = torch.compile(dynamic=False) if compiled else lambda function: function
-        self._fold, self._descend, self._select = (self._compile(f) for f in (fold, _descend_, _select_))
+        prepare: Callable = _compile if compiled else lambda function: function
+        self._fold, self._descend, self._select = (prepare(function) for function in (fold, _descend_, _select_))
         self._graphs: dict[int, _Graph] = {}
         self.refresh()
 
@@ -134,6 +136,17 @@ def _descend_(
 def _select_(scores: torch.Tensor, weights: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     keys = magnitude_keys(scores)
     return torch.where(row_masks(keys, row_keys(keys, kept), kept), weights, 0.0)
+
+
+def _compile(function: Callable) -> Callable:
+    """The function compiled for every shape it meets: torch gives up after 8 and would go on uncompiled, silently."""
+    compiled = torch.compile(function, dynamic=False)
+
+    def call(*arguments: Any) -> Any:
+        with torch._dynamo.config.patch(recompile_limit=SHAPES):
+            return compiled(*arguments)
+
+    return call
 
 
 def _columns(sizes: Sequence[int]) -> list[slice]:
