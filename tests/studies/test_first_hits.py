@@ -162,6 +162,16 @@ def test_blocks_join_to_all_instances() -> None:
     assert total == bar.done == search.block + 7
 
 
+def test_no_block_repeats_another() -> None:
+    search = OneBest(max_n=40)
+    levels = Streams(0).uniform(("targets",), 0, 2 * search.block)
+    hits = curve(LAWS["direct"], search, 2 * search.block).hits(problem(), EPSILONS, Memory())
+    np.testing.assert_array_equal(hits.first == 0, np.abs(UNIFORM.quantile(levels))[:, None] <= EPSILONS)
+    fixed = Uniform(low=0.5, high=0.5 + 1e-9)
+    first = curve(LAWS["direct"], search, 2 * search.block, fixed).hits(problem(), EPSILONS, Memory()).first
+    assert (first[: search.block] != first[search.block :]).any()
+
+
 def test_targets_may_be_the_weights_of_a_network() -> None:
     target = {"fc1.weight": np.array([[0.5, -0.25]]), "fc1.bias": np.array([0.125])}
     law = Direct(distribution=Grid(largest=1, step=0.25))

@@ -12,6 +12,7 @@ from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.signs import Signs
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.statistics import crossing
 from lth_runner.methods.random_pruning import RandomPruning
 from lth_runner.studies.closed_forms import OneBestDirect
 from lth_runner.studies.curve import Curve
@@ -73,6 +74,10 @@ def test_the_fits_find_the_laws() -> None:
     summary: Any = STUDY.run(PROBLEM, {}, Memory()).summary
     assert 0.8 < summary["sums/C_low"] < summary["sums/C"] < summary["sums/C_high"] < 1.3
     assert 0.8 < summary["one/exponent_low"] < summary["one/exponent"] < summary["one/exponent_high"] < 1.2
+    first = CURVES["sums"].hits(PROBLEM, np.array(STUDY.epsilons), Memory()).first
+    used = [crossing(first[:, e], 0.9) for e in (1, 2, 3)]  # 0.1 is above fit_epsilon
+    slope = np.polyfit(np.log2(1 / np.array(STUDY.epsilons[1:])), used, 1)[0]
+    assert summary["sums/C"] == pytest.approx(slope)
     n = [row.offered_ratio for row in STUDY.run(PROBLEM, {}, Memory()).rows[1:4]]
     assert summary["sums/C_form"] == pytest.approx(max(n / np.log2(2 / np.array([0.03, 0.01, 0.003]))))
 
