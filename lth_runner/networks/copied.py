@@ -50,9 +50,7 @@ class Copied:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         with torch.device("meta"):
-            module = self.module()
-        names = [name for name, _ in module.named_parameters()]
-        return {name: tuple(module.get_parameter(name).shape) for name in names}
+            return {name: tuple(parameter.shape) for name, parameter in self.module().named_parameters()}
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""

@@ -55,12 +55,8 @@ class Doubled:
         return self.n * (2 if layer.weight in self.twins else 1)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer in weight_layers(self.target):
-            gadget = self._gadget(layer)
-            shapes[f"{layer.name}.split.weight"] = tuple(gadget.split.weight.shape)
-            shapes[f"{layer.name}.sum.weight"] = tuple(gadget.sum.weight.shape)
-        return shapes
+        with torch.device("meta"):
+            return {name: tuple(parameter.shape) for name, parameter in self.module().named_parameters()}
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""

@@ -26,6 +26,7 @@ from lth_runner.methods.doubling import double
 from lth_runner.methods.malach_pairs import MalachPairs
 from lth_runner.methods.orseau import Orseau
 from lth_runner.methods.pensia import Pensia
+from lth_runner.networks import masked_tensor
 from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Network, filled
@@ -122,6 +123,7 @@ def test_network_weights_and_certified_sums_agree(
     ticket = double(posed, Memory(), made._doubling(), "", keeping(made._choose, certified))
     assert posed.target is not None and isinstance(ticket.network, Doubled)
 
+    assert {epsilon for _, epsilon in certified} <= {0.01 / gain for gain in ticket.network.gains.values()}
     effective = effective_weights(ticket)
     unserved = [w for layer in weight_layers(network) for w in unserved_targets(ticket, layer, posed.target)]
     found = [
@@ -212,6 +214,13 @@ def test_memory_blocks_do_not_change_the_ticket(monkeypatch: pytest.MonkeyPatch)
     blocks = pensia().find(posed, Memory())
     for name, mask in whole.masks.items():
         np.testing.assert_array_equal(mask.dense(), blocks.masks[name].dense())
+    assert posed.network is not None
+    x, before = images(posed.network, 0), effective_weights(whole)
+    output = pruned_network(whole, torch.float64)(x)
+    monkeypatch.setattr(masked_tensor, "CHUNK", 1)
+    torch.testing.assert_close(pruned_network(whole, torch.float64)(x), output)
+    for name, weight in effective_weights(whole).items():
+        np.testing.assert_allclose(weight, before[name], rtol=0, atol=1e-14)
 
 
 def test_gains_bring_large_weights_within_reach_and_are_facts() -> None:
