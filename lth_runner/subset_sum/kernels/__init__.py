@@ -1,8 +1,8 @@
 """Inner loops compiled by numba: serial, without the interpreter lock, driven by `lth_runner.subset_sum.threads`.
 
-Each kernel solves the instances named by `rows` and writes its answers in place. They are compiled once and kept on disk.
-Numba keeps a function for as long as its own file is unchanged, although it has compiled into it what it calls from other
-files; so whatever is older than the newest file here is dropped when the package is imported.
+Each kernel solves the instances named by `rows` and writes its answers in place. They are compiled once and kept on
+disk. Numba keeps a function for as long as its own file is unchanged, although it has compiled into it what it calls
+from other files; so whatever is older than the newest file here is dropped when the package is imported.
 """
 
 import contextlib
