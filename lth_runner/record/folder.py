@@ -142,7 +142,7 @@ class RunFolder:
             if error is not None and not isinstance(error, LthError | KeyboardInterrupt | Terminated):
                 self.write_text("traceback.txt", "".join(traceback.format_exception(error)))
             self._write_environment()  # torch is imported by now: the GPU is known
-            self._write_summary(_status(error), _one_line(error), self._result if error is None else None)
+            self._write_summary(_status(error), one_line(error), self._result if error is None else None)
         except DataError as refused:
             if error is None:
                 raise
@@ -221,7 +221,8 @@ def _status(error: BaseException | None) -> str:
     return "interrupted" if isinstance(error, KeyboardInterrupt | Terminated) else "failed"
 
 
-def _one_line(error: BaseException | None) -> str | None:
+def one_line(error: BaseException | None) -> str | None:
+    """What went wrong, for a summary: our own refusals in their words, others with their type before them."""
     if error is None:
         return None
     text = " ".join(str(error).split())

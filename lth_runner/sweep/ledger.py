@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lth_runner.core.errors import LthError
 from lth_runner.core.files import write_json
+from lth_runner.record.folder import one_line
 
 RUNNING, OK, SKIPPED, FAILED = "running", "ok", "skipped", "failed"
 
@@ -54,9 +54,7 @@ class Report:
         entry = self._entry
         entry.seconds = round(time.monotonic() - self._start, 3)
         if error is not None:
-            text = " ".join(str(error).split())
-            entry.status = FAILED
-            entry.why = text if isinstance(error, LthError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+            entry.status, entry.why = FAILED, one_line(error)
         elif entry.status == RUNNING:
             entry.status = OK
         entry.write(self._ledger)

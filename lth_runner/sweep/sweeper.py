@@ -36,12 +36,19 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     terminal.say(f"{counted(len(jobs))}, {len(jobs) - len(todo)} finished before; sweep folder: {folder}")
     write_json(folder / "sweep.json", {"command": ["lth-run", *sys.argv[1:]], "launched": [job.varied for job in todo]})
     skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
-    with Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped, remote.refresh) as progress:
-        trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
+    progress = Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped, remote.refresh)
+    try:
+        with progress:
+            trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
+    except (KeyboardInterrupt, SystemExit):  # the keyboard, or SIGTERM from who lends the machine
+        _close(terminal, progress, len(skipped), todo, remote)
+        raise
     if trouble is not None and not progress.entries:
         reason = " ".join(str(trouble).split()) or type(trouble).__name__
         raise SweepFailedError(f"no job could be started: {reason}") from trouble
-    _close(terminal, progress, len(skipped), todo, remote)
+    failed = _close(terminal, progress, len(skipped), todo, remote)
+    if failed:
+        raise SweepFailedError(f"{failed} of {counted(len(jobs))} did not finish; the same command runs those again")
 
 
 def _launch(
@@ -69,8 +76,8 @@ def _launch(
     return None
 
 
-def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote) -> None:
-    """The closing table and the counts."""
+def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote) -> int:
+    """The closing table and the counts; gives the number of jobs that did not finish."""
     rows = []
     for number, job in enumerate(todo):
         entry = progress.entries.get(number)
@@ -83,8 +90,7 @@ def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job]
     skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
     counts = f"{counted(total)}: {total - skipped - len(rows)} finished, {skipped} skipped, {len(rows)} failed"
     terminal.say(f"{counts}, in {duration(progress.elapsed())}")
-    if rows:
-        raise SweepFailedError(f"{len(rows)} of {counted(total)} did not finish; the same command runs those again")
+    return len(rows)
 
 
 def counted(jobs: int) -> str:

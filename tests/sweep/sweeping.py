@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lth_runner import cli
+
 TIME_FIELDS = ("started", "wall_time_s", "solve_time_s")
 SMALL = [  # a run of a tenth of a second, once Python has started
     "experiment=smoke", "device=cpu", "data.train_count=200", "data.test_count=100", "network.hidden=8",
@@ -31,6 +35,18 @@ def lth_run(folder: Path, *arguments: str, **environment: str | None) -> tuple[i
     process = start(folder, *arguments, **environment)
     out, _ = process.communicate(timeout=150)
     return process.returncode, out
+
+
+def lth_run_here(patch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> str | None:
+    """The command in this process, which saves starting another; gives the sentence with which it refused, if any."""
+    patch.chdir(folder)
+    patch.setenv("LTH_CACHE", str(folder / "cache"))
+    patch.setattr(sys, "argv", ["lth-run", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return str(end.code)
+    return None
 
 
 def summaries(runs: Path) -> dict[str, dict[str, Any]]:
