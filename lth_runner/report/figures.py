@@ -69,7 +69,7 @@ def _points(section: Section, group: Group, at: int) -> Iterator[dict[str, Any]]
     """One line per run and network, named by the network and by what else varies."""
     others = [f"{k}={text(v)}" for i, (k, v) in enumerate(zip(section.varying, group.settings, strict=True)) if i != at]
     for run in group.runs:
-        for network, row in group.rows.items():
+        for network, row in sorted(group.rows.items(), key=lambda item: item[0] == "target"):  # colours: methods first
             if "accuracy" not in row:
                 continue
             measured = {measure: run.summary.get(f"{network}/{measure}") for measure in row}

@@ -77,10 +77,11 @@ class _Configs:
         self._loader, self._master, self._parser = loader, master, parser
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._parsed: dict[str, Override] = {}
+        self._groups: dict[str, bool] = {}
 
     def of(self, words: list[str]) -> DictConfig:
         """The config of a job, equal to the one that its launcher will compose."""
-        plain = [word for word in words if self._is_plain(self._override(word))]
+        plain = [word for word in words if self._is_plain(word)]
         base = self._base(tuple(word for word in words if word not in plain))
         config = copy.deepcopy(base)
         try:
@@ -90,10 +91,15 @@ class _Configs:
             return self._compose(tuple(words))  # Hydra says it in its own words
         return config
 
-    def _is_plain(self, override: Override) -> bool:
+    def _is_plain(self, word: str) -> bool:
+        """Whether it sets a value, and chooses no file of configs."""
+        override = self._override(word)
+        if override.type != OverrideType.CHANGE or override.package is not None:
+            return False
         key = override.key_or_group
-        is_value = override.type == OverrideType.CHANGE and override.package is None and "/" not in key
-        return is_value and not self._loader.get_group_options(key, ObjectType.CONFIG)
+        if key not in self._groups:  # Hydra takes a hundredth of a second to say
+            self._groups[key] = "/" in key or bool(self._loader.get_group_options(key, ObjectType.CONFIG))
+        return not self._groups[key]
 
     def _override(self, word: str) -> Override:
         if word not in self._parsed:

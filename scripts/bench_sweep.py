@@ -1,0 +1,82 @@
+"""What a sweep costs beside its work: 200 jobs of a tiny run, done for the first time, then found done.
+
+    python scripts/bench_sweep.py --out results/bench_sweep
+
+The first sweep trains nothing: its target is in the cache. Every job is a whole run with its folder, table and
+tickets; the work in it (three tickets of 250 weights) is subtracted by its own clock. The figures of a run, which most
+runs draw, are timed by a third sweep. The second sweep finds all 200 done.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lth_runner import cli
+from lth_runner.report.tables import csv_text, markdown
+
+TINY = [
+    "-m", "experiment=smoke", "device=cpu", "data.train_count=200", "data.test_count=100", "network.inputs=64",
+    "network.hidden=3", "target.epochs=1", "target.seed=0", "n=4", "study.values=[]",
+]  # fmt: skip
+
+
+def sweep(*more: str) -> float:
+    """Seconds of one sweep in this process, what it prints left out."""
+    sys.argv = ["lth-run", *TINY, *more]
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        cli.main()
+    took = time.perf_counter() - start
+    assert " 0 failed" in out.getvalue(), out.getvalue()
+    return took
+
+
+def wall_times(runs: Path) -> list[float]:
+    """Of the runs themselves, from their summaries: folder, data, target, tickets, tables."""
+    return [json.loads(path.read_text())["wall_time_s"] for path in runs.glob("*/summary.json")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=200, help="of the sweeps (default: 200)")
+    parser.add_argument("--out", type=Path, help="stem of the .csv and .md files; none: print only")
+    options = parser.parse_args()
+    out = options.out and options.out.absolute()
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        os.environ["LTH_CACHE"] = str(Path(scratch) / "cache")
+        sweep("seed=100000", "study.values=[2]", "study.curves=[closest]", "runs_dir=warm")  # imports, kernels, target
+        seeds = f"seed=range({options.jobs})"
+        first = sweep(seeds) / options.jobs
+        inside = statistics.median(wall_times(Path("runs")))
+        again = sweep(seeds) / options.jobs
+        one = sweep("seed=0")
+        drawn_jobs = max(options.jobs // 10, 1)
+        drawn = sweep(f"seed=range({drawn_jobs})", "study.values=[2]", "study.curves=[closest]", "runs_dir=drawn")
+        drawn /= drawn_jobs
+    rows = [
+        ("a job that is done already", options.jobs, again),
+        ("a sweep of one job that is done", 1, one),
+        ("a small job, target cached", options.jobs, first),
+        ("  of which inside the run", options.jobs, inside),
+        ("the same with a figure (PNG and SVG)", drawn_jobs, drawn),
+    ]
+    table = markdown(["", "jobs", "seconds per job"], [[name, str(jobs), f"{took:.4f}"] for name, jobs, took in rows])
+    print(table)
+    if out:
+        text = f"Made by `python scripts/bench_sweep.py --out results/bench_sweep` on {os.cpu_count()} cores "
+        text += f"({platform.machine()}, Python {platform.python_version()}).\n\n{table}"
+        out.with_suffix(".md").write_text(text)
+        out.with_suffix(".csv").write_text(csv_text(["what", "jobs", "seconds_per_job"], rows))
+
+
+if __name__ == "__main__":
+    main()
