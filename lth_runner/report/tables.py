@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 NOTHING = "—"  # a cell that has no meaning for its row
@@ -100,7 +101,12 @@ def ticket_markdown(rows: Iterable[TicketRow]) -> str:
 
 def ticket_terminal(rows: Iterable[TicketRow]) -> Table:
     """The ticket table for the terminal."""
-    table = Table(caption="weights offered and kept are multiples of the target's number of weights")
+    table = Table(
+        box=SIMPLE_HEAD,  # no lines between columns: eight of them fit into 80 characters
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption="weights offered and kept are multiples of the target's number of weights",
+    )
     for name, column in TICKET_COLUMNS.items():
         table.add_column(column.heading, justify="left" if name == "network" else "right")
     for row in _rounded(rows):
