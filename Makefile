@@ -33,8 +33,9 @@ lint: .venv/.installed-dev  ## ruff and the type checker
 smoke: .venv/.installed  ## a tiny run that downloads nothing
 	$(BIN)/lth-run experiment=smoke
 
-bench: .venv/.installed  ## speed of the SubsetSum solvers, side by side
+bench: .venv/.installed  ## speed of the SubsetSum solvers, side by side, and what a sweep costs
 	$(BIN)/python scripts/bench_subset_sum.py
+	$(BIN)/python scripts/bench_sweep.py
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,5 +1,6 @@
 """A sweep by one command: what it runs, what it leaves out, what it says, and its exit code."""
 
+import json
 import re
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def test_the_same_command_does_only_the_rest(swept: tuple[Path, int, str]) -> No
     again = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert {path.parent.name for path in again}.isdisjoint(Path(path).name for _, path in skipped)
     assert len(again) == 3
+    latest = max((folder / "runs" / "sweeps").iterdir())
+    launched = json.loads((latest / "sweep.json").read_text())["launched"]
+    assert launched == [f"study.number={number} study.fate=raise" for number in (0, 1, 2)]
 
     (folder / skipped[0][1] / "summary.json").unlink()
     code, out = lth_run(folder, *arguments, **FAULTY_PATH)
@@ -123,6 +127,7 @@ def test_fast_configs_are_those_that_hydra_composes() -> None:
     """The settings by which finished runs are found are the very ones that the launcher will compose."""
     schema.register()
     arguments = ["experiment=smoke,mnist_fc", "seed=3,4", "compare.closest.n=5", "+target.extra=1", "wandb.tags=[a,b]"]
+    arguments.append("wandb={project:other},{entity:one}")  # merged into what is there, in each job anew
     with hydra.initialize_config_module("lth_runner.configs", version_base="1.3"):
         setup_globals()
         loader = GlobalHydra.instance().config_loader()
@@ -131,7 +136,10 @@ def test_fast_configs_are_those_that_hydra_composes() -> None:
         master = loader.load_configuration("config", [], run_mode=RunMode.MULTIRUN)
         jobs = plan(loader, master, arguments)
         assert [job.varied for job in jobs] == [
-            f"experiment={name} seed={seed}" for name in ("smoke", "mnist_fc") for seed in (3, 4)
+            f"experiment={name} seed={seed} wandb={wandb}"
+            for name in ("smoke", "mnist_fc")
+            for seed in (3, 4)
+            for wandb in ("{project:other}", "{entity:one}")
         ]
         for job in jobs:
             assert job.config == settings(hydra.compose("config", overrides=job.overrides))
