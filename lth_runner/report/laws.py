@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FORMULA_STYLES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))
 HEIGHT = 3.7  # inches: room for a legend of several rows
-MOST_MARKERS = 30  # on one curve: more run into each other
+MOST_MARKERS = 24  # across a panel: more run into each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +89,14 @@ def _draw(
     ax: "Axes", panel: Panel, looks: Mapping[str, Mapping[str, Any]], styles: Mapping[str, Any], connected: bool
 ) -> None:
     ax.set_title(panel.title)
+    widest = max((float(np.ptp(curve.x)) for curve in panel.measured.values()), default=0.0)
     for label, curve in panel.measured.items():
         bars = np.stack([curve.y - curve.low, curve.high - curve.y])
-        every = -(-curve.x.size // MOST_MARKERS)
+        every = (
+            max(1, round(widest / MOST_MARKERS / (np.ptp(curve.x) / (curve.x.size - 1))))
+            if connected and curve.x.size > 1
+            else 1
+        )
         line = "-" if connected else "none"
         ax.errorbar(
             curve.x, curve.y, bars, linestyle=line, elinewidth=1, errorevery=every, markevery=every,
