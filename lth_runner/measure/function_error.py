@@ -26,7 +26,7 @@ class FunctionError:
 
     Attributes:
         restarts: points from which the gradient is followed: half of them random, half images.
-        steps: of each ascent; step s of S has length (1 - s / S) / 2 of the set's radius.
+        steps: tried in each ascent; a step up is taken and the next one made longer, after any other it is halved.
     """
 
     restarts: int
@@ -70,16 +70,20 @@ class FunctionError:
         }
 
     def _ascend(self, pair: "Pair", starts: torch.Tensor, project: Project) -> float:
-        """The largest difference seen on the way up from any of the starts."""
+        """The largest difference reached from any of the starts; each takes only steps that go up."""
         x = project(starts)
-        radius = float(x.flatten(1).norm(dim=1).max())
-        best = float(pair.difference(x).max())
-        for step in range(self.steps):
+        along = (-1, *[1] * (x.ndim - 1))
+        height = pair.difference(x)
+        length = 0.25 * x.flatten(1).norm(dim=1).max().expand(len(x))
+        for _ in range(self.steps):
             gradient = pair.gradient(x)
-            length = gradient.flatten(1).norm(dim=1).clamp_min(1e-300).view(-1, *[1] * (x.ndim - 1))
-            x = project(x + gradient / length * (0.5 * radius * (1 - step / self.steps)))
-            best = max(best, float(pair.difference(x).max()))
-        return best
+            size = gradient.flatten(1).norm(dim=1).clamp_min(1e-300)
+            tried = project(x + gradient * (length / size).view(along))
+            reached = pair.difference(tried)
+            up = reached > height
+            x, height = torch.where(up.view(along), tried, x), torch.where(up, reached, height)
+            length = torch.where(up, 1.5 * length, 0.5 * length)
+        return float(height.max())
 
 
 @dataclass(frozen=True)
