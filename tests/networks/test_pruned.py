@@ -61,5 +61,5 @@ def test_a_ticket_of_another_network_is_refused() -> None:
     with pytest.raises(DataError, match="has shape"):
         effective_weights(Ticket(network=wrong, seed=0, tensors=made.tensors, masks=made.masks))
     deeper = FullyConnected(inputs=6, hidden=5, outputs=5, depth=3, biases=False)
-    with pytest.raises(DataError, match="no layer fc3.weight|has shape"):
+    with pytest.raises(DataError, match=r"no layer fc3.weight|has shape"):
         effective_weights(Ticket(network=deeper, seed=0, tensors=made.tensors, masks=made.masks))
