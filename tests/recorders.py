@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from lth_runner.core.interfaces import Progress
 
@@ -18,9 +19,10 @@ class Bar:
 
 
 class Memory:
-    """Implements `Recorder`."""
+    """Implements `Recorder`; with a folder, checkpoints of an earlier one with the same folder are found again."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         self.lines: list[dict[str, float | int | str]] = []
         self.said: list[str] = []
         self.bars: list[tuple[str, int, Bar]] = []
@@ -36,3 +38,7 @@ class Memory:
 
     def say(self, line: str) -> None:
         self.said.append(line)
+
+    def checkpoint(self, name: str) -> Path:
+        assert self._folder is not None, "a test of what keeps checkpoints gives this recorder a folder"
+        return self._folder / f"{name}.safetensors"

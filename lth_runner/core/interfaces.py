@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,7 +45,7 @@ class Progress(Protocol):
 
 @runtime_checkable
 class Recorder(Protocol):
-    """Where a run tells what happens. Writing is the recorder's business alone: methods never open files or print."""
+    """Where a run tells what happens. Methods never print, and write no file but at the path of `checkpoint`."""
 
     def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
         """A progress bar over `total` units."""
@@ -56,6 +57,14 @@ class Recorder(Protocol):
 
     def say(self, line: str) -> None:
         """One line of log for a person."""
+        ...
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a method may keep how far it has come: a later attempt at this run finds it there, until one ends well.
+
+        Args:
+            name: of the file without ending; different for everything that one run may have to take up.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import shutil
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from lth_runner.record.environment import environment
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Copy, NoCopy, Wandb
 
+CHECKPOINTS = "checkpoints"
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of the summary: written here, never by a run
 
 Plain = float | int | str | None
@@ -38,7 +40,8 @@ class RunFolder:
 
     The folder holds config.yaml, environment.json, metrics.jsonl, log.txt, summary.json and, after an unexpected error,
     traceback.txt. `summary.json` is one flat dict: `status` (running, ok, failed, interrupted), `error` (one line or
-    null), `started`, `wall_time_s`, and what `finish` was given. A new attempt starts these files afresh.
+    null), `started`, `wall_time_s`, and what `finish` was given. A new attempt starts these files afresh; checkpoints
+    stay until an attempt ends well.
 
     Args:
         path: of the folder; made if missing.
@@ -111,6 +114,9 @@ class RunFolder:
         self._log.write(f"{datetime.now():%H:%M:%S} {line}")
         self.terminal.say(line)
 
+    def checkpoint(self, name: str) -> Path:
+        return self.path / CHECKPOINTS / f"{name}.safetensors"
+
     # what the life of a run adds
 
     def show(self, content: RenderableType) -> None:
@@ -143,6 +149,8 @@ class RunFolder:
                 self.write_text("traceback.txt", "".join(traceback.format_exception(error)))
             self._write_environment()  # torch is imported by now: the GPU is known
             self._write_summary(_status(error), one_line(error), self._result if error is None else None)
+            if error is None:
+                shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # what is left over harms nobody
         except DataError as refused:
             if error is None:
                 raise

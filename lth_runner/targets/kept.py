@@ -1,6 +1,5 @@
 """A trained target on disk: its tensors, what determined them, and a checksum that tells damage."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from lth_runner.core.files import replace_file
+from lth_runner.training.checkpoint import checksum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +46,3 @@ def load(path: Path, key: str, say: Callable[[str], None]) -> Kept | None:
         reason = f"{type(error).__name__}: {error}"
     say(f"target: the trained network {path} is damaged ({reason}), so it is trained again")
     return None
-
-
-def checksum(tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over names, types, shapes and bytes, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
-        digest.update(tensor.tobytes())
-    return digest.hexdigest()

@@ -3,12 +3,10 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
@@ -20,7 +18,7 @@ from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.interface import Network
 from lth_runner.targets import kept
 from lth_runner.targets.kept import Kept
-from lth_runner.training.fit import Recipe, fit
+from lth_runner.training.fit import Recipe, fit, one_thread
 from lth_runner.training.start import start_
 
 # Raise this by hand when a change of the code changes the weights that equal settings give: kept targets are then
@@ -28,20 +26,6 @@ from lth_runner.training.start import start_
 TRAINING_VERSION = 2
 
 TEST_BATCH = 2048  # images per forward pass
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """One CPU thread for torch: the same bits on any number of cores, and no waiting for threads on a busy machine.
-
-    On small batches a second core gains little: the two-layer net takes some 13 s instead of 10.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, kw_only=True)

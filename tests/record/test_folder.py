@@ -1,5 +1,6 @@
 """The run folder tells the truth however the run ends."""
 
+import contextlib
 import json
 import math
 import os
@@ -119,6 +120,20 @@ def test_a_new_attempt_starts_afresh(tmp_path: Path) -> None:
     assert (tmp_path / "metrics.jsonl").read_text() == '{"n": 7}\n'
     assert not (tmp_path / "traceback.txt").exists()
     assert is_finished(tmp_path)
+
+
+def test_checkpoints_stay_until_an_attempt_ends_well(tmp_path: Path) -> None:
+    path = RunFolder(tmp_path, CONFIG).checkpoint("scores")
+    path.parent.mkdir()
+    path.write_text("3 epochs")
+    for error in (KeyboardInterrupt(), ConfigError("no"), ValueError("no")):
+        with contextlib.suppress(type(error)):
+            failing(tmp_path, error)
+        assert path.exists()
+    with RunFolder(tmp_path, CONFIG) as folder:
+        assert folder.checkpoint("scores").read_text() == "3 epochs"
+        folder.finish()
+    assert not path.parent.exists()
 
 
 def test_a_run_without_a_result_is_a_bug(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.training.fit import LOOK_EVERY, Hook, Recipe, fit
+from lth_runner.training.fit import LOOK_EVERY, Hook, Recipe, fit, run_epochs
 from lth_runner.training.start import start_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,6 +65,21 @@ def test_equal_seeds_give_equal_bits_and_others_do_not() -> None:
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name])
         assert not torch.equal(tensor, other[name])
+
+
+def test_a_training_can_begin_after_any_epoch() -> None:
+    """The batches and rates of the epochs that are left are those of a whole training."""
+    images = torch.arange(230.0)[:, None]
+    seen: list[list[tuple[list[float], float]]] = [[], []]
+    for finished, calls in enumerate(seen):
+
+        def step(batch: torch.Tensor, labels: torch.Tensor, rate: float, calls: Any = calls) -> torch.Tensor:
+            calls.append((batch[:, 0].tolist(), rate))
+            return torch.zeros(())
+
+        run_epochs(step, images, DATA.train_labels, RECIPE, Streams(0), "test", Memory(), (), finished)
+    assert [len(calls) for calls in seen] == [15, 10]
+    assert seen[0][5:] == seen[1]
 
 
 def test_frozen_parameters_stay() -> None:

@@ -1,0 +1,69 @@
+"""How far a training has come, on disk: tensors, the metrics of every finished epoch, and a checksum over all of it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from lth_runner.core.files import replace_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """All that the rest of a training depends on.
+
+    Attributes:
+        tensors: by name.
+        history: one line of metrics per finished epoch.
+    """
+
+    tensors: dict[str, np.ndarray]
+    history: list[dict[str, float]]
+
+
+def save(path: Path, key: str, checkpoint: Checkpoint) -> None:
+    """Writes the checkpoint, whole or not at all.
+
+    Args:
+        key: everything that determines the training, as text.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    about = json.dumps({"key": key, "history": checkpoint.history}, allow_nan=False)
+    metadata = {"about": about, "checksum": checksum(checkpoint.tensors, about)}
+    with replace_file(path) as temporary:
+        temporary.write_bytes(to_bytes(checkpoint.tensors, metadata))
+
+
+def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
+    """The checkpoint of the training `key`; None where there is none, or none of use, which `say` is told."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if metadata["checksum"] != checksum(tensors, metadata["about"]):
+            raise ValueError("its contents are not what was written")
+        about = json.loads(metadata["about"])
+        if about["key"] != key:
+            raise ValueError("it belongs to a training with other settings")
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        say(f"the checkpoint {path} is ignored and the training starts afresh ({type(error).__name__}: {error})")
+        return None
+    return Checkpoint(tensors=tensors, history=about["history"])
+
+
+def checksum(tensors: Mapping[str, np.ndarray], about: str = "") -> str:
+    """SHA-256 over a text, then names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
