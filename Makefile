@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 PACKAGES := slurm-wlm munge slurmdbd mariadb-server
 
-.PHONY: help run test test-slurm slurm-packages check lint smoke bench clean
+.PHONY: help run test test-slurm slurm-packages check lint smoke bench
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

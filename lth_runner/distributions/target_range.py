@@ -16,8 +16,7 @@ class TargetRange:
         del shape
         if target is None or target.size == 0 or target.min() == target.max():
             raise ConfigError(
-                "distribution target_range needs target weights that differ: "
-                "choose a target, or distribution uniform"
+                "distribution target_range needs target weights that differ: choose a target, or distribution uniform"
             )
         return Uniform(low=float(target.min()), high=float(target.max()))
 

@@ -208,8 +208,9 @@ class _Process:
         self._messages.put(None)
         self._thread.join()  # its pipe is broken now, so it cannot be stuck
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):
-                pipe and pipe.close()
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _write(self) -> None:
         pipe = self._process.stdin
