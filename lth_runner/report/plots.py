@@ -33,21 +33,16 @@ def curves_figure(
     """
     from matplotlib.ticker import MaxNLocator
 
-    lines = list(lines)
-    accuracy, median, largest = (
-        series(lines, "n", value) for value in ("accuracy", "weight_error_median", "weight_error_max")
+    figure = settings_figure(
+        lines,
+        axis="n",
+        axis_label="n, random weights offered per target weight",
+        target_accuracy=target_accuracy,
+        epsilon=epsilon,
+        labels=labels,
     )
-    looks = curve_looks([*accuracy, *median], labels or {})
-    with panels(columns=2) as (figure, (left, right)):
-        _accuracy(left, accuracy, looks)
-        left.axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network")
-        left.set_xlabel("n, random weights offered per target weight")
-        _errors(right, median, largest, looks)
-        right.axhline(epsilon, color="#444444", linestyle=":", linewidth=1, label=f"epsilon = {epsilon:g}")
-        right.set_xlabel("n, random weights offered per target weight")
-        for axes in (left, right):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend_below(figure, (left, right))
+    for axes in figure.axes:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -83,23 +78,35 @@ def accuracy_figure(
 
 
 def settings_figure(
-    lines: Iterable[Mapping[str, Any]], *, axis: str, axis_label: str, log_axis: bool = False
+    lines: Iterable[Mapping[str, Any]],
+    *,
+    axis: str,
+    axis_label: str,
+    log_axis: bool = False,
+    target_accuracy: float | None = None,
+    epsilon: float | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    """Test accuracy, and weight error where there is any, against a setting that varies between runs.
+    """Test accuracy, and weight error where there is any, against a setting.
 
     Args:
-        lines: curve, `axis`, accuracy and perhaps weight_error_median and weight_error_max, one per run and curve.
-        axis, axis_label, log_axis: as in `accuracy_figure`.
+        lines: curve, `axis`, accuracy and perhaps weight_error_median and weight_error_max.
+        axis, axis_label, log_axis, labels: as in `accuracy_figure`.
+        target_accuracy, epsilon: as in `curves_figure`; None draws no such line.
     """
     lines = list(lines)
     accuracy, median, largest = (
         series(lines, axis, value) for value in ("accuracy", "weight_error_median", "weight_error_max")
     )
-    looks = curve_looks(accuracy, {})
+    looks = curve_looks([*accuracy, *median], labels or {})
     with panels(columns=2 if median else 1) as (figure, axes):
         _accuracy(axes[0], accuracy, looks)
+        if target_accuracy is not None:
+            axes[0].axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network")
         if median:
             _errors(axes[1], median, largest, looks)
+            if epsilon is not None:
+                axes[1].axhline(epsilon, color="#444444", linestyle=":", linewidth=1, label=f"epsilon = {epsilon:g}")
         for panel in axes:
             panel.set_xlabel(axis_label)
             if log_axis:

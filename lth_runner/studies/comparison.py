@@ -9,7 +9,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Method, Problem, Recorder
 from lth_runner.core.ticket import Ticket
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.report.plots import accuracy_figure, curves_figure
+from lth_runner.report.plots import curves_figure, settings_figure
 from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
 from lth_runner.studies.interface import Outcome, flat
 
@@ -23,19 +23,26 @@ class Comparison:
     Attributes:
         axis: the setting that varies along the curves, a field of the methods ("n", "density").
         values: what it takes; empty for no curve.
+        own_values: what it takes for single curves instead, by their names.
         curves: names of the methods drawn.
+        against: what the figure's x axis shows: "axis", or "drawn", the random numbers drawn in all.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
     """
 
     axis: str
     values: list[Any]
+    own_values: dict[str, list[Any]]
     curves: list[str]
+    against: str
     labels: dict[str, str]
     epsilon: float
 
     def __post_init__(self) -> None:
         checks.positive("epsilon", self.epsilon)
+        checks.choice("against", self.against, ("axis", "drawn"))
+        for name in self.own_values:
+            checks.choice("own_values", name, self.curves)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """One ticket per method, then the points of the curves."""
@@ -71,7 +78,7 @@ class Comparison:
     ) -> list[dict[str, Any]]:
         points = []
         for name in self.curves:
-            for value in self.values:
+            for value in self.own_values.get(name, self.values):
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
@@ -85,13 +92,15 @@ class Comparison:
     def _figures(self, points: list[dict[str, Any]], measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
         if not points:
             return {}
-        levels = {"target network": measured["target"]["accuracy"]} if "target" in measured else {}
-        if self.axis == "n" and levels:
-            figure = curves_figure(
-                points, target_accuracy=levels["target network"], epsilon=self.epsilon, labels=self.labels
-            )
+        target = measured["target"]["accuracy"] if "target" in measured else None
+        if self.against == "drawn":
+            look: dict[str, Any] = {"axis": "drawn", "axis_label": "random weights drawn in all", "log_axis": True}
+        elif self.axis == "n" and target is not None:
+            figure = curves_figure(points, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
+            return {"curves": figure}
         else:
-            figure = accuracy_figure(points, axis=self.axis, axis_label=self.axis, levels=levels, labels=self.labels)
+            look = {"axis": self.axis, "axis_label": self.axis}
+        figure = settings_figure(points, **look, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
         return {"curves": figure}
 
 
