@@ -139,10 +139,10 @@ def table(result: dict[str, Any]) -> str:
         f"{'x Gurobi':>15}{'median error':>14}{'kept':>7}{'> eps':>7}",
     ]
     for row in result["rows"]:
-        times = "" if row["times_gurobi"] is None else f"{row['times_gurobi']:,.1f}"
+        times = "" if row["times_gurobi"] is None else rounded(row["times_gurobi"])
         lines.append(
             f"{row['solver']:24}{row['objective']:11}{row['n']:3}{row['instances']:11,}{row['seconds']:10.3f}{row['cpu_seconds']:9.3f}"
-            f"{row['instances_per_s']:15,.1f}{times:>15}{row['error_median']:14.1e}{row['kept_per_instance']:7.2f}"
+            f"{rounded(row['instances_per_s']):>15}{times:>15}{row['error_median']:14.1e}{row['kept_per_instance']:7.2f}"
             f"{row['over_epsilon']:7}"
         )
     lines += [
@@ -150,6 +150,11 @@ def table(result: dict[str, Any]) -> str:
         f"peak memory of meet_in_middle, instances included: {result['peak_memory_mib']:,.0f} MiB",
     ]
     return "\n".join(lines)
+
+
+def rounded(value: float) -> str:
+    """Whole numbers from 100 on, two digits below."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def main() -> None:
