@@ -60,7 +60,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(target, path / "target.safetensors")
     exact = {name: weight.astype(np.float64) for name, weight in target.items()}
     problem = Problem(network=NETWORK, target=exact, data=dataset(), streams=Streams(0), device="cpu")
-    outcome = Comparison(axis="n", values=[], curves=[], labels={}, epsilon=0.05).run(problem, METHODS, Memory())
+    outcome = Comparison(
+        axis="n", axis_label="n", own_values={}, against="axis", values=[], curves=[], labels={}, epsilon=0.05
+    ).run(problem, METHODS, Memory())
     for name, (ticket, claims) in outcome.tickets.items():
         save_ticket(ticket, path / f"{name}.safetensors", claims)
     return path

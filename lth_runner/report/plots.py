@@ -31,9 +31,7 @@ def curves_figure(
         epsilon: allowed weight error; drawn as a dotted line.
         labels: names of the curves for people, where they should differ from `curve`.
     """
-    from matplotlib.ticker import MaxNLocator
-
-    figure = settings_figure(
+    return settings_figure(
         lines,
         axis="n",
         axis_label="n, random weights offered per target weight",
@@ -41,9 +39,6 @@ def curves_figure(
         epsilon=epsilon,
         labels=labels,
     )
-    for axes in figure.axes:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return figure
 
 
 def accuracy_figure(
@@ -94,6 +89,8 @@ def settings_figure(
         axis, axis_label, log_axis, labels: as in `accuracy_figure`.
         target_accuracy, epsilon: as in `curves_figure`; None draws no such line.
     """
+    from matplotlib.ticker import MaxNLocator
+
     lines = list(lines)
     accuracy, median, largest = (
         series(lines, axis, value) for value in ("accuracy", "weight_error_median", "weight_error_max")
@@ -111,6 +108,8 @@ def settings_figure(
             panel.set_xlabel(axis_label)
             if log_axis:
                 panel.set_xscale("log")
+            elif all((curve.x % 1 == 0).all() for curve in accuracy.values()):
+                panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend_below(figure, axes)
     return figure
 

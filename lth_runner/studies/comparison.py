@@ -9,7 +9,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Method, Problem, Recorder
 from lth_runner.core.ticket import Ticket
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.report.plots import curves_figure, settings_figure
+from lth_runner.report.plots import settings_figure
 from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
 from lth_runner.studies.interface import Outcome, flat
 
@@ -22,6 +22,7 @@ class Comparison:
 
     Attributes:
         axis: the setting that varies along the curves, a field of the methods ("n", "density").
+        axis_label: what it is called in the figure.
         values: what it takes; empty for no curve.
         own_values: what it takes for single curves instead, by their names.
         curves: names of the methods drawn.
@@ -31,6 +32,7 @@ class Comparison:
     """
 
     axis: str
+    axis_label: str
     values: list[Any]
     own_values: dict[str, list[Any]]
     curves: list[str]
@@ -95,11 +97,8 @@ class Comparison:
         target = measured["target"]["accuracy"] if "target" in measured else None
         if self.against == "drawn":
             look: dict[str, Any] = {"axis": "drawn", "axis_label": "random weights drawn in all", "log_axis": True}
-        elif self.axis == "n" and target is not None:
-            figure = curves_figure(points, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
-            return {"curves": figure}
         else:
-            look = {"axis": self.axis, "axis_label": self.axis}
+            look = {"axis": self.axis, "axis_label": self.axis_label}
         figure = settings_figure(points, **look, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
         return {"curves": figure}
 

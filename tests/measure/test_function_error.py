@@ -67,8 +67,9 @@ def test_seen_is_at_most_found_is_at_most_certified(
     ticket = methods(n)[method].find(posed, Memory())
     found = SEARCH.measure(ticket, posed)
     assert found["function_error_test"] <= found["function_error_test_bound"]
-    assert 0 < found["function_error_box_found"] <= found["function_error_box_bound"]
-    assert 0 < found["function_error_ball_found"] <= found["function_error_ball_bound"]
+    # 0 where small networks happen to be dead on the whole box, target and ticket alike
+    assert 0 <= found["function_error_box_found"] <= found["function_error_box_bound"]
+    assert 0 <= found["function_error_ball_found"] <= found["function_error_ball_bound"]
     if low == 0:  # the images lie in the box, and the worst of them is a start
         assert found["function_error_test"] <= found["function_error_box_found"] + 1e-12
 
@@ -135,7 +136,9 @@ def test_the_study_puts_them_side_by_side() -> None:
         distribution=LAW,
         solver=MeetInMiddle(),
     )
-    comparison = Comparison(axis="n", values=[], curves=[], labels={}, epsilon=0.05)
+    comparison = Comparison(
+        axis="n", axis_label="n", own_values={}, against="axis", values=[], curves=[], labels={}, epsilon=0.05
+    )
     recorder = Memory()
     outcome = Theorem(comparison=comparison, function_error=SEARCH).run(
         posed, {"doubled": methods(8)[2], "copied": copies}, recorder
