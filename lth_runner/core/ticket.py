@@ -43,6 +43,8 @@ class Ticket:
         tensors: recipe of each random tensor.
         masks: by the same names; of the tensor's shape, or one that it broadcasts to (shared coefficients).
         facts: plain numbers worth keeping with the ticket (epsilon, solve time).
+        frozen: weights of the network that are neither random nor pruned, float32: a search left them as a training
+            had made them. They count nowhere below.
     """
 
     network: "Network"
@@ -50,6 +52,7 @@ class Ticket:
     tensors: dict[str, RandomTensor]
     masks: dict[str, Mask]
     facts: dict[str, float] = field(default_factory=dict)
+    frozen: dict[str, np.ndarray] = field(default_factory=dict)
 
     def drawn(self) -> int:
         """Random numbers really drawn, before pruning."""

@@ -1,5 +1,7 @@
 """`ticket.safetensors`: the recipe of the random network as metadata, the masks as packed bits, and nothing that runs.
 
+Weights that a search left frozen, neither random nor pruned, are stored as they are.
+
 A file is accepted only if it is, byte for byte, the file this module would write for what it holds, and if its digest
 agrees: a flipped bit anywhere is noticed.
 """
@@ -22,6 +24,7 @@ from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 
 FORMAT = "lth_runner.ticket/1"
+FROZEN = "frozen/"  # before the names of weights that are stored whole
 TRUSTED = re.compile(r"lth_runner\.(distributions|networks)\.[\w.]+")  # what a file may name; anything else is refused
 
 
@@ -60,6 +63,7 @@ def read_ticket(path: Path) -> tuple[Ticket, dict[str, float]]:
 
 def _serialised(ticket: Ticket, claims: dict[str, float]) -> bytes:
     packed = {name: mask.bits for name, mask in ticket.masks.items()}
+    packed |= {FROZEN + name: np.ascontiguousarray(array, np.float32) for name, array in ticket.frozen.items()}
     recipe = {
         "format": FORMAT,
         "network": _recipe(ticket.network),
@@ -101,7 +105,12 @@ def _ticket(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> Ticket:
     }
     masks = {name: Mask(tuple(shape), packed[name]) for name, shape in recipe["masks"].items()}
     return Ticket(
-        network=_built(recipe["network"]), seed=recipe["seed"], tensors=tensors, masks=masks, facts=recipe["facts"]
+        network=_built(recipe["network"]),
+        seed=recipe["seed"],
+        tensors=tensors,
+        masks=masks,
+        facts=recipe["facts"],
+        frozen={name.removeprefix(FROZEN): array for name, array in packed.items() if name.startswith(FROZEN)},
     )
 
 

@@ -168,20 +168,25 @@ def multiply(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -
     return y if bias is None else y + bias
 
 
-def masked(module: torch.nn.Module, scores: Mapping[str, torch.Tensor], density: float, scope: str) -> torch.nn.Module:
+def masked(
+    module: torch.nn.Module, scores: Mapping[str, torch.Tensor], density: float | Mapping[str, float], scope: str
+) -> torch.nn.Module:
     """A copy of the network with its weights frozen and those that have scores masked.
 
     Args:
         module: any module whose Linear, Conv2d and RedundantLinear layers carry the random weights.
         scores: first scores by weight name ("fc1.weight"); layers without scores stay as they are, frozen.
-        density: kept / total, of each weight or with scope global of all together.
+        density: kept / total, of each weight or with scope global of all together; of each weight by its name.
         scope: "layer" or "global".
 
     Raises:
         ConfigError: a name is not a weight that can be masked, or only part of a layer has scores.
     """
-    checks.fraction("density", density)
     checks.choice("scope", scope, SCOPES)
+    if isinstance(density, Mapping) and (scope == "global" or density.keys() != scores.keys()):
+        raise ConfigError("densities by name go with scope=layer and name every weight that has scores, and no other")
+    for each in density.values() if isinstance(density, Mapping) else [density]:
+        checks.fraction("density", each)
     network = copy.deepcopy(module).requires_grad_(False)
     for name, layer in list(network.named_modules()):
         own = {key.removeprefix(f"{name}."): value for key, value in scores.items() if key.rpartition(".")[0] == name}
@@ -196,8 +201,12 @@ def masked(module: torch.nn.Module, scores: Mapping[str, torch.Tensor], density:
     weights = masked_weights(network)
     if unknown := scores.keys() - weights.keys():
         raise ConfigError(f"no layer to mask is named {', '.join(sorted(unknown))}: remove its scores")
-    members = [tuple(weights.values())] if scope == "global" else [(weight,) for weight in weights.values()]
-    for group in (Group(together, density) for together in members):
+    if isinstance(density, Mapping):
+        groups = [Group((weight,), density[name]) for name, weight in weights.items()]
+    else:
+        members = [tuple(weights.values())] if scope == "global" else [(weight,) for weight in weights.values()]
+        groups = [Group(together, density) for together in members]
+    for group in groups:
         for weight in group.weights:
             weight.group = group
     return network

@@ -23,7 +23,10 @@ def effective_weights(ticket: Ticket) -> dict[str, np.ndarray]:
     """
     if isinstance(ticket.network, RandomNetwork):
         return ticket.network.effective(_masked(ticket))
-    return {name: _layer(ticket, name, shape) for name, shape in ticket.network.shapes().items()}
+    return {
+        name: _frozen(ticket, name, shape) if name in ticket.frozen else _layer(ticket, name, shape)
+        for name, shape in ticket.network.shapes().items()
+    }
 
 
 def pruned_network(
@@ -48,6 +51,14 @@ def _tensor(ticket: Ticket, name: str) -> MaskedTensor:
     if name not in ticket.tensors or name not in ticket.masks:
         raise DataError(f"the ticket has no layer {name}: it does not belong to this network")
     return MaskedTensor(tensor=ticket.tensors[name], mask=ticket.masks[name], seed=ticket.seed)
+
+
+def _frozen(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if ticket.frozen[name].shape != shape:
+        raise DataError(
+            f"the ticket's frozen {name} has shape {ticket.frozen[name].shape}, the network's layer {shape}"
+        )
+    return ticket.frozen[name].astype(np.float64)
 
 
 def _layer(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:

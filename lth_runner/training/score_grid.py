@@ -6,7 +6,7 @@ operation waits for the device the whole step is captured once and replayed.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -57,13 +57,27 @@ class ScoreGrid:
         self.refresh()
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
-        """One SGD step of every run on one batch; gives the losses before it, (R,)."""
+        """One SGD step of every run on one batch; gives the mean of the losses before it."""
+        return self.losses(images, labels, rate).mean()
+
+    def losses(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        """The same step; gives every run's loss before it, (R,)."""
         self._rate.fill_(rate)
         if not self.scores.is_cuda:
             return self._step(images, labels)
         if len(images) not in self._graphs:
             self._graphs[len(images)] = _Graph(self, images, labels)
         return self._graphs[len(images)].replay(images, labels)
+
+    def end_epoch(self, epoch: int) -> None:
+        """Nothing: a mask has its density from the first step on."""
+
+    def accuracies(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> list[float]:
+        """Of each run's pruned network."""
+        right = torch.zeros(len(self.scores), dtype=torch.int64, device=images.device)
+        for block, truth in zip(images.split(batch), labels.split(batch), strict=True):
+            right += (self.outputs(block).argmax(dim=2) == truth).sum(dim=1)
+        return [int(count) / len(labels) for count in right]
 
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """What each run's network says of the images: (R, B, classes)."""
@@ -81,10 +95,14 @@ class ScoreGrid:
         parts = zip(names.items(), self._columns, strict=True)
         return {name: found[run, columns].reshape(weight.scores.shape) for (name, weight), columns in parts}
 
-    def load(self, scores: torch.Tensor, velocity: torch.Tensor) -> None:
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint keeps."""
+        return {"scores": self.scores, "velocity": self.velocity}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Goes on from a checkpoint."""
-        self.scores.copy_(scores)
-        self.velocity.copy_(velocity)
+        self.scores.copy_(state["scores"])
+        self.velocity.copy_(state["velocity"])
         self.refresh()
 
     @torch.no_grad()
@@ -182,7 +200,7 @@ class _Graph:
 
     def __init__(self, grid: ScoreGrid, images: torch.Tensor, labels: torch.Tensor) -> None:
         self.images, self.labels = images.clone(), labels.clone()
-        before = grid.scores.clone(), grid.velocity.clone()
+        before = {name: tensor.clone() for name, tensor in grid.state().items()}
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -192,7 +210,7 @@ class _Graph:
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.losses = grid._step(self.images, self.labels)
-        grid.load(*before)  # the warm-up moved the scores
+        grid.load(before)  # the warm-up moved the scores
 
     def replay(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         self.images.copy_(images)

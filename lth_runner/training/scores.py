@@ -1,12 +1,13 @@
 """Training scores instead of weights, on a CPU: SGD steps that neither sort the scores nor build their gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 from lth_runner.core.errors import ConfigError
+from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.masked import Group, MaskedLayer, MaskedRedundant, MaskedWeight, masked_layers, masked_weights
 from lth_runner.networks.redundant import signs
 from lth_runner.networks.top_fraction import find_cut
@@ -61,14 +62,26 @@ class ScoreTraining:
             layer.fold()
         return value.detach()
 
-    def masks(self) -> dict[str, torch.Tensor]:
+    def end_epoch(self, epoch: int) -> None:
+        """Nothing: a mask has its density from the first step on."""
+
+    def accuracies(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> list[float]:
+        """Of the pruned network, in a list of one."""
+        return [accuracy(self.network, images, labels, batch)]
+
+    def masks(self, run: int = 0) -> dict[str, torch.Tensor]:
         """Bool tensors by weight name, True = kept: copies."""
+        assert run == 0, "one network is trained"
         return {name: weight.mask() for name, weight in masked_weights(self.network).items()}
 
-    def load(self, scores: torch.Tensor, velocity: torch.Tensor) -> None:
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint keeps."""
+        return {"scores": self.scores, "velocity": self.velocity}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Goes on from a checkpoint."""
-        self.scores.copy_(scores)
-        self.velocity.copy_(velocity)
+        self.scores.copy_(state["scores"])
+        self.velocity.copy_(state["velocity"])
         self.refresh()
 
     def refresh(self) -> None:

@@ -49,7 +49,7 @@ def test_together_as_alone(kind: Kind, scope: str, device: str) -> None:
         together = grid.masks(run)
         assert all(torch.equal(together[name].cpu(), mask) for name, mask in training.masks().items())
     for images, labels in BATCHES:
-        losses = grid.step(images.to(device), labels.to(device), rate=0.1)
+        losses = grid.losses(images.to(device), labels.to(device), rate=0.1)
         for run, training in enumerate(alone):
             loss = training.step(images, labels, rate=0.1)
             torch.testing.assert_close(losses[run].cpu(), loss, atol=1e-5, rtol=1e-4)
@@ -69,7 +69,7 @@ def test_a_copy_of_the_state_is_a_checkpoint() -> None:
         through.step(*batch, rate=0.1)
     for batch in BATCHES[:2]:
         first.step(*batch, rate=0.1)
-    resumed.load(first.scores.clone(), first.velocity.clone())
+    resumed.load(first.state())
     for batch in BATCHES[2:]:
         resumed.step(*batch, rate=0.1)
     assert torch.equal(resumed.scores, through.scores)

@@ -102,7 +102,7 @@ def test_a_copy_of_scores_and_velocity_is_a_checkpoint() -> None:
     for batch in BATCHES[:5]:
         first.step(*batch, rate=0.1)
     resumed = ScoreTraining(network(2, True), MOMENTUM, DECAY)
-    resumed.load(first.scores.clone(), first.velocity.clone())
+    resumed.load(first.state())
     for batch in BATCHES[5:]:
         resumed.step(*batch, rate=0.1)
     assert torch.equal(resumed.scores, through.scores)
