@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lth_runner.core.errors import DataError
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import locked, replace_file
 from lth_runner.data import idx
 from lth_runner.data.interface import Dataset
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+SIDE = 28  # pixels of an image
 
 Say = Callable[[str], None]
 
@@ -100,12 +102,26 @@ class Archive:
         )
 
 
-def dataset(archive: Archive, root: str, normalize: bool, mean: float, std: float, say: Say) -> Dataset:
-    """The archive as tensors: (N, 1, H, W) float32 pixels/255, or (pixels/255 - mean) / std, and int64 labels."""
+def check_pool(pool: int) -> None:
+    """Refuses blocks that do not cover an image of 28 x 28."""
+    checks.integer("data.pool", pool, at_least=1)
+    if SIDE % pool:
+        raise ConfigError(f"data.pool must divide the {SIDE} pixels of an image's side, got {pool}: set 1, 2, 4 or 7")
+
+
+def dataset(archive: Archive, root: str, normalize: bool, pool: int, mean: float, std: float, say: Say) -> Dataset:
+    """The archive as tensors: (N, 1, H, W) float32 pixels/255, or (pixels/255 - mean) / std, and int64 labels.
+
+    Args:
+        pool: side of the square blocks of pixels whose mean is one pixel of the result; taken before normalising, with
+            the mean and the standard deviation of single pixels.
+    """
     arrays = archive.arrays(Path(root).expanduser(), say)
 
     def images(name: str) -> torch.Tensor:
         pixels = torch.from_numpy(arrays[name].astype(np.float32)).unsqueeze(1).div_(255)
+        if pool > 1:
+            pixels = torch.nn.functional.avg_pool2d(pixels, pool)
         return pixels.sub_(mean).div_(std) if normalize else pixels
 
     def labels(name: str) -> torch.Tensor:

@@ -8,7 +8,16 @@ from typing import ClassVar
 from lth_runner.core import checks
 from lth_runner.core.errors import DataError
 from lth_runner.data import torchvision_download
-from lth_runner.data.archive import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, Archive, Source, dataset
+from lth_runner.data.archive import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    Archive,
+    Source,
+    check_pool,
+    dataset,
+)
 from lth_runner.data.interface import Dataset
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -45,6 +54,7 @@ class FashionMnist:
     Attributes:
         root: the data folder; the files lie in `root`/FashionMNIST/raw, where torchvision puts them.
         normalize: subtract the training pixels' mean and divide by their standard deviation.
+        pool: side of the blocks of pixels that are averaged: 2 makes images of 14 x 14, for networks a quarter as wide.
     """
 
     MEAN: ClassVar[float] = 0.28604  # of pixels/255 over the whole training set
@@ -52,9 +62,11 @@ class FashionMnist:
 
     root: str
     normalize: bool
+    pool: int
 
     def __post_init__(self) -> None:
         checks.boolean("data.normalize", self.normalize)
+        check_pool(self.pool)
 
     def load(self, say: Callable[[str], None]) -> Dataset:
         """The whole dataset on the CPU; `say` takes a line of log.
@@ -62,4 +74,4 @@ class FashionMnist:
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        return dataset(ARCHIVE, self.root, self.normalize, self.MEAN, self.STD, say)
+        return dataset(ARCHIVE, self.root, self.normalize, self.pool, self.MEAN, self.STD, say)

@@ -33,10 +33,12 @@ def cache() -> str:
     return os.environ.get("LTH_CACHE", os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/lth_runner") + "/data"
 
 
-def tiny_dataset(module: Any, kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, normalize: bool) -> Dataset:
+def tiny_dataset(
+    module: Any, kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, normalize: bool, pool: int = 1
+) -> Dataset:
     tiny.write(root / module.ARCHIVE.folder / "raw")
     monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, sha256=tiny.SHA256, sources=()))
-    return kind(root=str(root), normalize=normalize).load(quiet)
+    return kind(root=str(root), normalize=normalize, pool=pool).load(quiet)
 
 
 @pytest.mark.parametrize(("module", "kind"), KINDS)
@@ -63,6 +65,26 @@ def test_normalised_is_an_affine_map_of_it(
 
 
 @pytest.mark.parametrize(("module", "kind"), KINDS)
+def test_blocks_of_pixels_become_their_mean(
+    module: Any, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False, pool=2)
+    pixels = tiny.ARRAYS[TRAIN_IMAGES].astype(np.float64) / 255
+    expected = sum(pixels[:, row::2, column::2] for row in (0, 1) for column in (0, 1)) / 4
+    assert plain.train_images.shape == (7, 1, 14, 14)
+    np.testing.assert_allclose(plain.train_images[:, 0].numpy(), expected, rtol=1e-6)
+    normal = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=True, pool=2)
+    torch.testing.assert_close(normal.test_images, (plain.test_images - kind.MEAN) / kind.STD)
+
+
+@pytest.mark.parametrize("kind", [Mnist, FashionMnist])
+@pytest.mark.parametrize("pool", [0, 3, 1.0, 28.0])
+def test_blocks_must_cover_the_image(kind: Any, pool: Any) -> None:
+    with pytest.raises(ConfigError, match=r"data\.pool must"):
+        kind(root="x", normalize=False, pool=pool)
+
+
+@pytest.mark.parametrize(("module", "kind"), KINDS)
 def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path: Path) -> None:
     """The hashes of the real datasets are those that count: tiny files are no MNIST."""
     folder = tiny.write(tmp_path / module.ARCHIVE.folder / "raw")
@@ -72,7 +94,7 @@ def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path
 
 @pytest.mark.network
 def test_the_whole_of_mnist(cache: str) -> None:
-    data = Mnist(root=cache, normalize=True).load(quiet)
+    data = Mnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.name == "mnist"
     assert data.train_images.shape == (60000, 1, 28, 28)
     assert data.test_images.shape == (10000, 1, 28, 28)
@@ -86,7 +108,7 @@ def test_the_whole_of_mnist(cache: str) -> None:
 def test_the_whole_of_fashion_mnist(cache: str) -> None:
     if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
         pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
-    data = FashionMnist(root=cache, normalize=True).load(quiet)
+    data = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.train_images.shape == (60000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
@@ -133,7 +155,10 @@ def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
     assert len({before, between, data.fingerprint()}) == 3
 
 
-@pytest.mark.parametrize("source", [SMALL, Mnist(root="x", normalize=False), FashionMnist(root="x", normalize=False)])
+@pytest.mark.parametrize(
+    "source",
+    [SMALL, Mnist(root="x", normalize=False, pool=1), FashionMnist(root="x", normalize=False, pool=1)],
+)
 def test_datasets_keep_to_the_interface(source: object) -> None:
     assert isinstance(source, DataSource)
 
