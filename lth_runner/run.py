@@ -110,6 +110,8 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     """Puts table, figures, tickets and summary into the folder, each whole."""
     folder.write_text(TABLE, ticket_csv(outcome.rows))
     folder.add_table("networks", list(TICKET_COLUMNS), cells(outcome.rows))
+    for name, text in outcome.texts.items():
+        folder.write_text(name, text)
     for name, figure in outcome.figures.items():
         png, _ = save_figure(figure, folder.path / name)
         folder.add_figure(name, png)

@@ -33,6 +33,7 @@ class RunConfig:
     epsilon: float = MISSING
     c: int = MISSING
     n: int | None = None
+    grid: str = MISSING
     device: str = MISSING
     cache_dir: str = MISSING
     runs_dir: str = MISSING

@@ -62,7 +62,7 @@ def accuracy_figure(
     """
     accuracy = series(lines, axis, "accuracy")
     with panels(columns=1) as (figure, (axes,)):
-        _accuracy(axes, accuracy, curve_looks(accuracy, labels or {}))
+        draw_accuracy(axes, accuracy, curve_looks(accuracy, labels or {}))
         for (name, level), style in zip((levels or {}).items(), ("--", ":", "-.", (0, (1, 3))), strict=False):
             axes.axhline(100 * level, color="#444444", linestyle=style, linewidth=1, label=name)
         axes.set_xlabel(axis_label)
@@ -97,7 +97,7 @@ def settings_figure(
     )
     looks = curve_looks([*accuracy, *median], labels or {})
     with panels(columns=2 if median else 1) as (figure, axes):
-        _accuracy(axes[0], accuracy, looks)
+        draw_accuracy(axes[0], accuracy, looks)
         if target_accuracy is not None:
             axes[0].axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network")
         if median:
@@ -131,7 +131,8 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     return paths
 
 
-def _accuracy(axes: "Axes", curves: Mapping[str, Series], looks: Mapping[str, Mapping[str, Any]]) -> None:
+def draw_accuracy(axes: "Axes", curves: Mapping[str, Series], looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Curves of accuracies, fractions, in percent; where several runs are behind a point, their range is shaded."""
     for name, curve in curves.items():
         axes.plot(curve.x, 100 * curve.mean, **looks[name])
         _band(axes, curve.x, 100 * curve.low, 100 * curve.high, curve.spread, looks[name])

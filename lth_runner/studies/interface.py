@@ -20,12 +20,14 @@ class Outcome:
         rows: of the table, one per network.
         summary: flat, units in the keys; becomes summary.json.
         figures: by file name without ending.
+        texts: further files by name: a study's own tables, as CSV and Markdown.
         tickets: by row name, each with the claims made of it.
     """
 
     rows: list[TicketRow]
     summary: dict[str, float | int | str | None]
     figures: dict[str, "Figure"] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, tuple[Ticket, dict[str, float]]] = field(default_factory=dict)
 
 

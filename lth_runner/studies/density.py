@@ -1,0 +1,237 @@
+"""Accuracy against the fraction of weights kept: several networks, or several methods on one, over several seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.measure.ticket import measure_target, measure_ticket
+from lth_runner.networks.interface import Network
+from lth_runner.report.density import density_figure
+from lth_runner.report.series import Series, series
+from lth_runner.report.tables import TicketRow, csv_text, markdown, percent
+from lth_runner.studies.interface import Outcome
+from lth_runner.studies.points import Point, Points
+
+COLUMNS = ("curve", "density", "seed", "accuracy", "kept", "offered", "best_epoch", "best_epoch_accuracy", "epochs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The points of a figure.
+
+    Attributes:
+        densities: fractions of weights kept.
+        epochs: of every training; experiments hand it on to their methods and their target.
+        repeats: seeds, counted from the run's own.
+    """
+
+    densities: list[float]
+    epochs: int
+    repeats: int
+
+    def __post_init__(self) -> None:
+        for density in self.densities:
+            checks.fraction("densities", density)
+        checks.integer("epochs", self.epochs, at_least=1)
+        checks.integer("repeats", self.repeats, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Density:
+    """Every method is a curve: tickets at each density and seed, measured as rebuilt; the trained target is a line.
+
+    Attributes:
+        grid: which of the grids.
+        grids: by name.
+        networks: the network that a method prunes, by the method's name, where it is not the run's.
+        labels: what the figure calls the methods, where that differs from their names.
+        published: [density, accuracy] pairs to draw and tabulate beside a method's own, by its name, as fractions.
+        source: where those are from.
+    """
+
+    grid: str
+    grids: dict[str, Grid]
+    networks: dict[str, Network]
+    labels: dict[str, str]
+    published: dict[str, list[list[float]]]
+    source: str
+
+    def __post_init__(self) -> None:
+        checks.choice("grid", self.grid, self.grids)
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """The points, seed by seed so that all curves grow together, then table and figure."""
+        if problem.data is None:
+            raise ConfigError("this study measures accuracies: add data=mnist")
+        for name in (*self.networks, *self.published):
+            checks.choice("networks or published", name, methods)
+        for name, method in methods.items():
+            if not hasattr(method, "density"):
+                raise ConfigError(f"{name} has no density to choose: leave it out of compare")
+        grid = self.grids[self.grid]
+        points = self._points(grid, problem, methods, recorder)
+        target = None if problem.target is None else measure_target(problem)
+        accuracy = None if target is None else target["accuracy"]
+        curves = series(points, "density", "accuracy")
+        caption = self._caption(grid)
+        figure = density_figure(curves, self._published(), accuracy, self.labels, caption)
+        rows = [] if target is None else [_target_row(target)]
+        return Outcome(
+            rows=rows + [row for name in curves for row in self._rows(name, points, target)],
+            summary=self._summary(curves, accuracy) | {"epochs": grid.epochs, "repeats": grid.repeats},
+            figures={"density": figure},
+            texts={
+                "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
+                "density.md": self._table(grid, curves, points, accuracy, caption),
+            },
+        )
+
+    def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
+        assert problem.data is not None, "checked by the caller"
+        kept = Points(recorder, f"{self!r} {dict(methods)!r} {problem.network!r} {problem.data.fingerprint()}")
+        found: list[Point] = []
+        for seed in range(problem.streams.seed, problem.streams.seed + grid.repeats):
+            for name, method in methods.items():
+                posed = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
+                for densities in _together(grid.densities, method, problem.device):
+                    label = f"{self.labels.get(name, name)}, seed {seed}, {_list(densities)} kept"
+
+                    def find(
+                        work: Recorder,
+                        name: str = name,
+                        method: Method = method,
+                        posed: Problem = posed,
+                        densities: Sequence[float] = densities,
+                    ) -> list[Point]:
+                        return _measured(name, method, posed, densities, work)
+
+                    new = kept.get(label, find)
+                    best = ", ".join(percent(point["accuracy"]) for point in new)
+                    recorder.say(f"{label}: accuracy {best}")
+                    found += new
+        return found
+
+    def _published(self) -> dict[str, list[tuple[float, float]]]:
+        return {name: [(pair[0], pair[1]) for pair in pairs] for name, pairs in self.published.items()}
+
+    def _caption(self, grid: Grid) -> str:
+        seeds = f"mean of {grid.repeats} seeds, least to greatest shaded" if grid.repeats > 1 else "one seed"
+        mine = f"{self.grid} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
+        return f"{mine}; hollow: {self.source}" if self.published else mine
+
+    def _rows(self, name: str, points: Sequence[Point], target: Mapping[str, Any] | None) -> list[TicketRow]:
+        """Means over the seeds, one row per density; counts are multiples of the target's weights, or of those offered
+        where there is no target."""
+        rows = []
+        for density in dict.fromkeys(point["density"] for point in points if point["curve"] == name):
+            same = [point for point in points if point["curve"] == name and point["density"] == density]
+            weights = target["weights"] if target else same[0]["offered"]
+            rows.append(
+                TicketRow(
+                    network=f"{self.labels.get(name, name)}, {_list([density])}",
+                    accuracy=_mean([point["accuracy"] for point in same]),
+                    offered_ratio=same[0]["offered"] / weights,
+                    kept_ratio=_mean([point["kept"] for point in same]) / weights,
+                    weight_error_max=None,
+                    weight_error_median=None,
+                    over_epsilon=None,
+                    solve_time_s=None,
+                )
+            )
+        return rows
+
+    def _summary(self, curves: Mapping[str, Series], target: float | None) -> dict[str, Any]:
+        found: dict[str, Any] = {"target/accuracy": target}
+        for name, curve in curves.items():
+            for x, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
+                key = f"{name}/{x:g}/accuracy"
+                found |= {key: float(mean), f"{key}_min": float(low), f"{key}_max": float(high)}
+        return found
+
+    def _table(
+        self, grid: Grid, curves: Mapping[str, Series], points: Sequence[Point], target: float | None, caption: str
+    ) -> str:
+        """One line per density, a column per curve and one for what was published of it."""
+        headings, columns = ["kept"], []
+        for name, curve in curves.items():
+            headings.append(self.labels.get(name, name))
+            columns.append(
+                {x: _range(*rest) for x, *rest in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)}
+            )
+            fractions = _fractions(name, points)
+            if any(abs(fraction - x) > 1e-3 * x for x, fraction in fractions.items()):
+                headings.append("really kept")
+                columns.append({x: f"{100 * fraction:.3g} %" for x, fraction in fractions.items()})
+            if name in self.published:
+                headings.append("published")
+                columns.append({x: f"{100 * y:.4g} %" for x, y in self._published()[name]})
+        lines = [
+            [f"{100 * density:g} %", *(column.get(density, "") for column in columns)]
+            for density in sorted(grid.densities, reverse=True)
+        ]
+        trained = "" if target is None else f"Trained network: {percent(target)}. "
+        return f"{trained}{caption[0].upper()}{caption[1:]}.\n\n{markdown(headings, lines)}"
+
+
+def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
+    """Densities whose tickets are found together: on a GPU all that one method can train at once."""
+    if device != "cpu" and getattr(method, "on_gpu", False):
+        return [list(densities)]
+    return [[density] for density in densities]
+
+
+def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
+    if hasattr(method, "find_each"):
+        tickets = method.find_each(problem, recorder, densities)
+    else:
+        tickets = [replace(method, density=density).find(problem, recorder) for density in densities]
+    points = []
+    for density, ticket in zip(densities, tickets, strict=True):
+        found = measure_ticket(ticket, replace(problem, target=None), epsilon=1.0, outputs=False)
+        known = {key: found[key] for key in COLUMNS if key in found}
+        given = {
+            "curve": name,
+            "axis": "density",
+            "seed": problem.streams.seed,
+            "epochs": getattr(method, "epochs", None),
+        }
+        points.append({**known, **given, "density": density, "kept_fraction": found["kept"] / found["offered"]})
+    return points
+
+
+def _target_row(target: Mapping[str, Any]) -> TicketRow:
+    return TicketRow(
+        network="target",
+        accuracy=target["accuracy"],
+        offered_ratio=1.0,
+        kept_ratio=1.0,
+        weight_error_max=None,
+        weight_error_median=None,
+        over_epsilon=None,
+        solve_time_s=None,
+    )
+
+
+def _fractions(name: str, points: Sequence[Point]) -> dict[float, float]:
+    """What was kept of the weights offered, mean over seeds, by the density asked for."""
+    found: dict[float, list[float]] = {}
+    for point in points:
+        if point["curve"] == name:
+            found.setdefault(point["density"], []).append(point["kept_fraction"])
+    return {density: _mean(fractions) for density, fractions in found.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _range(mean: float, low: float, high: float) -> str:
+    return f"{100 * mean:.2f} %" + (f" ({100 * low:.2f} to {100 * high:.2f})" if high > low else "")
+
+
+def _list(densities: Sequence[float]) -> str:
+    return ", ".join(f"{100 * density:g} %" for density in densities)
