@@ -1,5 +1,6 @@
 """Accuracy against the fraction of weights kept, whole and close to the top, beside published values."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+CAPTION_WIDTH = 100  # characters
 CLOSE = (90.0, 100.0)  # percent: where the good networks differ
 
 
@@ -45,7 +47,7 @@ def density_figure(
         axes[1].set_ylim(*CLOSE)
         if published:
             axes[0].plot([], [], "o:", markerfacecolor="none", color="#444444", linewidth=0.8, label="published")
-        figure.suptitle(caption, fontsize=8)
+        figure.suptitle(textwrap.fill(caption, CAPTION_WIDTH), fontsize=8)
         legend_below(figure, axes)
     return figure
 
