@@ -8,7 +8,9 @@ A[o, c, i] = sum_k sign[c, k, i] * spread[k, i] * kept[o, k, i] the matrix the n
 
 and straight through the mask a score's gradient is that of its weight, times the weight, times the sign of the score.
 
-A plain layer is the case of one copy and one branch, with spread and sign equal to 1. Work is cut into blocks of rows
+A plain layer is the case of one copy and one branch, with spread and sign equal to 1. What the network uses need not be
+the weight itself: `used` times a factor, which the caller keeps in spread and sign, stands for it wherever it is kept.
+Work is cut into blocks of rows
 whose number does not depend on the threads, and sums run in block order: results are the same on any machine width.
 """
 
@@ -21,6 +23,7 @@ BLOCKS = 16  # of rows, per tensor
 @numba.njit(parallel=True, cache=True, error_model="numpy")
 def descend(
     weight,
+    used,
     score,
     velocity,
     grad,
@@ -39,14 +42,16 @@ def descend(
     """SGD with momentum and weight decay on the scores of one tensor, counting for the next threshold on the way.
 
     Args:
-        weight: (outputs, copies, inputs) float32, frozen; `score` and `velocity` alike, changed in place.
+        weight: (outputs, copies, inputs) float32, frozen, that a score's gradient is multiplied with.
+        used: alike, what the network uses of a kept weight, up to a factor: the weight or its sign.
+        score, velocity: alike, changed in place.
         grad: (outputs, branches, inputs), G above; sign: (branches, copies, inputs); spread: (copies, inputs).
         first: index of the tensor's first score among all scores.
         rates: learning rate, momentum, weight decay, float32.
         cut: (threshold, tie_end) of the mask that this step used; scores equal to the threshold are kept where their
             index is below tie_end.
         band: (low, high), between which the next threshold is expected.
-        spread_grad: (blocks, copies, inputs), out: dL/dspread in parts.
+        spread_grad: (blocks, copies, inputs), out: dL/dspread in parts, up to the factor of `used`.
         above, found: (blocks,), out: scores above the band, scores inside it.
         found_score, found_at: (blocks, room), out: the scores inside the band and their indices, in order.
     """
@@ -70,11 +75,11 @@ def descend(
                     for i in range(inputs):
                         slope[i] += grad[o, c, i] * sign[c, k, i]
                 at = first + (o * copies + k) * inputs
-                w, s, v, e, p = weight[o, k], score[o, k], velocity[o, k], spread[k], part[k]
+                w, u, s, v, e, p = weight[o, k], used[o, k], score[o, k], velocity[o, k], spread[k], part[k]
                 for i in range(inputs):
                     size = abs(s[i])
                     kept = (size > threshold) | ((size == threshold) & (at + i < tie_end))
-                    p[i] += slope[i] * (w[i] if kept else np.float32(0))
+                    p[i] += slope[i] * (u[i] if kept else np.float32(0))
                 for i in range(inputs):
                     slope[i] = slope[i] * e[i] * w[i]
                 for i in range(inputs):
@@ -99,9 +104,9 @@ def descend(
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")
-def fold(weight, score, factor, first, cut, folded):
-    """The matrix the network multiplies by: folded[o, c, i] = sum_k factor[c, k, i] * (weight[o, k, i] where kept)."""
-    outputs, copies, inputs = weight.shape
+def fold(used, score, factor, first, cut, folded):
+    """The matrix the network multiplies by: folded[o, c, i] = sum_k factor[c, k, i] * (used[o, k, i] where kept)."""
+    outputs, copies, inputs = used.shape
     threshold, tie_end = cut
     for block in numba.prange(BLOCKS):
         kept = np.empty(inputs, np.float32)
@@ -109,13 +114,34 @@ def fold(weight, score, factor, first, cut, folded):
             folded[o].fill(0)
             for k in range(copies):
                 at = first + (o * copies + k) * inputs
-                w, s = weight[o, k], score[o, k]
+                u, s = used[o, k], score[o, k]
                 for i in range(inputs):
                     size = abs(s[i])
-                    kept[i] = w[i] if (size > threshold) | ((size == threshold) & (at + i < tie_end)) else np.float32(0)
+                    kept[i] = u[i] if (size > threshold) | ((size == threshold) & (at + i < tie_end)) else np.float32(0)
                 for c in range(factor.shape[0]):
                     for i in range(inputs):
                         folded[o, c, i] += factor[c, k, i] * kept[i]
+
+
+@numba.njit(parallel=True, cache=True, error_model="numpy")
+def mean_size(weight, score, first, cut):
+    """The mean |weight| of the kept ones, 0 if nothing is kept; arguments as in `descend`."""
+    outputs, copies, inputs = weight.shape
+    threshold, tie_end = cut
+    sums, counts = np.zeros(BLOCKS), np.zeros(BLOCKS, np.int64)
+    for block in numba.prange(BLOCKS):
+        total, count = np.zeros(inputs), 0  # a sum for every input: one sum alone would wait for itself
+        for o in range(block * outputs // BLOCKS, (block + 1) * outputs // BLOCKS):
+            for k in range(copies):
+                at = first + (o * copies + k) * inputs
+                w, s = weight[o, k], score[o, k]
+                for i in range(inputs):
+                    size = abs(s[i])
+                    kept = (size > threshold) | ((size == threshold) & (at + i < tie_end))
+                    total[i] += abs(w[i]) if kept else np.float32(0)
+                    count += kept
+        sums[block], counts[block] = total.sum(), count
+    return sums.sum() / max(counts.sum(), 1)
 
 
 @numba.njit(cache=True, error_model="numpy")

@@ -24,13 +24,17 @@ class ScoreTraining:
     pass: they determine every later step, bit for bit, so copies of them are a checkpoint. While this object is in use
     the network's layers hold their masked weights, and evaluating the network costs no selection.
 
+    Binary: of a kept weight w the network uses sign(w) * alpha, with alpha the mean |w| over what its tensor keeps,
+    settled after every step and a constant in the gradient. The gradient of a score is, as otherwise, that of what is
+    used, times w and the score's sign: sign(w) leads back to |w|, as in the code published with arXiv:2103.09377.
+
     Attributes:
         scores: (N,); the network's own score parameters are views of it.
         velocity: (N,), the momentum buffers; zeros before the first step, which is how `torch.optim.SGD` starts too.
         misses: steps in which a threshold had to be found among all scores because it had left its band.
     """
 
-    def __init__(self, network: torch.nn.Module, momentum: float, weight_decay: float) -> None:
+    def __init__(self, network: torch.nn.Module, momentum: float, weight_decay: float, *, binary: bool) -> None:
         weights = masked_weights(network)
         if not weights:
             raise ConfigError("the network has no masked layer to train: give scores for at least one of its layers")
@@ -38,6 +42,7 @@ class ScoreTraining:
         self.scores = torch.cat([weight.scores.detach().flatten() for weight in weights.values()])
         self.velocity = torch.zeros_like(self.scores)
         self.misses = 0
+        self.binary = binary
         self._momentum, self._weight_decay = np.float32(momentum), np.float32(weight_decay)
         first = np.cumsum([0, *(weight.scores.numel() for weight in weights.values())])
         self._first = {weight: int(at) for weight, at in zip(weights.values(), first, strict=False)}
@@ -165,7 +170,7 @@ class _Layer:
         matrix = gradient.contiguous().numpy().reshape(self.folded.shape)
         self.main.descend(matrix, self.sign, self.factors, rates, self.parts)
         if self.spread is not None:
-            inner = self.parts.sum(0)[:, None]  # (copies, 1, inputs)
+            inner = self.main.factor * self.parts.sum(0)[:, None]  # (copies, 1, inputs)
             self.spread.descend(inner, self.ones[:, :1], self.ones[0, :1], rates, self.unused)
 
     def fold(self) -> None:
@@ -187,13 +192,19 @@ class _Tensor:
         self.first, self.selection = training._first[weight], selection
         part = slice(self.first, self.first + weight.scores.numel())
         self.weight = weight.weight.numpy().reshape(shape)
+        self.binary, self.factor = training.binary, np.float32(1)
+        self.used = np.where(self.weight < 0, np.float32(-1), np.float32(1)) if self.binary else self.weight
         self.score, self.velocity = (v[part].numpy().reshape(shape) for v in (training.scores, training.velocity))
         self.counters = selection.counters(weight)
 
     def descend(self, grad: np.ndarray, sign: np.ndarray, spread: np.ndarray, rates: tuple, parts: np.ndarray) -> None:
         cut, band = self.selection.cut, self.selection.band
-        tensors = (self.weight, self.score, self.velocity, grad, sign, spread)
+        tensors = (self.weight, self.used, self.score, self.velocity, grad, sign, spread)
         kernels.descend(*tensors, self.first, rates, cut, band, parts, *self.counters)
 
     def fold(self, factor: np.ndarray, folded: np.ndarray) -> None:
-        kernels.fold(self.weight, self.score, factor, self.first, self.selection.cut, folded)
+        cut = self.selection.cut
+        if self.binary:
+            self.factor = np.float32(kernels.mean_size(self.weight, self.score, self.first, cut))
+            factor = self.factor * factor
+        kernels.fold(self.used, self.score, factor, self.first, cut, folded)
