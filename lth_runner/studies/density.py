@@ -16,6 +16,7 @@ from lth_runner.report.tables import TicketRow, csv_text, markdown, percent
 from lth_runner.studies.interface import Outcome
 from lth_runner.studies.points import Point, Points
 
+APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
 COLUMNS = ("curve", "density", "seed", "accuracy", "kept", "offered", "best_epoch", "best_epoch_accuracy", "epochs")
 
 
@@ -163,7 +164,7 @@ class Density:
                 {x: _range(*rest) for x, *rest in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)}
             )
             fractions = _fractions(name, points)
-            if any(abs(fraction - x) > 1e-3 * x for x, fraction in fractions.items()):
+            if any(abs(fraction - x) > APART * x for x, fraction in fractions.items()):
                 headings.append("really kept")
                 columns.append({x: f"{100 * fraction:.3g} %" for x, fraction in fractions.items()})
             if name in self.published:

@@ -1,0 +1,150 @@
+"""Accuracy against the fraction kept: the points are those of the tickets, and survive a kill."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorders import Memory
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Problem
+from lth_runner.core.streams import Streams
+from lth_runner.data.synthetic import Synthetic
+from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
+from lth_runner.distributions.target_range import TargetRange
+from lth_runner.measure.ticket import measure_ticket
+from lth_runner.methods.edge_popup import EdgePopup
+from lth_runner.methods.malach import Malach
+from lth_runner.methods.random_pruning import RandomPruning
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.redundant import RedundantFullyConnected
+from lth_runner.studies.density import Density, Grid
+
+DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
+PLAIN = FullyConnected(inputs=36, hidden=12, outputs=10, depth=2, biases=False)
+REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=False)
+MALACH = Malach(epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange())
+NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
+SEARCH = EdgePopup(
+    density=1.0, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
+    distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+)  # fmt: skip
+METHODS: dict[str, Any] = {
+    "plain": SEARCH,
+    "structure": SEARCH,
+    "floor": RandomPruning(density=1.0, distribution=NORMAL),
+}
+STUDY = Density(
+    grid="small",
+    grids={
+        "small": Grid(densities=[0.5, 0.1], epochs=2, repeats=2),
+        "large": Grid(densities=[1.0], epochs=9, repeats=1),
+    },
+    networks={"structure": REDUNDANT},
+    labels={"floor": "random mask"},
+    published={"plain": [[0.5, 0.975], [0.3, 0.9]]},
+    source="a figure",
+)
+
+
+def problem(seed: int = 3) -> Problem:
+    return Problem(network=PLAIN, target=None, data=DATA, streams=Streams(seed), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Memory]:
+    recorder = Memory(tmp_path_factory.mktemp("density"))
+    return STUDY.run(problem(), METHODS, recorder), recorder
+
+
+def test_every_curve_has_every_density_and_seed(done: tuple[Any, Memory]) -> None:
+    points = list(csv.DictReader(done[0].texts["points.csv"].splitlines()))
+    found = [(point["curve"], float(point["density"]), int(point["seed"])) for point in points]
+    assert sorted(found) == sorted((c, d, s) for c in METHODS for d in (0.5, 0.1) for s in (3, 4))
+
+
+def test_a_point_is_the_accuracy_of_its_ticket(done: tuple[Any, Memory], tmp_path: Path) -> None:
+    points = {(line["curve"], line["density"], line["seed"]): line for line in done[1].lines if "curve" in line}
+    for curve, network in (("plain", PLAIN), ("structure", REDUNDANT)):
+        posed = replace(problem(4), network=network)
+        ticket = replace(SEARCH, density=0.1).find(posed, Memory(tmp_path / curve))
+        measured = measure_ticket(ticket, posed, epsilon=1.0, outputs=False)
+        point = points[curve, 0.1, 4]
+        assert point["accuracy"] == measured["accuracy"]
+        assert (point["kept"], point["offered"]) == (ticket.kept(), sum(m.size for m in ticket.masks.values()))
+        assert point["best_epoch_accuracy"] == ticket.facts["best_epoch_accuracy"]
+
+
+def test_table_and_summary_are_means_over_the_seeds(done: tuple[Any, Memory]) -> None:
+    outcome, recorder = done
+    values = [
+        float(line["accuracy"]) for line in recorder.lines if line.get("curve") == "plain" and line["density"] == 0.1
+    ]
+    assert len(values) == 2
+    row = next(row for row in outcome.rows if row.network == "plain, 10 %")
+    assert row.accuracy == outcome.summary["plain/0.1/accuracy"] == pytest.approx(sum(values) / 2)
+    assert outcome.summary["plain/0.1/accuracy_min"] == min(values)
+    assert outcome.summary["plain/0.1/accuracy_max"] == max(values)
+    assert (row.offered_ratio, row.kept_ratio) == (1.0, pytest.approx(0.1, abs=1e-2))
+
+
+def test_published_values_stand_beside_ours_and_say_where_they_are_from(done: tuple[Any, Memory]) -> None:
+    table = done[0].texts["density.md"]
+    heading, _, half, tenth = [line for line in table.splitlines() if line.startswith("|")]
+    assert heading == "| kept | plain | published | structure | random mask |"
+    assert half.split("|")[3].strip() == "97.5 %"
+    assert tenth.split("|")[3].strip() == "", "nothing was published for 10 %"
+    assert "Small grid: 2 densities, 2 epochs, mean of 2 seeds" in table
+    assert "a figure" in table
+
+
+class Cut(Memory):
+    """A recorder in whose hands the run ends with the fifth point."""
+
+    def metrics(self, **values: float | int | str) -> None:
+        super().metrics(**values)
+        if sum("curve" in line for line in self.lines) == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        STUDY.run(problem(), METHODS, Cut(tmp_path))
+    recorder = Memory(tmp_path)
+    outcome = STUDY.run(problem(), METHODS, recorder)
+    assert any("5 parts of this study were finished before" in line for line in recorder.said)
+    trained = {label.split(":")[0] for label, _, _ in recorder.bars}
+    assert len(trained) == 4, "of seven missing points three are random masks, which are not trained"
+    assert outcome.texts == done[0].texts
+    assert outcome.summary == done[0].summary
+    assert recorder.lines == done[1].lines
+
+
+def test_on_a_gpu_all_densities_of_a_search_are_found_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[float]] = []
+    find_each = EdgePopup.find_each
+
+    def remembered(self: EdgePopup, posed: Problem, recorder: Any, densities: Any) -> Any:
+        asked.append(list(densities))
+        return find_each(self, replace(posed, device="cpu"), recorder, densities)
+
+    monkeypatch.setattr(EdgePopup, "find_each", remembered)
+    study = replace(STUDY, grids={"small": replace(STUDY.grids["small"], repeats=1)})
+    study.run(replace(problem(), device="cuda"), METHODS, Memory(tmp_path))
+    assert asked == [[0.5, 0.1], [0.5, 0.1]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "methods", "message"),
+    [
+        ({"grid": "huge"}, METHODS, "grid"),
+        ({"networks": {"nobody": PLAIN}}, METHODS, "nobody"),
+        ({"published": {"nobody": [[0.1, 0.1]]}}, METHODS, "nobody"),
+        ({"published": {}}, {"structure": MALACH}, "structure has no density"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(changes: Any, methods: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(STUDY, **changes).run(problem(), methods, Memory(tmp_path))
