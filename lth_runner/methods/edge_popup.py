@@ -28,4 +28,4 @@ class EdgePopup(ScoreSearch):
         if device != "cpu":
             return ScoreGrid(networks, self.momentum, self.weight_decay, device, compiled=True)
         (network,) = networks
-        return ScoreTraining(network, self.momentum, self.weight_decay)
+        return ScoreTraining(network, self.momentum, self.weight_decay, binary=False)

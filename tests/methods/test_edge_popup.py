@@ -76,8 +76,8 @@ def test_a_ticket_redraws_the_network_whose_scores_were_trained(
     """Byte for byte: the frozen weights after training are those of the recipe, the pruned ones those of the ticket."""
     trainings: list[ScoreTraining] = []
 
-    def remembered(*arguments: Any) -> ScoreTraining:
-        trainings.append(ScoreTraining(*arguments))
+    def remembered(*arguments: Any, binary: bool) -> ScoreTraining:
+        trainings.append(ScoreTraining(*arguments, binary=binary))
         return trainings[-1]
 
     monkeypatch.setattr(edge_popup, "ScoreTraining", remembered)

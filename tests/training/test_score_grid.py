@@ -43,7 +43,7 @@ def network(kind: Kind, density: float, seed: int, scope: str = "layer") -> torc
 def test_together_as_alone(kind: Kind, scope: str, device: str) -> None:
     """Runs differ in weights, scores and density."""
     networks = [network(kind, density, seed, scope) for seed, density in enumerate(DENSITIES)]
-    alone = [ScoreTraining(copy.deepcopy(one), MOMENTUM, DECAY) for one in networks]
+    alone = [ScoreTraining(copy.deepcopy(one), MOMENTUM, DECAY, binary=False) for one in networks]
     grid = ScoreGrid(networks, MOMENTUM, DECAY, device, compiled=device != "cpu")
     for run, training in enumerate(alone):
         together = grid.masks(run)

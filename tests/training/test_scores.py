@@ -1,6 +1,7 @@
 """Score steps against autograd and SGD, the kernels against NumPy, and their promises: exact masks, exact resume."""
 
 import copy
+from typing import Any
 
 import numba
 import numpy as np
@@ -57,7 +58,7 @@ def test_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, density: floa
     fast = network(redundancy, relu, density, scope)
     plain = copy.deepcopy(fast)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=MOMENTUM, weight_decay=DECAY)
-    training = ScoreTraining(fast, MOMENTUM, DECAY)
+    training = ScoreTraining(fast, MOMENTUM, DECAY, binary=False)
     for name, weight in masked_weights(plain).items():
         assert torch.equal(training.masks()[name], weight.mask())
     for batch in BATCHES[:4]:
@@ -68,11 +69,47 @@ def test_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, density: floa
         torch.testing.assert_close(reached[name].scores, weight.scores, atol=2e-6, rtol=1e-4)
 
 
+class _Binary(torch.autograd.Function):
+    """alpha * mask; backwards alpha is a constant and the mask counts as |score|, weighed with |w|: biprop's own."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(scores, weight)
+        return mask * (weight.abs() * mask).double().sum().div(max(int(mask.sum()), 1)).float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        scores, weight = ctx.saved_tensors
+        return gradients[0] * weight.abs() * scores.sign(), None, None
+
+
+@pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
+@pytest.mark.parametrize(("density", "scope"), [(0.4, "layer"), (0.05, "global"), (1.0, "layer"), (0.0, "layer")])
+def test_binary_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, density: float, scope: str) -> None:
+    """The plain twin: the unmasked network, its weights sign(w) * alpha * mask worked out in every forward pass."""
+    fast = network(redundancy, relu, density, scope)
+    twin = copy.deepcopy(fast)
+    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu, biases=False).module()
+    weights = masked_weights(twin)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=MOMENTUM, weight_decay=DECAY)
+    training = ScoreTraining(fast, MOMENTUM, DECAY, binary=True)
+    for batch in BATCHES[:4]:
+        used = {n: w.weight.sign() * _Binary.apply(w.scores, w.weight, w.mask()) for n, w in weights.items()}
+        plain = cross_entropy(torch.func.functional_call(module, used, (batch[0],)), batch[1])
+        optimizer.zero_grad()
+        plain.backward()
+        optimizer.step()
+        assert training.step(*batch, rate=0.1).item() == pytest.approx(plain.item(), rel=1e-4)
+    for name, weight in masked_weights(fast).items():
+        torch.testing.assert_close(weight.scores, weights[name].scores, atol=2e-6, rtol=1e-4)
+        assert torch.equal(training.masks()[name], weights[name].mask())
+
+
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("rate", [1e-4, 0.1, 30.0])
 def test_masks_stay_exact_however_fast_thresholds_move(scope: str, rate: float) -> None:
     net = network(density=0.3, scope=scope)
-    training = ScoreTraining(net, MOMENTUM, DECAY)
+    training = ScoreTraining(net, MOMENTUM, DECAY, binary=False)
     for batch in BATCHES:
         training.step(*batch, rate=rate)
         assert held_equals_masked(net)
@@ -88,20 +125,21 @@ def test_ties_are_settled_as_in_the_definition(values: list[float]) -> None:
     for weight in masked_weights(net).values():
         picked = torch.randint(len(values), weight.scores.shape, generator=torch.Generator().manual_seed(3))
         weight.scores.data = torch.tensor(values)[picked]
-    training = ScoreTraining(net, 0.0, 0.0)
+    training = ScoreTraining(net, 0.0, 0.0, binary=False)
     for batch in BATCHES[:2]:
         training.step(*batch, rate=0.0)  # nothing moves: ties stay ties
         assert held_equals_masked(net)
 
 
-def test_a_copy_of_scores_and_velocity_is_a_checkpoint() -> None:
-    through = ScoreTraining(network(2, True), MOMENTUM, DECAY)
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_copy_of_scores_and_velocity_is_a_checkpoint(binary: bool) -> None:
+    through = ScoreTraining(network(2, True), MOMENTUM, DECAY, binary=binary)
     for batch in BATCHES:
         through.step(*batch, rate=0.1)
-    first = ScoreTraining(network(2, True), MOMENTUM, DECAY)
+    first = ScoreTraining(network(2, True), MOMENTUM, DECAY, binary=binary)
     for batch in BATCHES[:5]:
         first.step(*batch, rate=0.1)
-    resumed = ScoreTraining(network(2, True), MOMENTUM, DECAY)
+    resumed = ScoreTraining(network(2, True), MOMENTUM, DECAY, binary=binary)
     resumed.load(first.state())
     for batch in BATCHES[5:]:
         resumed.step(*batch, rate=0.1)
@@ -109,13 +147,14 @@ def test_a_copy_of_scores_and_velocity_is_a_checkpoint() -> None:
     assert torch.equal(resumed.velocity, through.velocity)
 
 
-def test_threads_change_no_bit_of_the_kernels() -> None:
+@pytest.mark.parametrize("binary", [False, True])
+def test_threads_change_no_bit_of_the_kernels(binary: bool) -> None:
     results = []
     for threads in (1, numba.get_num_threads()):
         before = numba.get_num_threads()
         numba.set_num_threads(threads)
         try:
-            training = ScoreTraining(network(3, True), MOMENTUM, DECAY)
+            training = ScoreTraining(network(3, True), MOMENTUM, DECAY, binary=binary)
             for batch in BATCHES:
                 training.step(*batch, rate=0.1)
             results.append(training.scores)
@@ -127,7 +166,7 @@ def test_threads_change_no_bit_of_the_kernels() -> None:
 def test_weights_are_left_alone_and_layers_can_be_released() -> None:
     net = network(2)
     before = {name: weight.weight.numpy().tobytes() for name, weight in masked_weights(net).items()}
-    training = ScoreTraining(net, MOMENTUM, DECAY)
+    training = ScoreTraining(net, MOMENTUM, DECAY, binary=False)
     for batch in BATCHES:
         training.step(*batch, rate=0.1)
     assert before == {name: weight.weight.numpy().tobytes() for name, weight in masked_weights(net).items()}
@@ -139,7 +178,7 @@ def test_weights_are_left_alone_and_layers_can_be_released() -> None:
 
 def test_a_network_without_masks_is_refused() -> None:
     with pytest.raises(ConfigError, match="no masked layer"):
-        ScoreTraining(torch.nn.Linear(3, 2), MOMENTUM, DECAY)
+        ScoreTraining(torch.nn.Linear(3, 2), MOMENTUM, DECAY, binary=False)
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 37), (40, 1, 64), (1, 2, 3)])
@@ -148,12 +187,13 @@ def test_kernels_are_their_formulas(shape: tuple[int, int, int], num_branches: i
     """The plain twin, in float64: gradients, SGD, counts, and the folded matrix."""
     rng = np.random.default_rng(4)
     outputs, copies, inputs = shape
-    weight, score, velocity = (rng.standard_normal(shape).astype(np.float32) for _ in range(3))
+    weight, used, score, velocity = (rng.standard_normal(shape).astype(np.float32) for _ in range(4))
     grad = rng.standard_normal((outputs, num_branches, inputs)).astype(np.float32)
     sign = rng.choice([-1, 0, 1], (num_branches, copies, inputs)).astype(np.float32)
     spread = rng.standard_normal((copies, inputs)).astype(np.float32)
     first, cut, band = 100, (np.sort(np.abs(score), None)[score.size // 2], 100 + score.size), (0.5, 0.6)
-    kept = np.where(np.abs(score) >= cut[0], weight, 0).astype(np.float64)
+    kept = np.where(np.abs(score) >= cut[0], used, 0).astype(np.float64)
+    size = np.abs(weight[np.abs(score) >= cut[0]].astype(np.float64)).mean()
     slope = np.einsum("cki,oci->oki", sign.astype(np.float64), grad)
     new_velocity = 0.9 * velocity + spread * slope * weight * np.sign(score) + 0.01 * score
     new_score = score - 0.1 * new_velocity
@@ -162,10 +202,12 @@ def test_kernels_are_their_formulas(shape: tuple[int, int, int], num_branches: i
     above, found = np.zeros(kernels.BLOCKS, np.int64), np.zeros(kernels.BLOCKS, np.int64)
     found_score, found_at = np.zeros((kernels.BLOCKS, 999), np.float32), np.zeros((kernels.BLOCKS, 999), np.int64)
     folded = np.empty(grad.shape, np.float32)
-    kernels.fold(weight, score, sign, first, (np.float32(cut[0]), cut[1]), folded)
+    kernels.fold(used, score, sign, first, (np.float32(cut[0]), cut[1]), folded)
+    assert kernels.mean_size(weight, score, first, (np.float32(cut[0]), cut[1])) == pytest.approx(size, rel=1e-12)
     rates = (np.float32(0.1), np.float32(0.9), np.float32(0.01))
     settings = (first, rates, (np.float32(cut[0]), cut[1]), (np.float32(band[0]), np.float32(band[1])))
-    kernels.descend(weight, score, velocity, grad, sign, spread, *settings, parts, above, found, found_score, found_at)
+    tensors = (weight, used, score, velocity, grad, sign, spread)
+    kernels.descend(*tensors, *settings, parts, above, found, found_score, found_at)
 
     np.testing.assert_allclose(folded, np.einsum("cki,oki->oci", sign, kept), atol=1e-5)
     np.testing.assert_allclose(parts.sum(0), (kept * slope).sum(0), atol=1e-4)
