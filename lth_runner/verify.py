@@ -89,9 +89,11 @@ def _size(path: Path, ticket: Ticket) -> str:
     """The file's size beside the target's: what it would take to store the weights instead."""
     count = sum(int(np.prod(shape)) for shape in target_network(ticket).shapes().values())
     size = path.stat().st_size
+    frozen = sum(array.size for array in ticket.frozen.values())
     return (
         f"{path}: {size:,} bytes, {size / (BYTES * count):.2f} times the {BYTES * count:,} bytes of its target's "
         f"{count:,} weights in float32"
+        + (f"; {frozen:,} of its weights are trained, not random, and stored whole" if frozen else "")
     )
 
 

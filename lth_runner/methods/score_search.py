@@ -18,7 +18,7 @@ from lth_runner.core.resources import CORES, Resources
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Network, filled
-from lth_runner.networks.masked import SCOPES, MaskedConv2d, masked, masked_weights
+from lth_runner.networks.masked import SCOPES, masked, masked_weights
 from lth_runner.training.checkpoint import Checkpoint, load, save
 from lth_runner.training.fit import Recipe, one_thread, run_epochs
 from lth_runner.training.initial import drawn, recipes
@@ -115,6 +115,11 @@ class ScoreSearch(ABC):
         del masks, seed
         return ground.weights
 
+    def facts(self, masks: Mapping[str, Mask]) -> dict[str, float]:
+        """Plain numbers worth keeping with the ticket beyond accuracies, for searches that have some."""
+        del masks
+        return {}
+
     def recipe(self) -> Recipe:
         """The settings of the training loop."""
         return Recipe(
@@ -169,13 +174,13 @@ class ScoreSearch(ABC):
             count = len(problem.data.train_images)
             raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
         seed = problem.streams.seed
-        networks = [self._masked(ground, density, seed) for density in densities]
-        convolves = any(isinstance(part, MaskedConv2d) for part in networks[0].modules())
+        convolves = any(len(tensor.shape) > 2 for name, tensor in ground.weights.items() if name not in ground.settled)
         device = problem.device if self.on_gpu and not convolves else "cpu"
         tickets = []
-        for runs in turns(len(networks), device):
+        for runs in turns(len(densities), device):
             asked = [densities[run] for run in runs]
-            training = _Training(self, ground, asked, [networks[run] for run in runs], problem, device)
+            networks = [self._masked(ground, density, seed) for density in asked]
+            training = _Training(self, ground, asked, networks, problem, device)
             with one_thread():
                 histories = training.run(recorder)
             for run, (density, history) in enumerate(zip(asked, histories, strict=True)):
@@ -189,7 +194,7 @@ class ScoreSearch(ABC):
                         tensors=self.tensors(ground, masks, seed),
                         masks=masks,
                         frozen=ground.frozen,
-                        facts={**facts, **_facts(history)},
+                        facts={**facts, **_facts(history), **self.facts(masks)},
                     )
                 )
         return tickets
