@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION_WIDTH = 100  # characters
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9)
 CLOSE = (90.0, 100.0)  # percent: where the good networks differ
 
 
@@ -33,6 +34,9 @@ def density_figure(
         caption: how the points were made; it stands above the panels.
     """
     looks = curve_looks(curves, labels)
+    densities = [x for curve in curves.values() for x in curve.x] + [
+        x for pairs in published.values() for x, _ in pairs
+    ]
     with panels(columns=2) as (figure, axes):
         for panel in axes:
             draw_accuracy(panel, curves, looks)
@@ -41,7 +45,7 @@ def density_figure(
             if target_accuracy is not None:
                 panel.axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="trained")
             panel.set_xscale("log")
-            _percents(panel, curves)
+            _percents(panel, densities)
             panel.set_xlabel("weights kept (%)")
         axes[0].set_ylim(0, 100)
         axes[1].set_ylim(*CLOSE)
@@ -64,11 +68,8 @@ def _hollow(axes: "Axes", pairs: Sequence[tuple[float, float]], look: Mapping[st
     )
 
 
-def _percents(axes: "Axes", curves: Mapping[str, Series]) -> None:
+def _percents(axes: "Axes", densities: Sequence[float]) -> None:
     """Ticks at the round percentages that the curves span."""
-    spanned = [x for curve in curves.values() for x in curve.x]
-    ticks = [
-        x for x in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9) if min(spanned) <= x <= max(spanned)
-    ]
+    ticks = [tick for tick in TICKS if min(densities) <= tick <= max(densities)]
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks])
     axes.minorticks_off()

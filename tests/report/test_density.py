@@ -1,0 +1,47 @@
+"""The figure of accuracy against the fraction kept shows what it is given, whole and close to the top."""
+
+from typing import Any
+
+import numpy as np
+
+from lth_runner.report.density import density_figure
+from lth_runner.report.series import series
+
+LINES = [
+    {"curve": curve, "density": density, "accuracy": top - 0.1 / (100 * density) + shift}
+    for curve, top in (("wide", 0.98), ("linear", 0.96))
+    for density in (0.02, 0.1, 0.5)
+    for shift in (0, 0.01)
+]
+PUBLISHED = {"wide": [(0.5, 0.983), (0.01, 0.87)]}
+
+
+def figure() -> Any:
+    return density_figure(
+        series(LINES, "density", "accuracy"), PUBLISHED, 0.985, {"wide": "wide net"}, "how it was made"
+    )
+
+
+def test_both_panels_show_ours_and_the_published_values() -> None:
+    for panel in figure().axes:
+        lines = {line.get_label(): line for line in panel.get_lines()}
+        np.testing.assert_allclose(lines["wide net"].get_xdata(), [0.02, 0.1, 0.5])
+        np.testing.assert_allclose(lines["wide net"].get_ydata(), [93.5, 97.5, 98.3])
+        np.testing.assert_allclose(lines["trained"].get_ydata(), [98.5, 98.5])
+        hollow = [line for line in panel.get_lines() if line.get_linestyle() == ":" and len(line.get_xdata())]
+        assert [(list(line.get_xdata()), list(line.get_ydata())) for line in hollow] == [([0.01, 0.5], [87.0, 98.3])]
+        assert hollow[0].get_color() == lines["wide net"].get_color()
+        assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "2", "5", "10", "25", "50"]
+        assert len(panel.collections) == 2, "a band for each curve with several seeds"
+
+
+def test_it_says_how_it_was_made_and_what_is_hollow() -> None:
+    drawn = figure()
+    assert drawn.get_suptitle() == "how it was made"
+    (legend,) = drawn.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"wide net", "linear", "trained", "published"}
+
+
+def test_one_panel_shows_all_and_one_the_top() -> None:
+    whole, top = figure().axes
+    assert (whole.get_ylim(), top.get_ylim()) == ((0, 100), (90, 100))
