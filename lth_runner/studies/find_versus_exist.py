@@ -1,0 +1,192 @@
+"""Does a search find the ticket that is proved to be there? A construction and a search on the very same weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.measure.ticket import measure_target
+from lth_runner.methods.score_search import ScoreSearch
+from lth_runner.report.overlap import overlap_figure
+from lth_runner.report.series import Series, series
+from lth_runner.report.tables import TICKET_COLUMNS, TicketRow, csv_text, markdown, percent
+from lth_runner.studies.interface import Outcome
+from lth_runner.studies.points import Point, Points
+from lth_runner.studies.trial import CURVES, Trial
+from lth_runner.training.checkpoint import checksum
+
+COLUMNS = (
+    "curve", "n", "seed", "accuracy", "drawn", "kept", "used", "overlap", "overlap_chance", "overlap_sums",
+    "overlap_sums_chance", "over_epsilon",
+)  # fmt: skip
+HEADINGS = {
+    "accuracy": "test accuracy",
+    "kept": "weights kept",
+    "used": "of these on a path",
+    "overlap_sums": "constructed sums' weights found too",
+    "overlap_sums_chance": "the same by chance",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindVersusExist:
+    """On each random network: the constructed ticket, and tickets that keep as many weights, found by training scores.
+
+    The curves, by name: "exists", the construction; "all", a search that keeps as many weights in all; "layers", as
+    many in every weight tensor; "sums", a search to which the constructed first weights of every doubled layer are
+    given, so that only the subsets are left to find; "random", a random mask with as many weights in every tensor.
+
+    Attributes:
+        values: of n, the construction's.
+        axis_label: what n is called in the figure.
+        repeats: random networks per n, of the seeds from the run's own on; the target is the same for all.
+        labels: of the curves, for people.
+        epsilon: the construction's larger weight errors are counted.
+    """
+
+    values: list[int]
+    axis_label: str
+    repeats: int
+    labels: dict[str, str]
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        for n in self.values:
+            checks.integer("study.values", n, at_least=1)
+        checks.integer("study.repeats", self.repeats, at_least=1)
+        checks.positive("study.epsilon", self.epsilon)
+        if not self.values:
+            raise ConfigError("study.values is empty: give the values of n, as in study.values=[8,16]")
+        if self.labels.keys() != CURVES.keys():
+            raise ConfigError(f"study.labels must name {', '.join(CURVES)}, got {', '.join(self.labels)}")
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """The points, seed by seed so that all curves grow together, then table and figure."""
+        search = _checked(problem, methods)
+        points = self._points(problem, methods["exists"], search, recorder)
+        target = measure_target(problem)
+        curves = {value: series(points, "n", value) for value in HEADINGS}
+        caption = self._caption(search)
+        figure = overlap_figure(
+            curves["accuracy"],
+            curves["overlap_sums"],
+            curves["overlap_sums_chance"],
+            target["accuracy"],
+            self.axis_label,
+            self.labels,
+            caption,
+        )
+        return Outcome(
+            rows=[_row("target", target), *self._rows(points, target["weights"])],
+            summary={**_summary(curves), "target/accuracy": target["accuracy"], "repeats": self.repeats},
+            figures={"find_versus_exist": figure},
+            texts={
+                "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
+                "find_versus_exist.md": self._table(points, curves, target["accuracy"], caption),
+            },
+        )
+
+    def _points(self, problem: Problem, construction: Any, search: ScoreSearch, recorder: Recorder) -> list[Point]:
+        assert problem.data is not None and problem.target is not None, "checked by the caller"
+        parts = [repr(part) for part in (self, construction, search, problem.network)]
+        kept = Points(recorder, " ".join([*parts, problem.data.fingerprint(), checksum(problem.target)]))
+        points: list[Point] = []
+        for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
+            for n in self.values:
+                posed = replace(problem, streams=Streams(seed))
+                trial = Trial(replace(construction, n=n), search, posed, self.epsilon, recorder)
+                for curve, label in self.labels.items():
+
+                    def find(work: Recorder, trial: Trial = trial, curve: str = curve, n: int = n) -> list[Point]:
+                        return [{**trial.point(curve, work), "n": n}]
+
+                    new = kept.get(f"n = {n}, seed {seed}, {label}", find)
+                    recorder.say(f"n = {n}, seed {seed}, {label}: accuracy {percent(new[0]['accuracy'])}")
+                    points += new
+        return points
+
+    def _caption(self, search: ScoreSearch) -> str:
+        networks = f"{self.repeats} random networks per n, mean and range" if self.repeats > 1 else "one random network"
+        return f"{networks}; scores trained for {search.epochs} epochs; on the right, weights of the summing layers"
+
+    def _rows(self, points: Sequence[Point], weights: int) -> list[TicketRow]:
+        """Means over the seeds, one row per n and curve; counts are multiples of the target's weights."""
+        rows = []
+        for n in self.values:
+            for curve, label in self.labels.items():
+                same = [point for point in points if point["curve"] == curve and point["n"] == n]
+                found = {
+                    "accuracy": _mean(same, "accuracy"),
+                    "offered_ratio": _mean(same, "drawn") / weights,
+                    "kept_ratio": _mean(same, "kept") / weights,
+                }
+                rows.append(_row(f"n = {n}, {label}", found))
+        return rows
+
+    def _table(
+        self, points: Sequence[Point], curves: Mapping[str, Mapping[str, Series]], target: float, caption: str
+    ) -> str:
+        """One line per n and curve, all that was counted."""
+        lines = []
+        for i, n in enumerate(sorted(self.values)):
+            offered = next(point["offered"] for point in points if point["n"] == n)
+            for curve, label in self.labels.items():
+                cells = [_cell(value, curves[value].get(curve), i) for value in HEADINGS]
+                lines.append([label, f"{n}", f"{offered:,}", *cells])
+        headings = ["network", "n", "random weights", *HEADINGS.values()]
+        start = f"{caption[0].upper()}{caption[1:].partition(';')[0]}"
+        return f"Target network, trained: {percent(target)}. {start}.\n\n{markdown(headings, lines)}"
+
+
+def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
+    """The search.
+
+    Raises:
+        ConfigError: the study cannot be made of these parts.
+    """
+    if problem.target is None or problem.data is None or problem.network is None:
+        raise ConfigError("this study rebuilds a target and measures accuracies: add target=trained data=mnist")
+    if any(len(shape) == 1 for shape in problem.network.shapes().values()):
+        raise ConfigError("this study searches networks without biases: set network.biases=false")
+    search = methods.get("search")
+    if methods.keys() != {"exists", "search"} or not isinstance(search, ScoreSearch):
+        raise ConfigError(
+            "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
+            f"edge_popup): got {', '.join(methods) or 'none'}"
+        )
+    if not hasattr(methods["exists"], "n"):
+        raise ConfigError("compare.exists has no n to vary: set it to method pensia")
+    return search
+
+
+def _row(network: str, found: Mapping[str, Any]) -> TicketRow:
+    row: dict[str, Any] = {column: found.get(column) for column in TICKET_COLUMNS}
+    return TicketRow(**{**row, "network": network})
+
+
+def _mean(points: Sequence[Point], value: str) -> float:
+    return sum(point[value] for point in points) / len(points)
+
+
+def _summary(curves: Mapping[str, Mapping[str, Series]]) -> dict[str, float | int | str | None]:
+    """Mean, least and greatest of everything, by curve and n."""
+    found: dict[str, float | int | str | None] = {}
+    for value, by_curve in curves.items():
+        for name, curve in by_curve.items():
+            for x, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
+                key = f"{name}/{x:g}/{value}"
+                found |= {key: float(mean), f"{key}_min": float(low), f"{key}_max": float(high)}
+    return found
+
+
+def _cell(value: str, curve: Series | None, i: int) -> str:
+    """One number of a table, with its range where seeds differ; empty where a curve has no such number."""
+    if curve is None:
+        return ""
+    mean, low, high = (float(column[i]) for column in (curve.mean, curve.low, curve.high))
+    if value in ("kept", "used"):
+        return f"{mean:,.0f}"
+    return f"{100 * mean:.2f} %" + (f" ({100 * low:.2f} to {100 * high:.2f})" if high > low else "")

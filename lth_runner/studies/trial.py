@@ -1,0 +1,153 @@
+"""One random network: the ticket that is constructed in it, and those that are found in it with as many weights."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.mask import Mask
+from lth_runner.core.ticket import RandomTensor, Ticket
+from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
+from lth_runner.measure.ticket import measure_ticket, network_accuracy
+from lth_runner.methods.score_search import Density, Ground, ScoreSearch
+from lth_runner.networks.doubled import Doubled
+from lth_runner.networks.layers import weight_layers
+from lth_runner.networks.pruned import pruned_network
+from lth_runner.studies.points import Point
+
+LEVELS = (np.arange(4096) + 0.5) / 4096  # where a law is looked at for its size
+
+
+class Trial:
+    """A construction and a search on one random network, which the seed of `problem` draws.
+
+    Args:
+        construction: gives a ticket of a `Doubled` network.
+        search: scores are trained on that very network.
+        epsilon: larger weight errors of the constructed ticket are counted.
+    """
+
+    def __init__(
+        self, construction: Method, search: ScoreSearch, problem: Problem, epsilon: float, recorder: Recorder
+    ) -> None:
+        self.construction, self.search, self.problem = construction, search, problem
+        self.epsilon, self.recorder = epsilon, recorder
+
+    @cached_property
+    def constructed(self) -> Ticket:
+        """The ticket that is proved to be there.
+
+        Raises:
+            ConfigError: its network is not one of doubled layers.
+        """
+        ticket = self.construction.find(self.problem, self.recorder)
+        if not isinstance(ticket.network, Doubled):
+            raise ConfigError("this study searches networks of doubled layers: set compare.exists to method pensia")
+        return ticket
+
+    def point(self, curve: str, recorder: Recorder) -> Point:
+        """Finds the ticket of one curve and measures it beside the constructed one."""
+        ticket = CURVES[curve](self, recorder)
+        point: Point = {"curve": curve, "axis": "n", "seed": self.problem.streams.seed}
+        point |= {"accuracy": self._accuracy(ticket), "drawn": ticket.drawn(), "offered": ticket.offered()}
+        point |= {"kept": ticket.kept(), "used": used(ticket)}
+        if ticket is self.constructed:
+            return {**measure_ticket(ticket, self.problem, self.epsilon, outputs=False), **point}
+        for name, part in self._overlaps(ticket, structure_given=curve == "sums").items():
+            end = f"_{name}" if name else ""
+            point |= {f"overlap{end}": part.shared / part.kept if part.kept else None}
+            point |= {f"overlap{end}_chance": part.chance / part.kept if part.kept else None}
+        return point
+
+    def _accuracy(self, ticket: Ticket) -> float:
+        assert self.problem.data is not None, "checked by the study"
+        return network_accuracy(pruned_network(ticket), self.problem.data)
+
+    def _overlaps(self, ticket: Ticket, structure_given: bool) -> dict[str, Overlap]:
+        """By tensor, of all summing layers as "sums", and of all tensors as ""; given tensors are left out.
+
+        Where the structure is given, chance is that of a random mask with the same structure.
+        """
+        found: dict[str, Overlap] = {}
+        for layer in weight_layers(self.problem.network):  # pyright: ignore[reportArgumentType] (checked by the study)
+            names = [f"{layer.name}.{which}.weight" for which in ("split", "sum")]
+            (split, total), (other_split, other) = (
+                [of.masks[name].dense() for name in names] for of in (self.constructed, ticket)
+            )
+            if not structure_given:
+                found[names[0]] = overlap(split, other_split)
+            found[names[1]] = overlap(total, other, alive(split, total.shape) if structure_given else None)
+        sums = together(part for name, part in found.items() if name.endswith(".sum.weight"))
+        return {**found, "sums": sums, "": together(found.values())}
+
+    def densities(self) -> dict[str, float]:
+        """Kept / total of each tensor of the constructed ticket."""
+        return {name: mask.kept() / mask.size for name, mask in self.constructed.masks.items()}
+
+    def searched(self, density: Density, settled: dict[str, Mask], recorder: Recorder) -> Ticket:
+        """What the search finds on the weights of the constructed ticket.
+
+        Args:
+            density: of all weights together, or by the name of each one that is searched.
+            settled: masks that are given.
+        """
+        alike = dict.fromkeys(self.densities(), density) if isinstance(density, float) else {}
+        ground = Ground(
+            network=self.constructed.network,
+            weights=self.constructed.tensors,
+            settled=settled,
+            gains=signal_gains(self.constructed, {**self.densities(), **alike}),
+        )
+        search = replace(self.search, scope="global" if alike else "layer")
+        (ticket,) = search.search(ground, [density], self.problem, recorder)
+        return ticket
+
+    def random(self) -> Ticket:
+        """A random mask with as many weights in every tensor."""
+        masks = {}
+        for name, mask in self.constructed.masks.items():
+            dense = np.zeros(mask.size, bool)
+            dense[self.problem.streams("mask", name).permutation(mask.size)[: mask.kept()]] = True
+            masks[name] = Mask.pack(dense.reshape(mask.shape))
+        return replace(self.constructed, masks=masks)
+
+
+def _second_layers(trial: Trial, recorder: Recorder) -> Ticket:
+    """The constructed first weights are given."""
+    searched = {name: density for name, density in trial.densities().items() if name.endswith(".sum.weight")}
+    settled = {name: mask for name, mask in trial.constructed.masks.items() if name not in searched}
+    return trial.searched(searched, settled, recorder)
+
+
+CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
+    "exists": lambda trial, recorder: trial.constructed,
+    "all": lambda trial, recorder: trial.searched(trial.constructed.kept() / trial.constructed.offered(), {}, recorder),
+    "layers": lambda trial, recorder: trial.searched(trial.densities(), {}, recorder),
+    "sums": _second_layers,
+    "random": lambda trial, recorder: trial.random(),
+}
+
+
+def signal_gains(ticket: Ticket, densities: dict[str, float]) -> dict[str, float]:
+    """What the random weights are multiplied with so that signals keep their size where so many of them are kept.
+
+    Kept weights then have the variance 2 / inputs kept per output, at least 1, as He et al. draw them for ReLU
+    networks; the gains that the doubled layers have themselves are cancelled.
+    """
+    assert isinstance(ticket.network, Doubled), "checked when it was constructed"
+    gains = {}
+    for name, tensor in ticket.tensors.items():
+        inputs = max(1.0, densities[name] * math.prod(tensor.shape[1:]))
+        gains[name] = math.sqrt(2 / inputs) / _size(tensor)
+    for layer in weight_layers(ticket.network.target):
+        gains[f"{layer.name}.sum.weight"] /= ticket.network.gains[layer.weight]
+    return gains
+
+
+def _size(tensor: RandomTensor) -> float:
+    """Root of the mean square of its law."""
+    return float(np.sqrt(np.mean(tensor.distribution.quantile(LEVELS) ** 2)))

@@ -1,0 +1,96 @@
+"""What masks share, against brute force and against random masks."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from recorders import Memory
+
+from lth_runner.core.interfaces import Problem
+from lth_runner.core.mask import Mask
+from lth_runner.core.streams import Streams
+from lth_runner.core.ticket import Ticket
+from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
+from lth_runner.methods.pensia import Pensia
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+
+NETWORK = FullyConnected(inputs=3, hidden=2, outputs=2, depth=2, biases=False)
+
+
+def masks(kept: int, size: int) -> list[np.ndarray]:
+    """All masks of that size that keep so many."""
+    return [np.isin(np.arange(size), chosen) for chosen in itertools.combinations(range(size), kept)]
+
+
+def test_of_a_mask_with_itself_everything_is_shared() -> None:
+    (mask, *_) = masks(2, 6)
+    assert overlap(mask, mask) == Overlap(kept=2, shared=2, chance=2 * 2 / 6)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 6])
+def test_chance_is_the_mean_over_all_masks(kept: int) -> None:
+    given = masks(2, 6)[3]
+    found = [overlap(given, other) for other in masks(kept, 6)]
+    assert np.mean([part.shared for part in found]) == pytest.approx(found[0].chance)
+    assert found[0].kept == 2
+
+
+def test_chance_among_some_places_is_the_mean_over_the_masks_that_keep_as_many_of_them() -> None:
+    given, places = np.array([1, 1, 0, 0, 0, 0], bool), np.array([1, 1, 1, 1, 0, 0], bool)
+    by_kept: dict[int, list[Overlap]] = {}
+    for other in masks(3, 6):
+        by_kept.setdefault(int((other & places).sum()), []).append(overlap(given, other, places))
+    assert sorted(by_kept) == [1, 2, 3]
+    for found in by_kept.values():
+        assert np.mean([part.shared for part in found]) == pytest.approx(found[0].chance)
+
+
+def test_nothing_open_is_no_chance() -> None:
+    none = np.zeros(4, bool)
+    assert overlap(none, none, none).chance == 0
+
+
+def test_tensors_add_up() -> None:
+    parts = [Overlap(kept=3, shared=1, chance=0.5), Overlap(kept=4, shared=2, chance=0.25)]
+    assert together(parts) == Overlap(kept=7, shared=3, chance=0.75)
+
+
+def test_second_weights_are_alive_where_their_neuron_has_an_input() -> None:
+    split = np.array([[1, 0], [0, 0], [1, 1]], bool)  # (hidden, inputs)
+    assert alive(split, (2, 3)).tolist() == [[True, False, True]] * 2
+    assert alive(split[:, :, None, None], (2, 3, 5, 5)).shape == (2, 3, 5, 5)
+    assert alive(split[:, :, None, None], (2, 3, 5, 5))[:, :, 4, 0].tolist() == [[True, False, True]] * 2
+
+
+def constructed() -> Ticket:
+    law = Uniform(low=-1.0, high=1.0)
+    method = Pensia(
+        objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted", max_paths=24,
+        distribution=law, solver=MeetInMiddle(),
+    )  # fmt: skip
+    target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in NETWORK.shapes().items()}
+    problem = Problem(network=NETWORK, target=target, data=None, streams=Streams(0), device="cpu")
+    return method.find(problem, Memory())
+
+
+def test_weights_without_a_path_are_of_no_use() -> None:
+    """Counted one by one: a first weight is of use if its neuron goes on, a second one if its neuron has an input."""
+    ticket = constructed()
+    rng = np.random.default_rng(1)
+    dense = {name: rng.random(mask.shape) < 0.15 for name, mask in ticket.masks.items()}
+    count = 0
+    for layer in ("fc1", "fc2"):
+        split, total = dense[f"{layer}.split.weight"], dense[f"{layer}.sum.weight"]
+        count += sum(bool(total[:, neuron].any()) for neuron, _ in np.argwhere(split))
+        count += sum(bool(split[neuron].any()) for _, neuron in np.argwhere(total))
+    random = replace(ticket, masks={name: Mask.pack(mask) for name, mask in dense.items()})
+    assert used(random) == count < random.kept()
+
+
+def test_the_construction_keeps_no_second_weight_for_nothing() -> None:
+    ticket = constructed()
+    total = sum(mask.kept() for name, mask in ticket.masks.items() if ".sum." in name)
+    assert total <= used(ticket) <= ticket.kept()
