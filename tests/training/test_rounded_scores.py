@@ -103,6 +103,29 @@ def test_equal_scores_are_frozen_from_the_last_index_on() -> None:
     assert torch.equal(run.active.nonzero().flatten(), torch.arange(round(0.5 * len(run.active))))
 
 
+def test_active_scores_of_zero_are_not_mistaken_for_frozen_ones() -> None:
+    """First those of low index are frozen, then all that are left fall to 0 too: the count stays exact."""
+    run = training(0, False, 0.5)
+    size = len(run.scores)
+    run.scores.copy_(torch.linspace(0, 1, size))
+    run.end_epoch(2)
+    first = run.active.clone()
+    run.scores.fill_(0.0)
+    run.end_epoch(4)
+    assert int(run.active.sum()) == round(0.5 ** (2 / 3) * size)
+    assert not bool((run.active & ~first).any())
+
+
+def test_no_round_follows_the_last_epoch() -> None:
+    """Six epochs of period two have rounds after the second and the fourth: the last one leaves what was asked for."""
+    run = RoundedScoreTraining(network(density=0.5), **{**SETTINGS, "epochs": 6})
+    run.end_epoch(4)
+    left = run.active.clone()
+    assert int(left.sum()) == round(0.5 * len(left))
+    run.end_epoch(6)
+    assert torch.equal(run.active, left)
+
+
 def test_masks_are_what_the_network_uses() -> None:
     run = training(2, True, 0.2)
     for epoch in range(1, 4):
@@ -118,7 +141,8 @@ def test_masks_are_what_the_network_uses() -> None:
     torch.testing.assert_close(run.network(images), plain(images), atol=1e-5, rtol=1e-4)
 
 
-def test_a_copy_of_the_state_is_a_checkpoint() -> None:
+@pytest.mark.parametrize("finished", [3, 6])
+def test_a_copy_of_the_state_is_a_checkpoint(finished: int) -> None:
     def advance(run: RoundedScoreTraining, epochs: range) -> RoundedScoreTraining:
         for epoch in epochs:
             for batch in BATCHES[:4]:
@@ -128,8 +152,8 @@ def test_a_copy_of_the_state_is_a_checkpoint() -> None:
 
     through, first, resumed = training(2, True), training(2, True), training(2, True)
     advance(through, range(1, 8))
-    resumed.load({name: tensor.clone() for name, tensor in advance(first, range(1, 4)).state().items()})
-    advance(resumed, range(4, 8))
+    resumed.load({name: tensor.clone() for name, tensor in advance(first, range(1, finished + 1)).state().items()})
+    advance(resumed, range(finished + 1, 8))
     for name, tensor in through.state().items():
         assert torch.equal(tensor, resumed.state()[name])
 
