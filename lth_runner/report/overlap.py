@@ -11,7 +11,8 @@ from lth_runner.report.style import curve_looks, legend_below, panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CAPTION_WIDTH = 100  # characters
+CAPTION_WIDTH = 150  # characters
+CLOSE = (90.0, 100.0)  # percent: where the good networks differ
 
 
 def overlap_figure(
@@ -23,31 +24,33 @@ def overlap_figure(
     labels: Mapping[str, str],
     caption: str,
 ) -> "Figure":
-    """Two panels over the same axis.
+    """Three panels over the same axis: accuracy, accuracy above 90 %, and the weights shared.
 
     Args:
         accuracy: over the axis, fractions.
         shared: fraction of the constructed ticket's weights that the others keep too.
-        chance: the same of a random mask, drawn dotted in the curve's colour.
+        chance: the same of random masks, by the same names; dotted.
         target_accuracy: of the trained network; a dashed line.
         labels: names of the curves for people.
         caption: how the points were made; it stands above the panels.
     """
     looks = curve_looks(accuracy, labels)
-    with panels(columns=2, height=3.6) as (figure, (left, right)):
-        draw_accuracy(left, accuracy, looks)
-        left.axhline(
-            100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network, trained"
-        )
-        draw_accuracy(right, shared, looks)
-        for name, curve in chance.items():
-            right.plot(curve.x, 100 * curve.mean, color=looks[name]["color"], linestyle=":", linewidth=1)
-        right.plot([], [], color="#444444", linestyle=":", linewidth=1, label="by chance (same colour)")
-        right.set_ylabel("constructed weights found too (%)")
-        right.set_ylim(bottom=0)
-        for panel in (left, right):
+    with panels(columns=3, height=3.6) as (figure, axes):
+        whole, close, overlap = axes
+        for panel in (whole, close):
+            draw_accuracy(panel, accuracy, looks)
+            panel.axhline(100 * target_accuracy, color="#444444", linestyle="--", linewidth=1, label="target network")
+        whole.set_ylim(0, 100)
+        close.set_ylim(*CLOSE)
+        draw_accuracy(overlap, shared, looks)
+        for curve in chance.values():
+            overlap.plot(curve.x, 100 * curve.mean, color="#000000", linestyle=":", linewidth=1.2, zorder=3)
+        overlap.plot([], [], color="#000000", linestyle=":", linewidth=1.2, label="shared by chance")
+        overlap.set_ylabel("constructed weights that are found too (%)")
+        overlap.set_ylim(bottom=0)
+        for panel in axes:
             panel.set_xlabel(axis_label)
             panel.set_xticks(sorted({x for curve in accuracy.values() for x in curve.x}))
         figure.suptitle(textwrap.fill(caption, CAPTION_WIDTH), fontsize=8)
-        legend_below(figure, (left, right))
+        legend_below(figure, axes)
     return figure

@@ -26,9 +26,21 @@ HEADINGS = {
     "accuracy": "test accuracy",
     "kept": "weights kept",
     "used": "of these on a path",
-    "overlap_sums": "constructed sums' weights found too",
-    "overlap_sums_chance": "the same by chance",
+    "overlap_sums": "constructed weights found too",
+    "overlap_sums_chance": "by chance",
 }
+
+
+READING = """
+All networks of one n and seed are the same random weights under different masks, every target layer two random layers:
+a first one that splits each input over hidden neurons, and a second one that sums them. *Constructed*: every target
+weight is the closest sum of products that a subset of them gives, solved exactly. *Found*: scores are trained on the
+random weights, and those with the highest scores stay, as many as the construction keeps; with its first layers given,
+only the subsets are left to find. *On a path*: weights kept that lie between an input and an output of their pair of
+layers; the others do nothing. *Found too*: of the constructed ticket's weights in the second layers, those that the
+other ticket keeps as well; *by chance*: if it kept as many at random (where the first layers are given: as many of
+those that a first weight leads to).
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +130,10 @@ class FindVersusExist:
         for n in self.values:
             for curve, label in self.labels.items():
                 same = [point for point in points if point["curve"] == curve and point["n"] == n]
-                found = {
-                    "accuracy": _mean(same, "accuracy"),
-                    "offered_ratio": _mean(same, "drawn") / weights,
-                    "kept_ratio": _mean(same, "kept") / weights,
-                }
+                found = {column: _mean(same, column) for column in TICKET_COLUMNS if column in same[0]}
+                found |= {"offered_ratio": _mean(same, "drawn") / weights, "kept_ratio": _mean(same, "kept") / weights}
+                if "over_epsilon" in found:
+                    found["over_epsilon"] = round(found["over_epsilon"])
                 rows.append(_row(f"n = {n}, {label}", found))
         return rows
 
@@ -138,7 +149,7 @@ class FindVersusExist:
                 lines.append([label, f"{n}", f"{offered:,}", *cells])
         headings = ["network", "n", "random weights", *HEADINGS.values()]
         start = f"{caption[0].upper()}{caption[1:].partition(';')[0]}"
-        return f"Target network, trained: {percent(target)}. {start}.\n\n{markdown(headings, lines)}"
+        return f"Target network, trained: {percent(target)}. {start}.\n\n{markdown(headings, lines)}{READING}"
 
 
 def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:

@@ -114,7 +114,9 @@ def test_every_tensor_keeps_as_many(curve: str, tickets: dict[str, tuple[Ticket,
 
 
 def test_together_as_many_are_kept(tickets: dict[str, tuple[Ticket, Memory]]) -> None:
-    assert tickets["all"][0].kept() == tickets["exists"][0].kept()
+    given, found = tickets["exists"][0], tickets["all"][0]
+    assert found.kept() == given.kept()
+    assert any(mask.kept() != given.masks[name].kept() for name, mask in found.masks.items())
 
 
 def test_the_structure_is_given(tickets: dict[str, tuple[Ticket, Memory]]) -> None:
@@ -168,10 +170,17 @@ def test_a_point_is_its_ticket(trial: Trial, tickets: dict[str, tuple[Ticket, Me
     assert point["overlap_sums"] == sum(shared[name] for name in sums) / sum(given[name].sum() for name in sums)
 
 
-def test_given_structure_is_no_overlap(trial: Trial, tmp_path: Path) -> None:
+def test_given_structure_is_no_overlap_and_no_chance(
+    trial: Trial, tickets: dict[str, tuple[Ticket, Memory]], tmp_path: Path
+) -> None:
     point = trial.point("sums", Memory(tmp_path))
     assert not [key for key in point if ".split." in key]
     assert point["overlap"] == point["overlap_sums"]
+    given, found = ({name: mask.dense() for name, mask in tickets[c][0].masks.items()} for c in ("exists", "sums"))
+    for layer in ("fc1", "fc2"):
+        neurons = given[f"{layer}.split.weight"].any(axis=1)
+        open_to_it = found[f"{layer}.sum.weight"][:, neurons]
+        assert point[f"overlap_{layer}.sum.weight_chance"] == pytest.approx(open_to_it.mean())
 
 
 def test_random_masks_share_what_chance_says() -> None:
@@ -210,9 +219,9 @@ def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
 def test_the_figure_is_drawn(done: tuple[Outcome, Memory], tmp_path: Path) -> None:
     png, _ = save_figure(done[0].figures["find_versus_exist"], tmp_path / "figure")
     assert png.stat().st_size > 10_000
-    left, right = done[0].figures["find_versus_exist"].axes
-    assert "accuracy" in left.get_ylabel()
-    assert "found too" in right.get_ylabel()
+    *_, overlap = done[0].figures["find_versus_exist"].axes
+    assert "found too" in overlap.get_ylabel()
+    assert len(overlap.lines) == 2 * (len(CURVES) - 1) + 1, "each with its chance, and a line for the legend"
 
 
 class Cut(Memory):
