@@ -20,7 +20,7 @@ class GemMiner(ScoreSearch):
     Loss: cross-entropy + penalty * ||p||^2 over the scores p of weights not frozen. After every `period` epochs the
     weights of lowest p are frozen to zero, a fraction density^(1/rounds) surviving each of floor((epochs - 1) / period)
     rounds. Fact beside those of every search: `collapsed_layers`, in how many layers a weight is left without any kept
-    entry, as happens where the penalty is too large.
+    entry, as happens where the penalty is too large. The facts of the best epoch may be those of a mask not yet frozen.
 
     Reference: Sreenivasan et al., arXiv:2202.12002, Algorithm 1. Differs from the paper: counts are exact (the last
     round leaves round(density * N)); a round follows epoch k * period, in the published code the epoch after it, so
