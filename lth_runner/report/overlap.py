@@ -46,7 +46,7 @@ def overlap_figure(
         for curve in chance.values():
             overlap.plot(curve.x, 100 * curve.mean, color="#000000", linestyle=":", linewidth=1.2, zorder=3)
         overlap.plot([], [], color="#000000", linestyle=":", linewidth=1.2, label="shared by chance")
-        overlap.set_ylabel("constructed weights that are found too (%)")
+        overlap.set_ylabel("constructed weights found too (%)")
         overlap.set_ylim(bottom=0)
         for panel in axes:
             panel.set_xlabel(axis_label)
