@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Method, Problem, Recorder
@@ -45,6 +47,8 @@ class Grid:
 class Density:
     """Every method is a curve: tickets at each density and seed, measured as rebuilt; the trained target is a line.
 
+    The figure shows them over the fraction really kept, which for some searches is less than asked for.
+
     Attributes:
         grid: which of the grids.
         grids: by name.
@@ -79,7 +83,8 @@ class Density:
         accuracy = None if target is None else target["accuracy"]
         curves = series(points, "density", "accuracy")
         caption = self._caption(grid)
-        figure = density_figure(curves, self._published(), accuracy, self.labels, caption)
+        drawn = {name: _at_fractions(curve, _fractions(name, points)) for name, curve in curves.items()}
+        figure = density_figure(drawn, self._published(), accuracy, self.labels, caption)
         rows = [] if target is None else [_target_row(target)]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
@@ -224,6 +229,11 @@ def _fractions(name: str, points: Sequence[Point]) -> dict[float, float]:
         if point["curve"] == name:
             found.setdefault(point["density"], []).append(point["kept_fraction"])
     return {density: _mean(fractions) for density, fractions in found.items()}
+
+
+def _at_fractions(curve: Series, fractions: Mapping[float, float]) -> Series:
+    """The curve over what was really kept."""
+    return replace(curve, x=np.array([fractions[x] for x in curve.x]))
 
 
 def _mean(values: Sequence[float]) -> float:
