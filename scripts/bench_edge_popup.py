@@ -183,7 +183,8 @@ def relu_of(name: str) -> bool:
 def cpu_row(name: str, rounds: int) -> Row:
     """One network on the CPU."""
     network = start(name, DENSITY)
-    plain, training = Plain(network, relu_of(name), DENSITY, "cpu"), ScoreTraining(network, MOMENTUM, DECAY, binary=False)
+    plain = Plain(network, relu_of(name), DENSITY, "cpu")
+    training = ScoreTraining(network, MOMENTUM, DECAY, binary=False)
 
     def steps() -> None:
         for batch in batches("cpu", CHECKED_STEPS):

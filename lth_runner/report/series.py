@@ -43,6 +43,16 @@ def series(lines: Iterable[Mapping[str, Any]], axis: str, value: str) -> dict[st
     return {name: _aggregate(by_x) for name, by_x in points.items()}
 
 
+def numbers(curves: Mapping[str, Series], value: str) -> dict[str, float]:
+    """Every point as flat numbers, `name/x/value` and with _min and _max, for a summary."""
+    return {
+        f"{name}/{x:g}/{value}{end}": float(y)
+        for name, curve in curves.items()
+        for end, column in (("", curve.mean), ("_min", curve.low), ("_max", curve.high))
+        for x, y in zip(curve.x, column, strict=True)
+    }
+
+
 def floor_of_zeros(curves: Iterable[Series]) -> float | None:
     """Where a log axis can show an error of exactly zero: a decade below everything else; None if nothing is zero."""
     values = np.concatenate([np.concatenate([curve.mean, curve.low, curve.high]) for curve in curves] or [[]])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
@@ -37,6 +37,12 @@ class TicketRow:
     solve_time_s: float | None
 
 
+def ticket_row(network: str, found: Mapping[str, Any]) -> TicketRow:
+    """The row of what was found of a network; columns that were not found have no meaning for it."""
+    columns: dict[str, Any] = {field.name: found.get(field.name) for field in fields(TicketRow)}
+    return TicketRow(**{**columns, "network": network})
+
+
 @dataclass(frozen=True)
 class Column:
     """How a column looks to a person."""
@@ -47,6 +53,11 @@ class Column:
 
 def percent(fraction: float) -> str:
     return f"{fraction:.2%}".replace("%", " %")
+
+
+def spread(mean: float, low: float, high: float) -> str:
+    """A mean of fractions and, where they differ, the least and the greatest of them."""
+    return percent(mean) + (f" ({100 * low:.2f} to {100 * high:.2f})" if high > low else "")
 
 
 def multiple(ratio: float) -> str:

@@ -13,8 +13,8 @@ from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Network
 from lth_runner.report.density import density_figure
-from lth_runner.report.series import Series, series
-from lth_runner.report.tables import TicketRow, csv_text, markdown, percent
+from lth_runner.report.series import Series, numbers, series
+from lth_runner.report.tables import TicketRow, csv_text, markdown, percent, spread, ticket_row
 from lth_runner.studies.interface import Outcome
 from lth_runner.studies.points import Point, Points
 
@@ -83,12 +83,13 @@ class Density:
         accuracy = None if target is None else target["accuracy"]
         curves = series(points, "density", "accuracy")
         caption = self._caption(grid)
+        settings = {"epochs": grid.epochs, "repeats": grid.repeats}
         drawn = {name: _at_fractions(curve, _fractions(name, points)) for name, curve in curves.items()}
         figure = density_figure(drawn, self._published(), accuracy, self.labels, caption)
-        rows = [] if target is None else [_target_row(target)]
+        rows = [] if target is None else [ticket_row("target", target)]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
-            summary=self._summary(curves, accuracy) | {"epochs": grid.epochs, "repeats": grid.repeats},
+            summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **settings},
             figures={"density": figure},
             texts={
                 "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
@@ -137,26 +138,16 @@ class Density:
             same = [point for point in points if point["curve"] == name and point["density"] == density]
             weights = target["weights"] if target else same[0]["offered"]
             rows.append(
-                TicketRow(
-                    network=f"{self.labels.get(name, name)}, {_list([density])}",
-                    accuracy=_mean([point["accuracy"] for point in same]),
-                    offered_ratio=same[0]["offered"] / weights,
-                    kept_ratio=_mean([point["kept"] for point in same]) / weights,
-                    weight_error_max=None,
-                    weight_error_median=None,
-                    over_epsilon=None,
-                    solve_time_s=None,
+                ticket_row(
+                    f"{self.labels.get(name, name)}, {_list([density])}",
+                    {
+                        "accuracy": _mean([point["accuracy"] for point in same]),
+                        "offered_ratio": same[0]["offered"] / weights,
+                        "kept_ratio": _mean([point["kept"] for point in same]) / weights,
+                    },
                 )
             )
         return rows
-
-    def _summary(self, curves: Mapping[str, Series], target: float | None) -> dict[str, Any]:
-        found: dict[str, Any] = {"target/accuracy": target}
-        for name, curve in curves.items():
-            for x, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
-                key = f"{name}/{x:g}/accuracy"
-                found |= {key: float(mean), f"{key}_min": float(low), f"{key}_max": float(high)}
-        return found
 
     def _table(
         self, grid: Grid, curves: Mapping[str, Series], points: Sequence[Point], target: float | None, caption: str
@@ -166,7 +157,7 @@ class Density:
         for name, curve in curves.items():
             headings.append(self.labels.get(name, name))
             columns.append(
-                {x: _range(*rest) for x, *rest in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)}
+                {x: spread(*rest) for x, *rest in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)}
             )
             fractions = _fractions(name, points)
             if any(abs(fraction - x) > APART * x for x, fraction in fractions.items()):
@@ -209,19 +200,6 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
     return points
 
 
-def _target_row(target: Mapping[str, Any]) -> TicketRow:
-    return TicketRow(
-        network="target",
-        accuracy=target["accuracy"],
-        offered_ratio=1.0,
-        kept_ratio=1.0,
-        weight_error_max=None,
-        weight_error_median=None,
-        over_epsilon=None,
-        solve_time_s=None,
-    )
-
-
 def _fractions(name: str, points: Sequence[Point]) -> dict[float, float]:
     """What was kept of the weights offered, mean over seeds, by the density asked for."""
     found: dict[float, list[float]] = {}
@@ -238,10 +216,6 @@ def _at_fractions(curve: Series, fractions: Mapping[float, float]) -> Series:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
-
-
-def _range(mean: float, low: float, high: float) -> str:
-    return f"{100 * mean:.2f} %" + (f" ({100 * low:.2f} to {100 * high:.2f})" if high > low else "")
 
 
 def _list(densities: Sequence[float]) -> str:

@@ -11,8 +11,8 @@ from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
 from lth_runner.methods.score_search import ScoreSearch
 from lth_runner.report.overlap import overlap_figure
-from lth_runner.report.series import Series, series
-from lth_runner.report.tables import TICKET_COLUMNS, TicketRow, csv_text, markdown, percent
+from lth_runner.report.series import Series, numbers, series
+from lth_runner.report.tables import TICKET_COLUMNS, TicketRow, csv_text, markdown, percent, spread, ticket_row
 from lth_runner.studies.interface import Outcome
 from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
@@ -91,9 +91,10 @@ class FindVersusExist:
             self.labels,
             caption,
         )
+        summary = {key: number for value in curves for key, number in numbers(curves[value], value).items()}
         return Outcome(
-            rows=[_row("target", target), *self._rows(points, target["weights"])],
-            summary={**_summary(curves), "target/accuracy": target["accuracy"], "repeats": self.repeats},
+            rows=[ticket_row("target", target), *self._rows(points, target["weights"])],
+            summary={**summary, "target/accuracy": target["accuracy"], "repeats": self.repeats},
             figures={"find_versus_exist": figure},
             texts={
                 "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
@@ -134,7 +135,7 @@ class FindVersusExist:
                 found |= {"offered_ratio": _mean(same, "drawn") / weights, "kept_ratio": _mean(same, "kept") / weights}
                 if "over_epsilon" in found:
                     found["over_epsilon"] = round(found["over_epsilon"])
-                rows.append(_row(f"n = {n}, {label}", found))
+                rows.append(ticket_row(f"n = {n}, {label}", found))
         return rows
 
     def _table(
@@ -173,24 +174,8 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
     return search
 
 
-def _row(network: str, found: Mapping[str, Any]) -> TicketRow:
-    row: dict[str, Any] = {column: found.get(column) for column in TICKET_COLUMNS}
-    return TicketRow(**{**row, "network": network})
-
-
 def _mean(points: Sequence[Point], value: str) -> float:
     return sum(point[value] for point in points) / len(points)
-
-
-def _summary(curves: Mapping[str, Mapping[str, Series]]) -> dict[str, float | int | str | None]:
-    """Mean, least and greatest of everything, by curve and n."""
-    found: dict[str, float | int | str | None] = {}
-    for value, by_curve in curves.items():
-        for name, curve in by_curve.items():
-            for x, mean, low, high in zip(curve.x, curve.mean, curve.low, curve.high, strict=True):
-                key = f"{name}/{x:g}/{value}"
-                found |= {key: float(mean), f"{key}_min": float(low), f"{key}_max": float(high)}
-    return found
 
 
 def _cell(value: str, curve: Series | None, i: int) -> str:
@@ -200,4 +185,4 @@ def _cell(value: str, curve: Series | None, i: int) -> str:
     mean, low, high = (float(column[i]) for column in (curve.mean, curve.low, curve.high))
     if value in ("kept", "used"):
         return f"{mean:,.0f}"
-    return f"{100 * mean:.2f} %" + (f" ({100 * low:.2f} to {100 * high:.2f})" if high > low else "")
+    return spread(mean, low, high)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +82,13 @@ def test_flattened() -> None:
     assert flattened({"a": {"b": {"c": 1}, "d": None}, "e": [{"f": 1}]}) == {"a.b.c": 1, "a.d": None, "e": [{"f": 1}]}
 
 
-def test_thousands_of_runs_take_seconds(tmp_path: Path) -> None:
+def test_thousands_of_runs_are_read(tmp_path: Path) -> None:
     config = "".join(f"group{i}:\n" + "".join(f"  key{k}: {k / 10}\n" for k in range(8)) for i in range(8))
     values = {f"value{k}": k / 10 for k in range(40)}
     for i in range(2000):
         folder = make(tmp_path / f"sweep{i % 20}" / str(i), **values)
         (folder / "config.yaml").write_text(config)
-    start = time.monotonic()
     found = read_runs([tmp_path])
-    assert time.monotonic() - start < 10  # measured: 0.7 to 1.1 s
     assert found.caption() == "2000 runs, 2000 ok"
     assert len(found.runs[0].config) == 64
 
