@@ -11,7 +11,8 @@ from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor
 from lth_runner.distributions.interface import Distribution
 from lth_runner.distributions.signs import Signs
-from lth_runner.methods.score_search import Ground, ScoreSearch
+from lth_runner.methods.ground import Ground
+from lth_runner.methods.score_search import ScoreSearch
 from lth_runner.training.interface import ScoreTrainer
 from lth_runner.training.scores import ScoreTraining
 

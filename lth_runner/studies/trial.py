@@ -13,7 +13,9 @@ from lth_runner.core.mask import Mask
 from lth_runner.core.ticket import RandomTensor, Ticket
 from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
-from lth_runner.methods.score_search import Density, Ground, ScoreSearch
+from lth_runner.methods.ground import Ground
+from lth_runner.methods.score_run import Density
+from lth_runner.methods.score_search import ScoreSearch
 from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.pruned import pruned_network

@@ -19,7 +19,7 @@ from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.methods import score_search
 from lth_runner.methods.edge_popup import EdgePopup
-from lth_runner.methods.score_search import beyond_frozen, through
+from lth_runner.methods.score_run import beyond_frozen, through
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Network, filled
 from lth_runner.networks.lenet5 import LeNet5
