@@ -1,12 +1,16 @@
 """Accuracy against the fraction kept: the points are those of the tickets, and survive a kill."""
 
 import csv
+import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from recorders import Memory
+from sweep.sweeping import lth_run_here, start, summaries
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Problem
@@ -148,3 +152,46 @@ def test_on_a_gpu_all_densities_of_a_search_are_found_together(tmp_path: Path, m
 def test_what_cannot_be_drawn_is_refused(changes: Any, methods: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         replace(STUDY, **changes).run(problem(), methods, Memory(tmp_path))
+
+
+RUN = [
+    "experiment=figure_fc2", "grid=reduced", "data=synthetic", "~data.normalize", "data.train_count=1000",
+    "network.inputs=64", *[f"study.networks.{curve}.inputs=64" for curve in ("linear", "relu", "wide")],
+    *[f"study.networks.{curve}.hidden=40" for curve in ("linear", "relu", "wide")],
+    *[f"compare.{curve}.validation=200" for curve in ("linear", "relu", "wide")],
+    "study.grids.reduced.densities=[0.5,0.1]", "study.grids.reduced.epochs=12", "study.grids.reduced.repeats=2",
+    "wandb.mode=disabled", "device=cpu",
+]  # fmt: skip
+
+
+def killed(folder: Path, saves: int) -> None:
+    """Starts the command and kills it when it has kept points so many times."""
+    process = start(folder, *RUN)
+    seen: set[int] = set()
+    while len(seen) < saves:
+        assert process.poll() is None, f"it ended before it was killed: {process.communicate()[0]}"
+        seen |= {path.stat().st_mtime_ns for path in folder.glob("runs/*/checkpoints/points-*.safetensors")}
+        time.sleep(0.002)
+    time.sleep(0.1)  # into the next training
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_it_comes_to_the_same_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, disturbed = tmp_path / "once", tmp_path / "disturbed"
+    for folder in (once, disturbed):
+        folder.mkdir()
+    assert lth_run_here(monkeypatch, once, *RUN) is None
+    killed(disturbed, saves=2)
+    assert [summary["status"] for summary in summaries(disturbed / "runs").values()] == ["running"]
+    assert lth_run_here(monkeypatch, disturbed, *RUN) is None
+    assert summaries(disturbed / "runs") == summaries(once / "runs")
+    for name in ("points.csv", "density.md", "density.svg", "table.csv", "metrics.jsonl"):
+        one, other = (next(folder.glob(f"runs/*/{name}")).read_bytes() for folder in (once, disturbed))
+        if name == "metrics.jsonl":  # the target is taken from the cache the second time
+            one, other = (
+                b"\n".join(x for x in lines.splitlines() if b"target_epoch" not in x) for lines in (one, other)
+            )
+        assert one == other, name
+    assert list(disturbed.rglob("checkpoints")) == [], "a run that ended well needs none"
