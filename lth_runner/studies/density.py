@@ -127,7 +127,7 @@ class Density:
 
     def _caption(self, grid: Grid) -> str:
         seeds = f"mean of {grid.repeats} seeds, least to greatest shaded" if grid.repeats > 1 else "one seed"
-        mine = f"{self.grid} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
+        mine = f"{self.grid.capitalize()} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
         return f"{mine}; hollow: {self.source}" if self.published else mine
 
     def _rows(self, name: str, points: Sequence[Point], target: Mapping[str, Any] | None) -> list[TicketRow]:
@@ -171,7 +171,7 @@ class Density:
             for density in sorted(grid.densities, reverse=True)
         ]
         trained = "" if target is None else f"Trained network: {percent(target)}. "
-        return f"{trained}{caption[0].upper()}{caption[1:]}.\n\n{markdown(headings, lines)}"
+        return f"{trained}{caption}.\n\n{markdown(headings, lines)}"
 
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
