@@ -56,10 +56,13 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
 def place(config: dict[str, Any]) -> Path:
     """The folder of the run: its name, and a hash of all that can change its results.
 
+    The device need not be there: a sweep is planned on machines that have none.
+
     Raises:
-        LthError: no such device, or a file that the config names cannot be read.
+        LthError: no device of that name, or a file that the config names cannot be read.
     """
-    resolved = {**config, "device": device(config["device"])}
+    asked = config["device"]
+    resolved = {**config, "device": asked if asked == "cuda" else device(asked)}
     return Path(config["runs_dir"]).expanduser() / f"{config['name']}-{identity(resolved)}"
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from lth_runner import cli
+from lth_runner import cli, run
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.ticket_file import read_ticket
 from lth_runner.networks.pruned import effective_weights
 
@@ -156,3 +158,13 @@ def test_own_configs_from_another_folder(
     )
     lth_run(monkeypatch, scratch, "--config-dir", str(scratch / "mine"), "experiment=tiny")
     assert table(folder_of(capsys.readouterr().out, scratch))["closest"]["offered_ratio"] == "5.0"
+
+
+def test_a_run_for_a_gpu_is_planned_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = {"name": "a", "runs_dir": "runs", "device": "cuda"}
+    monkeypatch.setattr(run, "identity", lambda config: config["device"])
+    assert run.place(config) == Path("runs/a-cuda")
+    assert run.place({**config, "device": "auto"}) == Path("runs/a-cpu")
+    with pytest.raises(ConfigError, match="no CUDA device is there"):
+        run.device("cuda")

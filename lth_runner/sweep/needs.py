@@ -7,18 +7,25 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from lth_runner.core.resources import CORES, Resources, largest
+from lth_runner.core.resources import CORES, GPU, Resources, largest
 
 
 def needs(configs: Iterable[dict[str, Any]]) -> Resources:
-    """What suits every method of every job; jobs without a method get what exact search gets."""
+    """What suits every method of every job; jobs without a method get what exact search gets.
+
+    With device=cuda methods that train on a GPU ask for one; with device=auto they take what the job happens to have.
+    """
     targets = {
-        str(recipe["_target_"])
+        (str(recipe["_target_"]), config["device"])
         for config in configs
         for recipe in [config["method"], *config["compare"].values()]
         if isinstance(recipe, dict) and "_target_" in recipe
     }
-    return largest([get_object(target).resources for target in sorted(targets)] or [CORES])
+    return largest([_of(get_object(target), device) for target, device in sorted(targets)] or [CORES])
+
+
+def _of(method: Any, device: str) -> Resources:
+    return GPU if device == "cuda" and getattr(method, "on_gpu", False) else method.resources
 
 
 def tell_launcher(resources: Resources) -> None:

@@ -146,7 +146,16 @@ def test_fast_configs_are_those_that_hydra_composes() -> None:
 
 
 def test_a_job_array_asks_for_what_its_most_demanding_job_needs() -> None:
-    search = {"method": None, "compare": {"a": {"_target_": "lth_runner.methods.subset_sum.SubsetSum"}}}
-    assert needs([search, search]) == CORES
-    assert needs([{"method": None, "compare": {}}]) == CORES
+    exact = {
+        "method": None,
+        "compare": {"a": {"_target_": "lth_runner.methods.subset_sum.SubsetSum"}},
+        "device": "auto",
+    }
+    scores = {"method": {"_target_": "lth_runner.methods.edge_popup.EdgePopup"}, "compare": {}, "device": "auto"}
+    assert needs([exact, exact]) == CORES
+    assert needs([{"method": None, "compare": {}, "device": "auto"}]) == CORES
+    assert needs([scores]) == CORES
+    assert needs([{**scores, "device": "cuda"}]) == GPU
+    assert needs([{**exact, "device": "cuda"}]) == CORES, "exact search has no use for a GPU"
+    assert needs([exact, {**scores, "device": "cuda"}]) == largest([CORES, GPU])
     assert largest([CORES, GPU]) == Resources(cpus=8, gpus=1, memory_gb=16)
