@@ -17,6 +17,7 @@ from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TicketRow, csv_text, markdown, percent, spread, ticket_row
 from lth_runner.studies.interface import Outcome
 from lth_runner.studies.points import Point, Points
+from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
 COLUMNS = ("curve", "density", "seed", "accuracy", "kept", "offered", "best_epoch", "best_epoch_accuracy", "epochs")
@@ -99,7 +100,8 @@ class Density:
 
     def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
         assert problem.data is not None, "checked by the caller"
-        kept = Points(recorder, f"{self!r} {dict(methods)!r} {problem.network!r} {problem.data.fingerprint()}")
+        parts = [repr(part) for part in (self, dict(methods), problem.network, problem.device)]
+        kept = Points(recorder, " ".join([*parts, problem.data.fingerprint(), checksum(problem.target or {})]))
         found: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + grid.repeats):
             for name, method in methods.items():

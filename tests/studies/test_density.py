@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from recorders import Memory
 from sweep.sweeping import lth_run_here, start, summaries
@@ -124,6 +125,18 @@ def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory]
     assert outcome.texts == done[0].texts
     assert outcome.summary == done[0].summary
     assert recorder.lines == done[1].lines
+
+
+def test_points_found_with_another_target_are_not_taken(tmp_path: Path) -> None:
+    """Frozen layers are the target's."""
+    small = replace(STUDY, grids={"small": Grid(densities=[0.5], epochs=2, repeats=1)}, networks={}, published={})
+    floor = {"floor": METHODS["floor"]}
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        target = {name: rng.normal(size=shape) for name, shape in PLAIN.shapes().items()}
+        recorder = Memory(tmp_path)
+        small.run(replace(problem(), target=target), floor, recorder)
+        assert not any("finished before" in line for line in recorder.said)
 
 
 def test_on_a_gpu_all_densities_of_a_search_are_found_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
