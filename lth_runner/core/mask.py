@@ -26,6 +26,13 @@ class Mask:
         """The mask that equals a bool array."""
         return cls(dense.shape, np.packbits(dense.ravel()))
 
+    @classmethod
+    def random(cls, shape: tuple[int, ...], kept: int, generator: np.random.Generator) -> Self:
+        """One that keeps `kept` entries, chosen uniformly."""
+        dense = np.zeros(int(np.prod(shape)), dtype=bool)
+        dense[generator.permutation(dense.size)[:kept]] = True
+        return cls.pack(dense.reshape(shape))
+
     @property
     def size(self) -> int:
         """Entries, kept or not."""

@@ -42,9 +42,6 @@ class RandomPruning:
             tensors[name] = RandomTensor(
                 shape=shape, distribution=self.distribution.fitted(shape, target), path=("weights", name)
             )
-            kept = problem.streams("mask", name).permutation(size)[: round(self.density * size)]
-            mask = np.zeros(size, dtype=bool)
-            mask[kept] = True
-            masks[name] = Mask.pack(mask.reshape(shape))
+            masks[name] = Mask.random(shape, round(self.density * size), problem.streams("mask", name))
         recorder.say(f"random mask, density {self.density}")
         return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks)

@@ -77,13 +77,7 @@ class ScoreSearch(ABC):
 
     def recipe(self) -> Recipe:
         """The settings of the training loop."""
-        return Recipe(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+        return Recipe.of(self)
 
     def find(self, problem: Problem, recorder: Recorder) -> Ticket:
         """The ticket; see `Method.find`. Facts: accuracies on the validation images, and what the best epoch had."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth_runner.report.plots import draw_accuracy
 from lth_runner.report.series import Series
-from lth_runner.report.style import curve_looks, legend_below, panels
+from lth_runner.report.style import CLOSE, curve_looks, legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 CAPTION_WIDTH = 100  # characters
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9)
-CLOSE = (90.0, 100.0)  # percent: where the good networks differ
 
 
 def density_figure(

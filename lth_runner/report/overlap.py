@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from lth_runner.report.plots import draw_accuracy
 from lth_runner.report.series import Series
-from lth_runner.report.style import curve_looks, legend_below, panels
+from lth_runner.report.style import CLOSE, curve_looks, legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION_WIDTH = 150  # characters
-CLOSE = (90.0, 100.0)  # percent: where the good networks differ
 
 
 def overlap_figure(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, darkest first: told apart by people with any colour vision; the markers do it in grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+CLOSE = (90.0, 100.0)  # percent, where the good networks differ: the limits of panels that look closely
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,

@@ -110,11 +110,10 @@ class Trial:
 
     def random(self) -> Ticket:
         """A random mask with as many weights in every tensor."""
-        masks = {}
-        for name, mask in self.constructed.masks.items():
-            dense = np.zeros(mask.size, bool)
-            dense[self.problem.streams("mask", name).permutation(mask.size)[: mask.kept()]] = True
-            masks[name] = Mask.pack(dense.reshape(mask.shape))
+        masks = {
+            name: Mask.random(mask.shape, mask.kept(), self.problem.streams("mask", name))
+            for name, mask in self.constructed.masks.items()
+        }
         return replace(self.constructed, masks=masks)
 
 

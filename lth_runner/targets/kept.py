@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save as to_bytes
 
 from lth_runner.core.files import replace_file
-from lth_runner.training.checkpoint import checksum
+from lth_runner.training.checkpoint import checksum, read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,7 @@ def load(path: Path, key: str, say: Callable[[str], None]) -> Kept | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        tensors, metadata = read(path)
         if metadata["key"] == key and metadata["checksum"] == checksum(tensors):
             return Kept(tensors=tensors, test_accuracy=float(metadata["test_accuracy"]))
         reason = "its contents are not what was written"

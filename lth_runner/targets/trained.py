@@ -55,13 +55,7 @@ class TrainedTarget:
 
     def recipe(self) -> Recipe:
         """The settings of the training loop."""
-        return Recipe(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-        )
+        return Recipe.of(self)
 
     def weights(
         self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder

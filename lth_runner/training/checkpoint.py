@@ -46,9 +46,7 @@ def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        tensors, metadata = read(path)
         if metadata["checksum"] != checksum(tensors, metadata["about"]):
             raise ValueError("its contents are not what was written")
         about = json.loads(metadata["about"])
@@ -58,6 +56,16 @@ def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
         say(f"the checkpoint {path} is ignored and the training starts afresh ({type(error).__name__}: {error})")
         return None
     return Checkpoint(tensors=tensors, history=about["history"])
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        OSError, SafetensorError: it cannot be read, or is none.
+    """
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in sorted(file.keys())}, file.metadata() or {}
 
 
 def checksum(tensors: Mapping[str, np.ndarray], about: str = "") -> str:

@@ -3,7 +3,8 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -41,6 +42,11 @@ class Recipe:
         checks.positive("learning_rate", self.learning_rate)
         checks.fraction("momentum", self.momentum)
         checks.not_negative("weight_decay", self.weight_decay)
+
+    @classmethod
+    def of(cls, part: Any) -> Self:
+        """The settings of these names that `part` has, as a method's or a target's config gives them."""
+        return cls(**{field.name: getattr(part, field.name) for field in fields(cls)})
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, from 0."""
