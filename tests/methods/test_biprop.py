@@ -1,23 +1,19 @@
 """Biprop: its ticket is a random network of signs whose measured accuracy is that of the network that was trained."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 import torch
 from recorders import Memory
+from searching import DATA, PLAIN, REDUNDANT, Cut, bits, problem
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.mask import Mask
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket import Ticket
 from lth_runner.core.ticket_file import read_ticket, save_ticket
-from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.grid import Grid
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform, SignedConstant
@@ -27,39 +23,17 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.methods import biprop
 from lth_runner.methods.biprop import Biprop
-from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.masked import masked_layers
 from lth_runner.networks.pruned import effective_weights
-from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.training.scores import ScoreTraining
 
-DATA = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
-PLAIN = FullyConnected(inputs=36, hidden=20, outputs=10, depth=2, biases=False)
-REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=True)
 NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
+pytestmark = pytest.mark.usefixtures("one_numba_thread")
 METHOD = Biprop(
     frozen=[],
     density=0.3, scope="layer", epochs=4, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=100,
     distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0),
 )  # fmt: skip
-
-
-def problem(seed: int = 0, **changes: Any) -> Problem:
-    posed = Problem(network=PLAIN, target=None, data=DATA, streams=Streams(seed), device="cpu")
-    return replace(posed, **changes)
-
-
-def bits(ticket: Ticket) -> dict[str, bytes]:
-    return {name: mask.bits.tobytes() for name, mask in ticket.masks.items()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_numba_thread() -> Iterator[None]:
-    """Networks of some hundred weights: waiting for a second thread costs more than it gives; no bit depends on it."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @pytest.fixture
@@ -148,19 +122,10 @@ def test_settled_weights_stay_as_drawn(tmp_path: Path) -> None:
     assert measured["accuracy"] == recorder.lines[-1]["test_accuracy"]
 
 
-class Cut(Memory):
-    """A recorder in whose hands the run ends, at the metrics of the third epoch."""
-
-    def metrics(self, **values: float | int | str) -> None:
-        super().metrics(**values)
-        if values["score_epoch"] == 3:
-            raise KeyboardInterrupt
-
-
 def test_a_second_attempt_goes_on(tmp_path: Path) -> None:
     whole, recorder = METHOD.find(problem(), Memory(tmp_path / "whole")), Memory(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        METHOD.find(problem(), Cut(tmp_path))
+        METHOD.find(problem(), Cut(tmp_path, epoch=3))
     ticket = METHOD.find(problem(), recorder)
     assert [label for label, _, _ in recorder.bars] == ["epoch 3/4", "epoch 4/4"]
     assert bits(ticket) == bits(whole)

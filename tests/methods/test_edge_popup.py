@@ -4,60 +4,36 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 import torch
 from recorders import Memory
+from searching import DATA, PLAIN, REDUNDANT, Cut, bits, problem
 from sweep.sweeping import lth_run_here, start, summaries
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
 from lth_runner.core.ticket import Ticket
-from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.methods import edge_popup
 from lth_runner.methods.edge_popup import EdgePopup
-from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.masked import masked_weights
 from lth_runner.networks.pruned import pruned_network
-from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.training.checkpoint import load
 from lth_runner.training.scores import ScoreTraining
 
-DATA = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
-PLAIN = FullyConnected(inputs=36, hidden=20, outputs=10, depth=2, biases=False)
-REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=True)
+pytestmark = pytest.mark.usefixtures("one_numba_thread")
 METHOD = EdgePopup(
     frozen=[],
     density=0.3, scope="layer", epochs=4, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=100,
     distribution=KaimingNormal(gain=2**0.5, density=1.0), scores=KaimingUniform(gain=3**-0.5, density=1.0),
 )  # fmt: skip
-
-
-def problem(seed: int = 0, **changes: Any) -> Problem:
-    posed = Problem(network=PLAIN, target=None, data=DATA, streams=Streams(seed), device="cpu")
-    return replace(posed, **changes)
-
-
-def bits(ticket: Ticket) -> dict[str, bytes]:
-    return {name: mask.bits.tobytes() for name, mask in ticket.masks.items()}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_numba_thread() -> Iterator[None]:
-    """Networks of some hundred weights: waiting for a second thread costs more than it gives; no bit depends on it."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +117,9 @@ def test_without_validation_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert "validation_accuracy" not in recorder.lines[0]
 
 
-class Cut(Memory):
-    """A recorder in whose hands the run ends, at the metrics of the third epoch."""
-
-    def metrics(self, **values: float | int | str) -> None:
-        super().metrics(**values)
-        if values["score_epoch"] == 3:
-            raise KeyboardInterrupt
-
-
 def test_a_second_attempt_goes_on(whole: tuple[Ticket, Memory, Path], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        METHOD.find(problem(), Cut(tmp_path))
+        METHOD.find(problem(), Cut(tmp_path, epoch=3))
     recorder = Memory(tmp_path)
     ticket = METHOD.find(problem(), recorder)
     assert any("going on after epoch 2" in line for line in recorder.said)

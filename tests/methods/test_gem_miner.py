@@ -7,36 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 from recorders import Memory
+from searching import PLAIN, REDUNDANT, Cut, bits, problem
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket import Ticket
-from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.kaiming import SignedConstant
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.methods.gem_miner import GemMiner
-from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.redundant import RedundantFullyConnected
 
-DATA = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
-PLAIN = FullyConnected(inputs=36, hidden=20, outputs=10, depth=2, biases=False)
-REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=True)
 METHOD = GemMiner(
     frozen=[],
     density=0.3, scope="global", epochs=5, batch=32, learning_rate=1.0, momentum=0.9, weight_decay=0.0, validation=100,
     distribution=SignedConstant(gain=2**0.5, density=1.0), scores=Uniform(low=0.0, high=1.0), penalty=1e-4, period=2,
 )  # fmt: skip
-
-
-def problem(seed: int = 0, **changes: Any) -> Problem:
-    posed = Problem(network=PLAIN, target=None, data=DATA, streams=Streams(seed), device="cpu")
-    return replace(posed, **changes)
-
-
-def bits(ticket: Ticket) -> dict[str, bytes]:
-    return {name: mask.bits.tobytes() for name, mask in ticket.masks.items()}
 
 
 @pytest.mark.parametrize("network", [PLAIN, REDUNDANT])
@@ -85,19 +69,6 @@ def test_the_seed_alone_decides(tmp_path: Path) -> None:
     once = METHOD.find(problem(), Memory(tmp_path / "once"))
     assert bits(METHOD.find(problem(), Memory(tmp_path / "again"))) == bits(once)
     assert bits(METHOD.find(problem(seed=1), Memory(tmp_path / "other"))) != bits(once)
-
-
-class Cut(Memory):
-    """A recorder in whose hands the run ends, at the metrics of an epoch."""
-
-    def __init__(self, folder: Path, epoch: int) -> None:
-        super().__init__(folder)
-        self.epoch = epoch
-
-    def metrics(self, **values: float | int | str) -> None:
-        super().metrics(**values)
-        if values["score_epoch"] == self.epoch:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("epoch", [2, 3, 5])

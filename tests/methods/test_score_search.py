@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from recorders import Memory
+from searching import Cut
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.interfaces import Problem
@@ -144,15 +145,6 @@ class Grids:
         monkeypatch.setattr(score_search, "turns", lambda count, _: [range(count)])
 
 
-class Cut(Memory):
-    """A recorder in whose hands the run ends, at the metrics of the second epoch."""
-
-    def metrics(self, **values: float | int | str) -> None:
-        super().metrics(**values)
-        if values["score_epoch"] == 2:
-            raise KeyboardInterrupt
-
-
 def test_densities_trained_together_come_out_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to roundings, which may carry a score across its threshold."""
     alone, alone_record = METHOD.find_each(problem(PLAIN), Memory(tmp_path), [0.5, 0.2]), Memory(tmp_path)
@@ -175,7 +167,7 @@ def test_a_grid_goes_on_after_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     whole, record = METHOD.find_each(problem(PLAIN), Memory(tmp_path / "whole"), [0.5, 0.2]), Memory(tmp_path / "whole")
     METHOD.find_each(problem(PLAIN), record, [0.5, 0.2])
     with pytest.raises(KeyboardInterrupt):
-        METHOD.find_each(problem(PLAIN), Cut(tmp_path), [0.5, 0.2])
+        METHOD.find_each(problem(PLAIN), Cut(tmp_path, epoch=2), [0.5, 0.2])
     recorder = Memory(tmp_path)
     resumed = METHOD.find_each(problem(PLAIN), recorder, [0.5, 0.2])
     assert any("going on after epoch 1" in line for line in recorder.said)
