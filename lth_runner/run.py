@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from lth_runner.build import build
+from lth_runner.config.build import build
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.identity import identity
-from lth_runner.core.interfaces import Method, Problem
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket_file import save_ticket
+from lth_runner.problem import Method, Problem
 from lth_runner.record.disk import locked
 from lth_runner.record.folder import RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.plots import save_figure
 from lth_runner.report.tables import TICKET_COLUMNS, cells, read_ticket_csv, ticket_csv, ticket_terminal
-from lth_runner.studies.interface import Outcome
+from lth_runner.study import Outcome
+from lth_runner.ticket.file import save_ticket
 
 TABLE = "table.csv"
 
@@ -104,7 +104,7 @@ def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) 
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
     data = config["data"] and build(config["data"], "data").load(folder.say).to(config["device"])
     if data is not None and network is not None:
-        _check_fit(network, data.test_images[:1])
+        _check_fit(network, data.test_inputs[:1])
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
 

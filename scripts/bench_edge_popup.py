@@ -28,12 +28,13 @@ from torch.nn.functional import cross_entropy, linear
 
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.masked import masked, masked_weights
+from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
-from lth_runner.networks.top_fraction import kept_count
-from lth_runner.training.initial import drawn, recipes
-from lth_runner.training.score_grid import ScoreGrid
-from lth_runner.training.scores import ScoreTraining
+from lth_runner.search.fast_cpu.training import ScoreTraining
+from lth_runner.search.grid import ScoreGrid
+from lth_runner.search.initial import drawn, recipes
+from lth_runner.search.masked import masked, masked_weights
+from lth_runner.search.top_fraction import kept_count
 
 BATCH, RATE, MOMENTUM, DECAY, DENSITY = 64, 0.1, 0.9, 5e-4, 0.5
 GRID = (0.01, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.99, 1.0)  # fractions kept of the paper
@@ -119,7 +120,7 @@ class Row:
 def start(name: str, density: float) -> torch.nn.Module:
     """A masked network with the published weights and scores."""
     network, module = NETWORKS[name], NETWORKS[name].module()
-    names = network.shapes()
+    names = parameter_shapes(network)
     weights = drawn(recipes(network, KaimingNormal(gain=2**0.5, density=1.0), names, "weights"), seed=0)
     module.load_state_dict(weights)
     scores = drawn(recipes(network, KaimingUniform(gain=(2 / 3) ** 0.5, density=1.0), names, "scores"), seed=0)

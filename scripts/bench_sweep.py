@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lth_runner import cli
+from lth_runner.cli import run as cli
 from lth_runner.report.tables import csv_text, markdown
 
 TINY = [

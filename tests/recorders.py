@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from lth_runner.core.interfaces import Progress
+from lth_runner.core.recorder import Progress
 
 
 class Bar:

@@ -6,12 +6,12 @@ from typing import Any
 
 from recorders import Memory
 
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket import Ticket
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.redundant import RedundantFullyConnected
+from lth_runner.problem import Problem
+from lth_runner.ticket.ticket import Ticket
 
 DATA = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 PLAIN = FullyConnected(inputs=36, hidden=20, outputs=10, depth=2, biases=False)

@@ -12,9 +12,6 @@ class SmallConvolution:
 
     biases: bool
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(value.shape) for name, value in self.module().state_dict().items()}
-
     def module(self) -> torch.nn.Module:
         return torch.nn.Sequential(
             OrderedDict(

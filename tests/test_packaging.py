@@ -44,7 +44,7 @@ def test_the_wheel_runs_from_an_unrelated_folder(tmp_path: Path) -> None:
     yaml = {path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")}
     assert {f"lth_runner/{name}" for name in yaml} <= held
     assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "lth_runner").rglob("*.py")} <= held
-    program = "import sys; from lth_runner.cli import main; sys.argv = ['lth-run', 'experiment=smoke']; main()"
+    program = "import sys; from lth_runner.cli.run import main; sys.argv = ['lth-run', 'experiment=smoke']; main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "LTH_CACHE": str(tmp_path / "cache")}
     (tmp_path / "elsewhere").mkdir()
     done = subprocess.run(

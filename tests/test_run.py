@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lth_runner import cli, run
+from lth_runner import run
+from lth_runner.cli import run as cli
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.ticket_file import read_ticket
-from lth_runner.networks.pruned import effective_weights
+from lth_runner.ticket.file import read_ticket
+from lth_runner.ticket.materialise import effective_weights
 
 HEADER = "network,accuracy,offered_ratio,kept_ratio,weight_error_max,weight_error_median,over_epsilon,solve_time_s"
 

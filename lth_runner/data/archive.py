@@ -129,9 +129,9 @@ def dataset(archive: Archive, root: str, normalize: bool, pool: int, mean: float
 
     return Dataset(
         name=archive.name,
-        train_images=images(TRAIN_IMAGES),
+        train_inputs=images(TRAIN_IMAGES),
         train_labels=labels(TRAIN_LABELS),
-        test_images=images(TEST_IMAGES),
+        test_inputs=images(TEST_IMAGES),
         test_labels=labels(TEST_LABELS),
     )
 

@@ -14,16 +14,16 @@ class Dataset:
 
     Attributes:
         name: as in the configs.
-        train_images: (N, C, H, W) float32; pixels/255, or normalised if the config says so.
+        train_inputs: (N, C, H, W) float32; pixels/255, or normalised if the config says so.
         train_labels: (N,) int64.
-        test_images: (M, C, H, W) float32.
+        test_inputs: (M, C, H, W) float32.
         test_labels: (M,) int64.
     """
 
     name: str
-    train_images: torch.Tensor
+    train_inputs: torch.Tensor
     train_labels: torch.Tensor
-    test_images: torch.Tensor
+    test_inputs: torch.Tensor
     test_labels: torch.Tensor
 
     def to(self, device: str) -> "Dataset":
@@ -34,7 +34,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """A hash of the contents: of every pixel and label, however they were made, on whatever device they are."""
         digest = hashlib.sha256()
-        for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
+        for tensor in (self.train_inputs, self.train_labels, self.test_inputs, self.test_labels):
             array = tensor.cpu().contiguous().numpy()
             digest.update(f"{array.shape} {array.dtype}".encode())
             digest.update(array.data)

@@ -40,13 +40,13 @@ class Synthetic:
     def load(self, say: Callable[[str], None]) -> Dataset:
         """The whole dataset on the CPU; `say` takes a line of log."""
         say(f"synthetic: {self.train_count} + {self.test_count} images of {self.side} x {self.side}, seed {self.seed}")
-        train_images, train_labels = self._part("train", self.train_count)
-        test_images, test_labels = self._part("test", self.test_count)
+        train_inputs, train_labels = self._part("train", self.train_count)
+        test_inputs, test_labels = self._part("test", self.test_count)
         return Dataset(
             name="synthetic",
-            train_images=train_images,
+            train_inputs=train_inputs,
             train_labels=train_labels,
-            test_images=test_images,
+            test_inputs=test_inputs,
             test_labels=test_labels,
         )
 

@@ -5,20 +5,17 @@
 A process apart also keeps the repair below, the socket's time-out and torchvision's bars and warnings out of the run.
 """
 
-import importlib
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 from lth_runner.core.errors import DataError
+from lth_runner.core.torchvision import import_torchvision
 from lth_runner.data.archive import Source
 
 CONNECT_TIMEOUT_S = 10
 WHOLE_TIMEOUT_S = 180  # 30 MB on a slow line
-
-_declared: list[object] = []  # a library that is collected takes its operators with it
 
 
 def source(folder: str) -> Source:
@@ -37,29 +34,6 @@ def source(folder: str) -> Source:
         return scratch / folder / "raw"
 
     return Source(label="torchvision's download", fetch=fetch)
-
-
-def import_torchvision() -> ModuleType:
-    """torchvision, also where a CUDA build of it meets a CPU build of torch.
-
-    Its compiled operators then fail to load, and the import stops at the declaration of a shape rule for `nms`.
-    Declaring the operators, which datasets never call, lets it pass; on a healthy install that would break it, so the
-    plain import comes first (pytorch/vision#9077).
-    """
-    try:
-        return importlib.import_module("torchvision.datasets")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-    import torch
-
-    for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    library = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _declared.append(library)
-    return importlib.import_module("torchvision.datasets")
 
 
 def main(folder: str, root: str) -> int:

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture
 from lth_runner.networks.layers import WeightLayer, parts, weight_layers
 
 Weights = Mapping[str, np.ndarray]
 ROUNDING = 1 + 1e-9  # singular values are computed in float64
 
 
-def output_bound(effective: Weights, target: Weights, network: Network, image: tuple[int, ...], radius: float) -> float:
+def output_bound(
+    effective: Weights, target: Weights, network: Architecture, image: tuple[int, ...], radius: float
+) -> float:
     """sup over ||x|| <= radius of ||g(x) - f(x)||, in Euclidean norms, is at most the number returned.
 
     Layer i of the target f maps h to W_i h + b_i, that of the pruned network g to W+_i h+ - W-_i h- + b~_i, where h+ =
@@ -76,7 +78,7 @@ def norm_bound(readings: np.ndarray, layer: WeightLayer) -> float:
     return ROUNDING * float(min(together, each))
 
 
-def _pixels(network: Network, image: tuple[int, ...]) -> dict[str, int]:
+def _pixels(network: Architecture, image: tuple[int, ...]) -> dict[str, int]:
     """How many places of its output each layer's bias is added to.
 
     Raises:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 
 from lth_runner.core import checks
-from lth_runner.core.interfaces import Problem
-from lth_runner.core.ticket import Ticket
 from lth_runner.measure.bound import output_bound
-from lth_runner.networks.copied import Copied
-from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.interface import filled
 from lth_runner.networks.layers import weight_layers
-from lth_runner.networks.pruned import effective_weights, pruned_network
+from lth_runner.networks.neuron_copies import NeuronCopies
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
+from lth_runner.problem import Problem
+from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.ticket import Ticket
 
 BATCH = 500
 Project = Callable[[torch.Tensor], torch.Tensor]
@@ -49,7 +49,7 @@ class FunctionError:
         """
         assert problem.network is not None and problem.target is not None, "a function error needs a target"
         assert problem.data is not None, "and test images"
-        images = problem.data.test_images.cpu().double()
+        images = problem.data.test_inputs.cpu().double()
         pair = Pair(pruned_network(ticket, torch.float64), filled(problem.network, problem.target, torch.float64))
         of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]
@@ -60,7 +60,7 @@ class FunctionError:
         ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
         found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
         found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
-        if isinstance(ticket.network, Copied):
+        if isinstance(ticket.network, NeuronCopies):
             return found
         shape, effective = tuple(images.shape[1:]), effective_weights(ticket)
         radii = {"test": float(images.flatten(1).norm(dim=1).max()), "box": math.sqrt(math.prod(shape)), "ball": 1.0}
@@ -123,6 +123,6 @@ def into_ball(signed: bool) -> Project:
 
 def _takes_negatives(ticket: Ticket) -> bool:
     network = ticket.network
-    if isinstance(network, Copied):
+    if isinstance(network, NeuronCopies):
         return network.twin
-    return not isinstance(network, Doubled) or weight_layers(network.target)[0].weight in network.twins
+    return not isinstance(network, TwoLayerExpansion) or weight_layers(network.target)[0].weight in network.twins

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lth_runner.core.ticket import Ticket
-from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.layers import weight_layers
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
+from lth_runner.ticket.ticket import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def alive(split: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def used(ticket: Ticket) -> int:
     """Kept weights of a doubled network that lie on a path through their own pair of layers: the others do nothing."""
-    assert isinstance(ticket.network, Doubled), "its layers come in pairs"
+    assert isinstance(ticket.network, TwoLayerExpansion), "its layers come in pairs"
     count = 0
     for layer in weight_layers(ticket.network.target):
         split, total = (ticket.masks[f"{layer.name}.{which}.weight"].dense() for which in ("split", "sum"))

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 
-from lth_runner.core.interfaces import Problem
-from lth_runner.core.ticket import Ticket
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import output_difference, weight_errors
 from lth_runner.networks.interface import filled
-from lth_runner.networks.pruned import effective_weights, pruned_network
+from lth_runner.problem import Problem
+from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.ticket import Ticket
 
 BATCH = 500  # images per forward pass: the hidden layers of a network pruned for a wide target are large
 
@@ -40,7 +40,7 @@ def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bo
         if outputs and problem.target is not None and problem.network is not None:
             pruned = pruned_network(ticket, torch.float64, weights)
             target = filled(problem.network, problem.target, torch.float64)
-            images = problem.data.test_images.cpu()
+            images = problem.data.test_inputs.cpu()
             found["output_difference_max"] = output_difference(pruned, target, images, BATCH)
     return found
 
@@ -58,5 +58,5 @@ def measure_target(problem: Problem) -> dict[str, Any]:
 
 def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     """The network's accuracy on the test images, on the device where they lie."""
-    device = data.test_images.device
-    return accuracy(module.to(device), data.test_images, data.test_labels, BATCH)
+    device = data.test_inputs.device
+    return accuracy(module.to(device), data.test_inputs, data.test_labels, BATCH)

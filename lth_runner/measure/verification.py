@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.core.errors import DataError
-from lth_runner.core.ticket import Ticket
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
-from lth_runner.networks.interface import Network, RandomNetwork
-from lth_runner.networks.pruned import effective_weights, pruned_network
+from lth_runner.networks.interface import Architecture, Expansion
+from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.ticket import Ticket
 
 COUNTS = ("drawn", "offered", "kept")
 ERRORS = ("weight_error_max", "weight_error_median", "over_epsilon")
@@ -37,9 +37,9 @@ class Finding:
     agrees: bool = True
 
 
-def target_network(ticket: Ticket) -> Network:
+def target_network(ticket: Ticket) -> Architecture:
     """The architecture whose weights the ticket approximates."""
-    return ticket.network.target if isinstance(ticket.network, RandomNetwork) else ticket.network
+    return ticket.network.target if isinstance(ticket.network, Expansion) else ticket.network
 
 
 def findings(

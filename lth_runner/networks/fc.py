@@ -35,15 +35,6 @@ class FullyConnected:
         """Sizes of input, hidden layers and output."""
         return [self.inputs, *[self.hidden] * (self.depth - 1), self.outputs]
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        widths = self.widths()
-        shapes: dict[str, tuple[int, ...]] = {}
-        for i in range(self.depth):
-            shapes[f"fc{i + 1}.weight"] = (widths[i + 1], widths[i])
-            if self.biases:
-                shapes[f"fc{i + 1}.bias"] = (widths[i + 1],)
-        return shapes
-
     def module(self) -> torch.nn.Module:
         widths = self.widths()
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict(flatten=torch.nn.Flatten())

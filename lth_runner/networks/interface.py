@@ -1,48 +1,72 @@
-"""What an architecture is: named layers with weights, and a module that carries them."""
+"""What an architecture is: anything that builds a module; names and shapes of its weights follow from that."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from lth_runner.networks.masked_tensor import MaskedTensor
+from lth_runner.networks.edges import Edges
 
 
 @runtime_checkable
-class Network(Protocol):
+class Architecture(Protocol):
     """An architecture. Implementations are frozen keyword-only dataclasses."""
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every weight and bias by parameter name ("fc1.weight"), in the order of the forward pass."""
+    def module(self) -> torch.nn.Module:
+        """A fresh module, whatever its weights; called with a batch of inputs, it gives one row of outputs for each."""
         ...
 
-    def module(self) -> torch.nn.Module:
-        """A fresh module whose parameters are named as in `shapes`; its input is a batch of images (N, C, H, W)."""
+
+class Masked(Protocol):
+    """A random tensor times its mask, drawn when it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the mask."""
+        ...
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of the first axis, and their masked float64 values; every row once, in order."""
+        ...
+
+    def dense(self, dtype: Any, columns: np.ndarray | None = None) -> np.ndarray:
+        """The whole masked tensor, or the given columns (entries of the second axis) of it."""
+        ...
+
+    def edges(self) -> Edges:
+        """The kept entries of a matrix (axes of length 1 may follow), per output, in the order of the inputs."""
         ...
 
 
 @runtime_checkable
-class RandomNetwork(Network, Protocol):
+class Expansion(Architecture, Protocol):
     """An architecture that approximates another one, its target: each target weight is a sum over several paths."""
 
     @property
-    def target(self) -> Network:
+    def target(self) -> Architecture:
         """The architecture it stands for."""
         ...
 
-    def assembled(self, masked: "Mapping[str, MaskedTensor]", dtype: torch.dtype) -> torch.nn.Module:
+    def assembled(self, masked: Mapping[str, Masked], dtype: torch.dtype) -> torch.nn.Module:
         """The pruned network, ready to be used: what `filled` gives for dense masked arrays, with less memory."""
         ...
 
-    def effective(self, masked: "Mapping[str, MaskedTensor]") -> dict[str, np.ndarray]:
+    def effective(self, masked: Mapping[str, Masked]) -> dict[str, np.ndarray]:
         """By the target's parameter names, (readings, *shape) float64: what stands for each target weight, one or more
         times (for positive and for negative inputs; for every copy of a neuron)."""
         ...
 
 
-def filled(network: Network, weights: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+def parameter_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter by name ("fc1.weight"), in the order in which the module lists them; tied ones once."""
+    with torch.device("meta"):
+        return {name: tuple(parameter.shape) for name, parameter in architecture.module().named_parameters()}
+
+
+def filled(
+    network: Architecture, weights: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32
+) -> torch.nn.Module:
     """The network's module with the given weights, frozen and in evaluation mode.
 
     Raises:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture
 
 KEEP_SIGN = (torch.nn.Flatten, torch.nn.MaxPool2d, torch.nn.AvgPool2d)  # non-negative in, non-negative out
 
@@ -52,7 +52,7 @@ class WeightLayer:
         return tuple(side // 2 for side in self.kernel)
 
 
-def parts(network: Network) -> dict[str, torch.nn.Module]:
+def parts(network: Architecture) -> dict[str, torch.nn.Module]:
     """The children of the network's module, in the order of the forward pass, without values.
 
     Raises:
@@ -67,7 +67,7 @@ def parts(network: Network) -> dict[str, torch.nn.Module]:
     return dict(module.named_children())
 
 
-def weight_layers(network: Network) -> list[WeightLayer]:
+def weight_layers(network: Architecture) -> list[WeightLayer]:
     """Every linear and convolutional layer, in the order of the forward pass.
 
     Raises:

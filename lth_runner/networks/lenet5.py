@@ -7,9 +7,8 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.redundant import linear_layers, linear_shapes
+from lth_runner.networks.redundant import linear_layers
 
-CONVOLUTIONS = {"conv1.weight": (6, 1, 5, 5), "conv2.weight": (16, 6, 5, 5)}
 FEATURES = 400  # 16 maps of 5 x 5 out of a 28 x 28 image
 
 
@@ -49,14 +48,6 @@ class LeNet5:
     def widths(self) -> list[int]:
         """Sizes of the linear part: features, hidden layers, output."""
         return [FEATURES, *self.hidden, self.outputs]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes: dict[str, tuple[int, ...]] = {}
-        for name, shape in (CONVOLUTIONS | linear_shapes(self.widths(), self.redundancy)).items():
-            shapes[name] = shape
-            if self.biases:
-                shapes[name.replace("weight", "bias")] = shape[:1]
-        return shapes
 
     def module(self) -> torch.nn.Module:
         features = OrderedDict(

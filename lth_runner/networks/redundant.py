@@ -64,18 +64,6 @@ def linear_layers(widths: Sequence[int], redundancy: int, relu: bool) -> "Ordere
     return layers
 
 
-def linear_shapes(widths: Sequence[int], redundancy: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights of `linear_layers`."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i in range(1, len(widths)):
-        inputs, outputs = widths[i - 1], widths[i]
-        if redundancy:
-            shapes |= {f"fc{i}.weight1": (redundancy, inputs), f"fc{i}.weight2": (outputs, redundancy * inputs)}
-        else:
-            shapes[f"fc{i}.weight"] = (outputs, inputs)
-    return shapes
-
-
 @dataclass(frozen=True, kw_only=True)
 class RedundantFullyConnected:
     """A fully connected ReLU network of redundant layers, without biases.
@@ -106,9 +94,6 @@ class RedundantFullyConnected:
     def widths(self) -> list[int]:
         """Sizes of input, hidden layers and output."""
         return [self.inputs, *[self.hidden] * (self.depth - 1), self.outputs]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return linear_shapes(self.widths(), self.redundancy)
 
     def module(self) -> torch.nn.Module:
         layers = linear_layers(self.widths(), self.redundancy, self.relu)

@@ -19,7 +19,7 @@ from rich.console import RenderableType
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file, write_json
-from lth_runner.core.interfaces import Progress
+from lth_runner.core.recorder import Progress
 from lth_runner.record.disk import Journal, locked, refusals
 from lth_runner.record.environment import environment
 from lth_runner.record.terminal import Terminal
@@ -99,7 +99,7 @@ class RunFolder:
         if forgotten:
             raise forgotten
 
-    # what a method sees: core.interfaces.Recorder
+    # what a method sees: core.recorder.Recorder
 
     def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
         return self.terminal.progress(label, total)

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lth_runner.core.interfaces import Progress as ProgressInterface
+from lth_runner.core.recorder import Progress as ProgressInterface
 
 LINE_EVERY_S = 5.0
 PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeeze a table into 80

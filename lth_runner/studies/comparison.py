@@ -6,12 +6,13 @@ from typing import Any
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Method, Problem, Recorder
-from lth_runner.core.ticket import Ticket
+from lth_runner.core.recorder import Recorder
 from lth_runner.measure.ticket import measure_target, measure_ticket
+from lth_runner.problem import Method, Problem
 from lth_runner.report.plots import settings_figure
 from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
-from lth_runner.studies.interface import Outcome, flat
+from lth_runner.study import Outcome, flat
+from lth_runner.ticket.ticket import Ticket
 
 CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn", "offered")
 

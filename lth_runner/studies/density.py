@@ -8,15 +8,16 @@ import numpy as np
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture
+from lth_runner.problem import Method, Problem
 from lth_runner.report.density import density_figure
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TicketRow, csv_text, markdown, percent, spread, ticket_row
-from lth_runner.studies.interface import Outcome
 from lth_runner.studies.points import Point, Points
+from lth_runner.study import Outcome
 from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
@@ -61,7 +62,7 @@ class Density:
 
     grid: str
     grids: dict[str, Grid]
-    networks: dict[str, Network]
+    networks: dict[str, Architecture]
     labels: dict[str, str]
     published: dict[str, list[list[float]]]
     source: str

@@ -6,16 +6,18 @@ from typing import Any
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
-from lth_runner.methods.score_search import ScoreSearch
+from lth_runner.networks.interface import parameter_shapes
+from lth_runner.problem import Method, Problem
 from lth_runner.report.overlap import overlap_figure
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TICKET_COLUMNS, TicketRow, csv_text, markdown, percent, spread, ticket_row
-from lth_runner.studies.interface import Outcome
+from lth_runner.search.score_search import ScoreSearch
 from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
+from lth_runner.study import Outcome
 from lth_runner.training.checkpoint import checksum
 
 COLUMNS = (
@@ -161,7 +163,7 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
     """
     if problem.target is None or problem.data is None or problem.network is None:
         raise ConfigError("this study rebuilds a target and measures accuracies: add target=trained data=mnist")
-    if any(len(shape) == 1 for shape in problem.network.shapes().values()):
+    if any(len(shape) == 1 for shape in parameter_shapes(problem.network).values()):
         raise ConfigError("this study searches networks without biases: set network.biases=false")
     search = methods.get("search")
     if methods.keys() != {"exists", "search"} or not isinstance(search, ScoreSearch):

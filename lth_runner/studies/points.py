@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lth_runner.core.interfaces import Progress, Recorder
+from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.training.checkpoint import Checkpoint, load, save
 
 Point = dict[str, Any]  # a line of metrics; None where a column has no meaning

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Method, Problem, Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.measure.function_error import FunctionError
+from lth_runner.problem import Method, Problem
 from lth_runner.studies.comparison import Comparison
-from lth_runner.studies.interface import Outcome, flat
+from lth_runner.study import Outcome, flat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,18 +8,20 @@ from functools import cached_property
 import numpy as np
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Method, Problem, Recorder
-from lth_runner.core.mask import Mask
-from lth_runner.core.ticket import RandomTensor, Ticket
+from lth_runner.core.recorder import Recorder
 from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
-from lth_runner.methods.ground import Ground
-from lth_runner.methods.score_run import Density
-from lth_runner.methods.score_search import ScoreSearch
-from lth_runner.networks.doubled import Doubled
 from lth_runner.networks.layers import weight_layers
-from lth_runner.networks.pruned import pruned_network
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
+from lth_runner.problem import Method, Problem
+from lth_runner.search.run import Density
+from lth_runner.search.score_search import ScoreSearch
+from lth_runner.search.space import Ground
 from lth_runner.studies.points import Point
+from lth_runner.ticket.mask import Mask
+from lth_runner.ticket.materialise import pruned_network
+from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.ticket import Ticket
 
 LEVELS = (np.arange(4096) + 0.5) / 4096  # where a law is looked at for its size
 
@@ -28,7 +30,7 @@ class Trial:
     """A construction and a search on one random network, which the seed of `problem` draws.
 
     Args:
-        construction: gives a ticket of a `Doubled` network.
+        construction: gives a ticket of a `TwoLayerExpansion` network.
         search: scores are trained on that very network.
         epsilon: larger weight errors of the constructed ticket are counted.
     """
@@ -47,7 +49,7 @@ class Trial:
             ConfigError: its network is not one of doubled layers.
         """
         ticket = self.construction.find(self.problem, self.recorder)
-        if not isinstance(ticket.network, Doubled):
+        if not isinstance(ticket.network, TwoLayerExpansion):
             raise ConfigError("this study searches networks of doubled layers: set compare.exists to method pensia")
         return ticket
 
@@ -139,7 +141,7 @@ def signal_gains(ticket: Ticket, densities: dict[str, float]) -> dict[str, float
     Kept weights then have the variance 2 / inputs kept per output, at least 1, as He et al. draw them for ReLU
     networks; the gains that the doubled layers have themselves are cancelled.
     """
-    assert isinstance(ticket.network, Doubled), "checked when it was constructed"
+    assert isinstance(ticket.network, TwoLayerExpansion), "checked when it was constructed"
     gains = {}
     for name, tensor in ticket.tensors.items():
         inputs = max(1.0, densities[name] * math.prod(tensor.shape[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from lth_runner.core.resources import CORES, GPU, Resources, largest
+from lth_runner.resources import CORES, GPU, Resources, largest
 
 
 def needs(configs: Iterable[dict[str, Any]]) -> Resources:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lth_runner.build import settings
+from lth_runner.config.build import settings
 from lth_runner.core.errors import LthError
 from lth_runner.record.folder import is_finished
 from lth_runner.run import place

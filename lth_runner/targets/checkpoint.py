@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.targets.state_dict import read_state_dict
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -30,14 +30,14 @@ class CheckpointTarget:
             raise ConfigError(f"target.path must name a file: add target.path=FILE (got {self.path!r})")
 
     def weights(
-        self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
+        self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """The file's tensors under the network's names."""
         assert self.path is not None, "checked when built"
         return matched(network, read_state_dict(self.path), self.path)
 
 
-def matched(network: Network, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
+def matched(network: Architecture, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
     """The checkpoint's tensors under the network's names: each layer takes the first tensor of its shape not yet taken.
 
     Weights are the tensors of 2 or 4 axes, and all of them must find a layer. What is left must be the network's
@@ -46,7 +46,7 @@ def matched(network: Network, tensors: Mapping[str, np.ndarray], path: str) -> d
     Raises:
         ConfigError: the shapes don't fit, or something would be lost.
     """
-    layers, biases = _split(network.shapes(), lambda shape: len(shape) > 1)
+    layers, biases = _split(parameter_shapes(network), lambda shape: len(shape) > 1)
     offered, others = _split(
         {name: tensor.shape for name, tensor in tensors.items()}, lambda shape: len(shape) in (2, 4)
     )
@@ -68,7 +68,7 @@ def matched(network: Network, tensors: Mapping[str, np.ndarray], path: str) -> d
             f"{path} holds biases that this network does not have ({_listed(lost)}): add network.biases=true"
         )
     sources = found | found_biases
-    return {name: tensors[sources[name]] for name in network.shapes()}
+    return {name: tensors[sources[name]] for name in parameter_shapes(network)}
 
 
 def _split(shapes: Shapes, claim: Callable[[tuple[int, ...]], bool]) -> tuple[Shapes, Shapes]:

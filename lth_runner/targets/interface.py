@@ -4,10 +4,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture
 
 
 @runtime_checkable
@@ -15,9 +15,9 @@ class Target(Protocol):
     """One source of target weights. Implementations are frozen keyword-only dataclasses."""
 
     def weights(
-        self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
+        self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
-        """One float64 array for each name of `network.shapes()`, in that order.
+        """One float64 array for each name of `parameter_shapes(network)`, in that order.
 
         Args:
             data: on the device; None where the run has no dataset.

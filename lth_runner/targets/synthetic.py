@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.core import checks
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture, parameter_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,12 @@ class SyntheticTarget:
         checks.positive("target.gain", self.gain)
 
     def weights(
-        self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
+        self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """Drawn from the streams ("target", layer) of the run's seed."""
         return {
             name: streams("target", name).normal(0, self.gain / math.sqrt(math.prod(shape[1:])), shape)
             if len(shape) > 1
             else np.zeros(shape)
-            for name, shape in network.shapes().items()
+            for name, shape in parameter_shapes(network).items()
         }

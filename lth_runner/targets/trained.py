@@ -11,11 +11,11 @@ import numpy as np
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import locked
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.targets import kept
 from lth_runner.targets.kept import Kept
 from lth_runner.training.fit import Recipe, fit, one_thread
@@ -58,7 +58,7 @@ class TrainedTarget:
         return Recipe.of(self)
 
     def weights(
-        self, network: Network, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
+        self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """The trained weights, from the cache or from a training that shows a bar per epoch."""
         if data is None:
@@ -66,9 +66,9 @@ class TrainedTarget:
         key = self.key(network, data)
         name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
         found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
-        return {name: found.tensors[name].astype(np.float64) for name in network.shapes()}
+        return {name: found.tensors[name].astype(np.float64) for name in parameter_shapes(network)}
 
-    def key(self, network: Network, data: Dataset) -> str:
+    def key(self, network: Architecture, data: Dataset) -> str:
         """Everything that determines the weights, as text. The device is left out: it changes roundings alone."""
         return json.dumps(
             {
@@ -81,7 +81,7 @@ class TrainedTarget:
             sort_keys=True,
         )
 
-    def _obtain(self, path: Path, key: str, network: Network, data: Dataset, recorder: Recorder) -> Kept:
+    def _obtain(self, path: Path, key: str, network: Architecture, data: Dataset, recorder: Recorder) -> Kept:
         with contextlib.ExitStack() as lock:
             with contextlib.suppress(DataError):  # in a cache that cannot be written there is nobody to wait for
                 waiting = "target: waiting for another run, which is training it"
@@ -98,14 +98,14 @@ class TrainedTarget:
                 recorder.say(f"warning: the trained target is not kept for the next run: {reason}")
             return found
 
-    def _train(self, network: Network, data: Dataset, recorder: Recorder) -> Kept:
+    def _train(self, network: Architecture, data: Dataset, recorder: Recorder) -> Kept:
         module = network.module()
         streams = Streams(self.seed)
         start_(module, streams, "target")
-        module.to(data.train_images.device)
+        module.to(data.train_inputs.device)
 
         def test() -> float:
-            return accuracy(module, data.test_images, data.test_labels, TEST_BATCH)
+            return accuracy(module, data.test_inputs, data.test_labels, TEST_BATCH)
 
         def on_epoch(epoch: int, loss: float) -> str:
             tested = test()
@@ -113,6 +113,6 @@ class TrainedTarget:
             return f"test accuracy {tested:.4f}"
 
         with one_thread():
-            fit(module, data.train_images, data.train_labels, self.recipe(), streams, "target", recorder, [on_epoch])
+            fit(module, data.train_inputs, data.train_labels, self.recipe(), streams, "target", recorder, [on_epoch])
         state = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
         return Kept(tensors=state, test_accuracy=test())

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 
 LOOK_EVERY = 50  # steps between two looks at the loss: a look makes a GPU wait

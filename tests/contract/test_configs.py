@@ -12,12 +12,12 @@ import pytest
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from lth_runner.build import build, settings
-from lth_runner.core import schema
-from lth_runner.core.interfaces import Method
-from lth_runner.networks.interface import Network
+from lth_runner.config import schema
+from lth_runner.config.build import build, settings
+from lth_runner.networks.interface import Architecture
+from lth_runner.problem import Method
 from lth_runner.run import build_methods
-from lth_runner.studies.interface import Study
+from lth_runner.study import Study
 
 CONFIGS = Path(importlib.import_module("lth_runner.configs").__path__[0])
 CHOICES = sorted(
@@ -53,7 +53,7 @@ def test_every_choice_builds(choice: str) -> None:
     built = build(config, where)
     kind = choice.split("/")[0]
     if choice.count("/") == 1 and kind in ("method", "network", "study"):
-        assert isinstance(built, {"method": Method, "network": Network, "study": Study}[kind])
+        assert isinstance(built, {"method": Method, "network": Architecture, "study": Study}[kind])
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -44,10 +44,10 @@ def tiny_dataset(
 @pytest.mark.parametrize(("module", "kind"), KINDS)
 def test_pixels_become_fractions(module: Any, kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False)
-    assert data.train_images.shape == (7, 1, 28, 28)
-    assert data.train_images.dtype == torch.float32
+    assert data.train_inputs.shape == (7, 1, 28, 28)
+    assert data.train_inputs.dtype == torch.float32
     expected = tiny.ARRAYS[TRAIN_IMAGES][:, None].astype(np.float32) / np.float32(255)
-    np.testing.assert_array_equal(data.train_images.numpy(), expected)
+    np.testing.assert_array_equal(data.train_inputs.numpy(), expected)
     assert data.test_labels.dtype == torch.int64
     assert data.test_labels.tolist() == tiny.ARRAYS[TEST_LABELS].tolist()
 
@@ -58,7 +58,7 @@ def test_normalised_is_an_affine_map_of_it(
 ) -> None:
     plain = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False)
     normal = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=True)
-    for part in ("train_images", "test_images"):
+    for part in ("train_inputs", "test_inputs"):
         expected = (getattr(plain, part) - kind.MEAN) / kind.STD
         torch.testing.assert_close(getattr(normal, part), expected)
     assert plain.fingerprint() != normal.fingerprint()
@@ -71,10 +71,10 @@ def test_blocks_of_pixels_become_their_mean(
     plain = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=False, pool=2)
     pixels = tiny.ARRAYS[TRAIN_IMAGES].astype(np.float64) / 255
     expected = sum(pixels[:, row::2, column::2] for row in (0, 1) for column in (0, 1)) / 4
-    assert plain.train_images.shape == (7, 1, 14, 14)
-    np.testing.assert_allclose(plain.train_images[:, 0].numpy(), expected, rtol=1e-6)
+    assert plain.train_inputs.shape == (7, 1, 14, 14)
+    np.testing.assert_allclose(plain.train_inputs[:, 0].numpy(), expected, rtol=1e-6)
     normal = tiny_dataset(module, kind, tmp_path, monkeypatch, normalize=True, pool=2)
-    torch.testing.assert_close(normal.test_images, (plain.test_images - kind.MEAN) / kind.STD)
+    torch.testing.assert_close(normal.test_inputs, (plain.test_inputs - kind.MEAN) / kind.STD)
 
 
 @pytest.mark.parametrize("kind", [Mnist, FashionMnist])
@@ -96,12 +96,12 @@ def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path
 def test_the_whole_of_mnist(cache: str) -> None:
     data = Mnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.name == "mnist"
-    assert data.train_images.shape == (60000, 1, 28, 28)
-    assert data.test_images.shape == (10000, 1, 28, 28)
+    assert data.train_inputs.shape == (60000, 1, 28, 28)
+    assert data.test_inputs.shape == (10000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == DIGITS
     assert len(data.test_labels) == 10000
-    assert abs(float(data.train_images.double().mean())) < 1e-4  # MEAN and STD are those of these images
-    assert abs(float(data.train_images.double().std()) - 1) < 1e-4
+    assert abs(float(data.train_inputs.double().mean())) < 1e-4  # MEAN and STD are those of these images
+    assert abs(float(data.train_inputs.double().std()) - 1) < 1e-4
 
 
 @pytest.mark.network
@@ -109,11 +109,11 @@ def test_the_whole_of_fashion_mnist(cache: str) -> None:
     if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
         pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
     data = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
-    assert data.train_images.shape == (60000, 1, 28, 28)
+    assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
-    assert abs(float(data.train_images.double().mean())) < 1e-4
-    assert abs(float(data.train_images.double().std()) - 1) < 1e-4
+    assert abs(float(data.train_inputs.double().mean())) < 1e-4
+    assert abs(float(data.train_inputs.double().std()) - 1) < 1e-4
 
 
 def test_without_debians_package_the_reason_is_how_to_install_it(
@@ -132,17 +132,17 @@ def test_synthetic_data_depends_on_its_arguments_alone() -> None:
 
 def test_synthetic_training_and_test_images_are_different_draws() -> None:
     data = replace(SMALL, classes=1).load(quiet)
-    assert not (data.train_images[:50] == data.test_images).all(dim=(1, 2, 3)).any()
+    assert not (data.train_inputs[:50] == data.test_inputs).all(dim=(1, 2, 3)).any()
 
 
 def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
     """The nearest class mean of the training images names every test image: 10 prototypes are 36 pixels apart."""
     data = SMALL.load(quiet)
-    assert float(data.train_images.min()) >= 0
-    assert float(data.train_images.max()) <= 1
-    flat = data.train_images.flatten(1)
+    assert float(data.train_inputs.min()) >= 0
+    assert float(data.train_inputs.max()) <= 1
+    flat = data.train_inputs.flatten(1)
     means = torch.stack([flat[data.train_labels == label].mean(0) for label in range(10)])
-    nearest = torch.cdist(data.test_images.flatten(1), means).argmin(1)
+    nearest = torch.cdist(data.test_inputs.flatten(1), means).argmin(1)
     assert torch.equal(nearest, data.test_labels)
 
 
@@ -151,7 +151,7 @@ def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
     before = data.fingerprint()
     data.test_labels[0] += 1
     between = data.fingerprint()
-    data.train_images[0, 0, 0, 0] += 1
+    data.train_inputs[0, 0, 0, 0] += 1
     assert len({before, between, data.fingerprint()}) == 3
 
 

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from recorders import Memory
 from small_convolution import SmallConvolution
 
+from lth_runner.construct.burkholz import Burkholz
+from lth_runner.construct.pensia import Pensia
+from lth_runner.construct.subset_sum import SubsetSum
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bound import norm_bound, output_bound
 from lth_runner.measure.function_error import FunctionError, into_ball
-from lth_runner.methods.burkholz import Burkholz
-from lth_runner.methods.pensia import Pensia
-from lth_runner.methods.subset_sum import SubsetSum
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import Network, filled
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.layers import weight_layers
+from lth_runner.problem import Problem
 from lth_runner.studies.comparison import Comparison
 from lth_runner.studies.theorem import Theorem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
@@ -32,12 +32,12 @@ LAW = Uniform(low=-1.0, high=1.0)
 SEARCH = FunctionError(restarts=6, steps=12)
 
 
-def problem(network: Network, shape: tuple[int, ...], seed: int, low: float) -> Problem:
+def problem(network: Architecture, shape: tuple[int, ...], seed: int, low: float) -> Problem:
     rng = np.random.default_rng(seed)
-    target = {name: rng.normal(0, 0.4, shape) for name, shape in network.shapes().items()}
+    target = {name: rng.normal(0, 0.4, shape) for name, shape in parameter_shapes(network).items()}
     images = torch.from_numpy(rng.uniform(low, 1, (30, *shape)).astype(np.float32))
     labels = torch.zeros(30, dtype=torch.int64)
-    data = Dataset(name="noise", train_images=images, train_labels=labels, test_images=images, test_labels=labels)
+    data = Dataset(name="noise", train_inputs=images, train_labels=labels, test_inputs=images, test_labels=labels)
     return Problem(network=network, target=target, data=data, streams=Streams(seed), device="cpu")
 
 

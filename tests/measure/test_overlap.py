@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from recorders import Memory
 
-from lth_runner.core.interfaces import Problem
-from lth_runner.core.mask import Mask
+from lth_runner.construct.pensia import Pensia
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket import Ticket
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
-from lth_runner.methods.pensia import Pensia
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import parameter_shapes
+from lth_runner.problem import Problem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+from lth_runner.ticket.mask import Mask
+from lth_runner.ticket.ticket import Ticket
 
 NETWORK = FullyConnected(inputs=3, hidden=2, outputs=2, depth=2, biases=False)
 
@@ -71,7 +72,7 @@ def constructed() -> Ticket:
         objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted", max_paths=24,
         distribution=law, solver=MeetInMiddle(),
     )  # fmt: skip
-    target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in NETWORK.shapes().items()}
+    target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in parameter_shapes(NETWORK).items()}
     problem = Problem(network=NETWORK, target=target, data=None, streams=Streams(0), device="cpu")
     return method.find(problem, Memory())
 

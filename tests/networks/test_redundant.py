@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import Network
+from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.networks.redundant import RedundantFullyConnected, RedundantLinear, branches, fold
 
 MNIST = {"inputs": 784, "outputs": 10}
 LENET = {"outputs": 10, "relu": False, "biases": False}
-SIZES: list[tuple[Network, int]] = [
+SIZES: list[tuple[Architecture, int]] = [
     (FullyConnected(**MNIST, hidden=500, depth=2, biases=False), 397_000),
     (FullyConnected(**MNIST, hidden=2508, depth=2, biases=False), 1_991_352),
     (RedundantFullyConnected(**MNIST, hidden=500, depth=2, redundancy=5, relu=False), 1_991_420),
@@ -26,21 +26,21 @@ SIZES: list[tuple[Network, int]] = [
 
 
 @pytest.mark.parametrize(("network", "size"), SIZES)
-def test_published_number_of_weights(network: Network, size: int) -> None:
-    linear = {name: shape for name, shape in network.shapes().items() if name.startswith("fc")}
+def test_published_number_of_weights(network: Architecture, size: int) -> None:
+    linear = {name: shape for name, shape in parameter_shapes(network).items() if name.startswith("fc")}
     assert sum(math.prod(shape) for shape in linear.values()) == size
 
 
 @pytest.mark.parametrize(("network", "size"), SIZES)
-def test_module_has_the_stated_parameters_and_takes_images(network: Network, size: int) -> None:
+def test_module_has_the_stated_parameters_and_takes_images(network: Architecture, size: int) -> None:
     del size
     module = network.module()
-    assert {name: tuple(value.shape) for name, value in module.named_parameters()} == network.shapes()
+    assert {name: tuple(value.shape) for name, value in module.named_parameters()} == parameter_shapes(network)
     assert module(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
 def test_lenet5_has_the_published_convolutions() -> None:
-    shapes = LeNet5(**LENET, hidden=(120, 84), redundancy=0).shapes()
+    shapes = parameter_shapes(LeNet5(**LENET, hidden=(120, 84), redundancy=0))
     assert sum(math.prod(shapes[f"conv{i}.weight"]) for i in (1, 2)) == 2_550
 
 

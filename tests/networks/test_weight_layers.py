@@ -7,6 +7,7 @@ import torch
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.networks.redundant import RedundantFullyConnected
@@ -17,9 +18,6 @@ class Given:
     """Whatever layers a test names."""
 
     layers: tuple[torch.nn.Module, ...]
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {}
 
     def module(self) -> torch.nn.Module:
         return torch.nn.Sequential(*self.layers)
@@ -42,7 +40,9 @@ def test_lenet5_has_its_five_layers_and_its_count_of_weights() -> None:
     assert [layer.bias for layer in layers][:3] == ["conv1.bias", "conv2.bias", "fc1.bias"]
     assert (layers[0].kernel, layers[0].center, layers[2].kernel) == ((5, 5), (2, 2), ())
     network = lenet5(biases=True)
-    assert network.shapes() == {name: tuple(value.shape) for name, value in network.module().state_dict().items()}
+    assert parameter_shapes(network) == {
+        name: tuple(value.shape) for name, value in network.module().state_dict().items()
+    }
     assert sum(value.numel() for value in network.module().parameters()) == 61_706
     assert sum(value.numel() for value in lenet5(biases=False).module().parameters()) == 61_470
     with pytest.raises(ConfigError, match=r"network\.redundancy=0 only"):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from lth_runner.core.errors import ConfigError, DataError
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.record.disk import RunBusyError, locked
 from lth_runner.record.folder import RunFolder, is_finished, plain, read_summary
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lth_runner.report import command
+from lth_runner.cli import report as command
 from lth_runner.report.groups import sections, varying
 from lth_runner.report.read import read_runs
 
@@ -141,7 +141,7 @@ def browser(page: Path, profile: Path, *arguments: str) -> str:
 def test_the_command_writes_beside_the_runs_and_imports_nothing_heavy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     program = (
-        "import sys; from lth_runner.report.command import main; main(['runs'])\n"
+        "import sys; from lth_runner.cli.report import main; main(['runs'])\n"
         "assert not {'torch', 'wandb', 'hydra', 'numba', 'lth_runner.record'} & set(sys.modules)\n"
     )
     for _ in range(2):  # a report is no run, so that a second one counts the same

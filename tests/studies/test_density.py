@@ -13,18 +13,19 @@ import pytest
 from recorders import Memory
 from sweep.sweeping import lth_run_here, start, summaries
 
+from lth_runner.construct.malach import Malach
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.distributions.target_range import TargetRange
 from lth_runner.measure.ticket import measure_ticket
-from lth_runner.methods.edge_popup import EdgePopup
-from lth_runner.methods.malach import Malach
-from lth_runner.methods.random_pruning import RandomPruning
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
+from lth_runner.problem import Problem
+from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.random_pruning import RandomPruning
 from lth_runner.studies.density import Density, Grid
 
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
@@ -133,7 +134,7 @@ def test_points_found_with_another_target_are_not_taken(tmp_path: Path) -> None:
     floor = {"floor": METHODS["floor"]}
     rng = np.random.default_rng(0)
     for _ in range(2):
-        target = {name: rng.normal(size=shape) for name, shape in PLAIN.shapes().items()}
+        target = {name: rng.normal(size=shape) for name, shape in parameter_shapes(PLAIN).items()}
         recorder = Memory(tmp_path)
         small.run(replace(problem(), target=target), floor, recorder)
         assert not any("finished before" in line for line in recorder.said)

@@ -11,27 +11,27 @@ import pytest
 import torch
 from recorders import Memory
 
+from lth_runner.construct.malach import Malach
+from lth_runner.construct.pensia import Pensia
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.interfaces import Problem
 from lth_runner.core.streams import Streams
-from lth_runner.core.ticket import Ticket
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.target_range import TargetRange
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_target
-from lth_runner.methods import edge_popup
-from lth_runner.methods.edge_popup import EdgePopup
-from lth_runner.methods.malach import Malach
-from lth_runner.methods.pensia import Pensia
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.masked import masked_weights
+from lth_runner.problem import Problem
 from lth_runner.report.plots import save_figure
+from lth_runner.search import edge_popup
+from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.fast_cpu.training import ScoreTraining
+from lth_runner.search.masked import masked_weights
 from lth_runner.studies.find_versus_exist import FindVersusExist
-from lth_runner.studies.interface import Outcome
 from lth_runner.studies.trial import CURVES, Trial, signal_gains
+from lth_runner.study import Outcome
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.targets.synthetic import SyntheticTarget
-from lth_runner.training.scores import ScoreTraining
+from lth_runner.ticket.ticket import Ticket
 
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from recorders import Memory
 
-from lth_runner.core.interfaces import Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.studies.points import Points
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numba
 import torch
 
-from lth_runner.core.interfaces import Method, Problem, Recorder
-from lth_runner.studies.interface import Outcome
+from lth_runner.core.recorder import Recorder
+from lth_runner.problem import Method, Problem
+from lth_runner.study import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)

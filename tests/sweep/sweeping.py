@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from lth_runner import cli
+from lth_runner.cli import run as cli
 
 TIME_FIELDS = ("started", "wall_time_s", "solve_time_s")
 SMALL = [  # a run of a tenth of a second, once Python has started
     "experiment=smoke", "device=cpu", "data.train_count=200", "data.test_count=100", "network.hidden=8",
     "target.epochs=1", "n=6", "study.values=[]",
 ]  # fmt: skip
-PROGRAM = "import sys; from lth_runner.cli import main; main()"
+PROGRAM = "import sys; from lth_runner.cli.run import main; main()"
 
 
 def start(folder: Path, *arguments: str, **environment: str | None) -> subprocess.Popen[str]:

@@ -15,13 +15,14 @@ from safetensors.numpy import load_file, save_file
 from sweep.sweeping import SMALL, lth_run_here, summaries
 
 from lth_runner.core.errors import DataError
-from lth_runner.core.ticket_file import read_ticket
+from lth_runner.ticket.file import read_ticket
 
 # Importing torch and loading kernels takes seconds, so the sweeps are forks of one process that has done so.
 KILL_A_SWEEP = """
     import json, os, random, signal, sys, time
     from pathlib import Path
-    from lth_runner import cli, run
+    from lth_runner import run
+    from lth_runner.cli import run as cli
 
     def sweep(folder, kill_after=None):
         start, sweeps = time.monotonic(), len(list(folder.glob("runs/sweeps/*/sweep.json")))

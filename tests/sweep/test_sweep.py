@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
 from sweep.sweeping import FAULTY_PATH, SMALL, faulty, lth_run, start, summaries
 
-from lth_runner.build import settings
-from lth_runner.core import schema
-from lth_runner.core.resources import CORES, GPU, Resources, largest
+from lth_runner.config import schema
+from lth_runner.config.build import settings
+from lth_runner.resources import CORES, GPU, Resources, largest
 from lth_runner.sweep.needs import needs
 from lth_runner.sweep.plan import plan
 
@@ -148,10 +148,10 @@ def test_fast_configs_are_those_that_hydra_composes() -> None:
 def test_a_job_array_asks_for_what_its_most_demanding_job_needs() -> None:
     exact = {
         "method": None,
-        "compare": {"a": {"_target_": "lth_runner.methods.subset_sum.SubsetSum"}},
+        "compare": {"a": {"_target_": "lth_runner.construct.subset_sum.SubsetSum"}},
         "device": "auto",
     }
-    scores = {"method": {"_target_": "lth_runner.methods.edge_popup.EdgePopup"}, "compare": {}, "device": "auto"}
+    scores = {"method": {"_target_": "lth_runner.search.edge_popup.EdgePopup"}, "compare": {}, "device": "auto"}
     assert needs([exact, exact]) == CORES
     assert needs([{"method": None, "compare": {}, "device": "auto"}]) == CORES
     assert needs([scores]) == CORES

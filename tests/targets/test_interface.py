@@ -11,7 +11,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import filled
+from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.targets.interface import Target
 from lth_runner.targets.synthetic import SyntheticTarget
 from lth_runner.targets.trained import TrainedTarget
@@ -37,7 +37,7 @@ def test_its_weights_fill_the_network(tmp_path: Path, number: int, biases: bool)
     assert isinstance(target, Target)
     network = FullyConnected(inputs=25, hidden=7, outputs=3, depth=2, biases=biases)
     found = target.weights(network, DATA, Streams(0), "cpu", Memory())
-    assert {name: array.shape for name, array in found.items()} == network.shapes()
+    assert {name: array.shape for name, array in found.items()} == parameter_shapes(network)
     assert all(array.dtype == np.float64 for array in found.values())
     filled(network, found)
     again = target.weights(network, DATA, Streams(0), "cpu", Memory())

@@ -16,7 +16,7 @@ from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import filled
+from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.targets import trained
 from lth_runner.targets.trained import TrainedTarget
 
@@ -47,9 +47,9 @@ def same(one: Weights, other: Weights) -> bool:
 
 def test_it_learns_and_says_how_well(tmp_path: Path) -> None:
     found, recorder = weights(tmp_path)
-    assert {name: w.shape for name, w in found.items()} == NETWORK.shapes()
+    assert {name: w.shape for name, w in found.items()} == parameter_shapes(NETWORK)
     assert all(w.dtype == np.float64 for w in found.values())
-    tested = accuracy(filled(NETWORK, found), DATA.test_images, DATA.test_labels, 100)
+    tested = accuracy(filled(NETWORK, found), DATA.test_inputs, DATA.test_labels, 100)
     assert tested > 0.9  # four prototypes a hundred noise widths apart: what is not learnt is at 0.25
     assert recorder.said == [f"target: test accuracy {tested:.4f}, trained now"]
     assert [line["target_epoch"] for line in recorder.lines] == [1, 2, 3]
@@ -81,7 +81,7 @@ def test_network_data_and_version_count_and_the_folder_does_not(
     plain = target(tmp_path).key(NETWORK, DATA)
     assert target(tmp_path / "elsewhere").key(NETWORK, DATA) == plain
     assert target(tmp_path).key(replace(NETWORK, biases=True), DATA) != plain
-    assert target(tmp_path).key(NETWORK, replace(DATA, train_images=DATA.train_images * 0.5)) != plain
+    assert target(tmp_path).key(NETWORK, replace(DATA, train_inputs=DATA.train_inputs * 0.5)) != plain
     monkeypatch.setattr(trained, "TRAINING_VERSION", trained.TRAINING_VERSION + 1)
     assert target(tmp_path).key(NETWORK, DATA) != plain
 

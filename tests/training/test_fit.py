@@ -31,13 +31,13 @@ def started(seed: int = 0) -> torch.nn.Module:
 
 def trained(recipe: Recipe = RECIPE, seed: int = 0, hooks: tuple[Hook, ...] = ()) -> tuple[torch.nn.Module, Memory]:
     module, recorder = started(seed), Memory()
-    fit(module, DATA.train_images, DATA.train_labels, recipe, Streams(seed), "test", recorder, hooks)
+    fit(module, DATA.train_inputs, DATA.train_labels, recipe, Streams(seed), "test", recorder, hooks)
     return module, recorder
 
 
 def test_it_is_sgd_with_momentum_decay_and_a_cosine_by_epoch() -> None:
     """In float64 against the formulas, so that agreement to 1e-12 leaves no room for another rule."""
-    images, labels = DATA.train_images.double(), DATA.train_labels
+    images, labels = DATA.train_inputs.double(), DATA.train_labels
     module, plain = started().double(), started().double()
     fit(module, images, labels, RECIPE, Streams(0), "test", Memory())
     velocity = [torch.zeros_like(parameter) for parameter in plain.parameters()]
@@ -86,7 +86,7 @@ def test_frozen_parameters_stay() -> None:
     module = started()
     frozen = dict(module.named_parameters())["fc1.weight"].requires_grad_(False)
     before = frozen.clone()
-    fit(module, DATA.train_images, DATA.train_labels, RECIPE, Streams(0), "test", Memory())
+    fit(module, DATA.train_inputs, DATA.train_labels, RECIPE, Streams(0), "test", Memory())
     assert torch.equal(frozen, before)
 
 
@@ -108,7 +108,7 @@ def test_hooks_are_told_the_epoch_and_the_mean_loss() -> None:
 
     whole_batch = replace(RECIPE, epochs=1, batch=1000)
     trained(whole_batch, hooks=(hook,))
-    expected = cross_entropy(started()(DATA.train_images), DATA.train_labels).item()
+    expected = cross_entropy(started()(DATA.train_inputs), DATA.train_labels).item()
     assert told == [(1, pytest.approx(expected, rel=1e-6))]
     told.clear()
     trained(hooks=(hook,))
@@ -117,7 +117,7 @@ def test_hooks_are_told_the_epoch_and_the_mean_loss() -> None:
 
 
 def test_divergence_names_the_step_and_the_learning_rate() -> None:
-    images = DATA.train_images.clone()
+    images = DATA.train_inputs.clone()
     order = Streams(0)("test", "order", "1").permutation(len(images))
     module = started()
 

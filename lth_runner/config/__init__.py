@@ -1,0 +1,1 @@
+"""Configs as plain values, and the objects they name."""

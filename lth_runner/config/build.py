@@ -1,0 +1,72 @@
+"""From plain config values to the objects they name, with refusals that name the key."""
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lth_runner.config.schema import RunConfig
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError, LthError
+
+
+def settings(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved config as plain values.
+
+    Raises:
+        ConfigError: a key that Hydra let through with `+` but that is no setting of a run.
+    """
+    known = list(RunConfig.__dataclass_fields__)
+    for key in cfg:
+        if key not in known:
+            raise ConfigError(
+                f"{key} is not a setting{checks.nearest(str(key), known)}; lth-run --cfg job lists them all"
+            )
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    checks.integer("seed", config["seed"], at_least=0)
+    return config
+
+
+def build(config: dict[str, Any], where: str) -> Any:
+    """The object that `config["_target_"]` names, built from the other values, nested objects included.
+
+    Args:
+        where: the config key of this part, for messages.
+
+    Raises:
+        ConfigError: no such class, an unknown or missing setting, or one that the class itself refuses.
+    """
+    _check_settings(config, where)
+    try:
+        return instantiate(config, _convert_="all")
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, LthError):
+                raise type(cause)(f"{where}: {cause}") from error
+            cause = cause.__cause__
+        raise ConfigError(f"{where} cannot be built: {str(error).splitlines()[0]}") from error
+
+
+def _check_settings(config: dict[str, Any], where: str) -> None:
+    """Refuses settings that the named dataclass does not have, and names those it lacks."""
+    if "_target_" not in config:
+        raise ConfigError(f"{where} names no _target_: choose a {where.split('.')[0]} with {where.split('.')[0]}=NAME")
+    try:
+        found = get_object(config["_target_"])
+    except Exception as error:
+        raise ConfigError(f"{where}._target_={config['_target_']} cannot be imported: {error}") from error
+    if is_dataclass(found):
+        known = [field.name for field in fields(found)]
+        given = [key for key in config if key not in ("_target_", "_convert_", "_partial_", "_recursive_")]
+        for key in given:
+            if key not in known:
+                raise ConfigError(
+                    f"{where}.{key} is not a setting of {config['_target_']}{checks.nearest(key, known)}; "
+                    f"it has {', '.join(known)}"
+                )
+    for key, value in config.items():
+        if isinstance(value, dict) and "_target_" in value:
+            _check_settings(value, f"{where}.{key}")

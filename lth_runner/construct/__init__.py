@@ -1,0 +1,1 @@
+"""Methods that construct: each target weight from random ones, with a certificate."""

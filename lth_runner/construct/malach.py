@@ -1,0 +1,47 @@
+"""Malach et al.'s baseline: one random weight for each target weight, the closest there is, or none."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lth_runner.construct.substitution import SHARING, Offer, offered_per_weight, substitute
+from lth_runner.core import checks
+from lth_runner.core.recorder import Recorder
+from lth_runner.distributions.interface import Distribution
+from lth_runner.problem import Problem
+from lth_runner.resources import CORES, Resources
+from lth_runner.subset_sum.interface import Subsets
+from lth_runner.subset_sum.single_best import single_best
+from lth_runner.ticket.ticket import Ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class Malach:
+    """w ~ the closest of n random numbers, or 0 where that is closer.
+
+    Reference: arXiv:2002.00585. Differs from the paper: its theorem matches w with a product of two weights in a
+    network twice as deep; here the numbers are offered directly, the very ones `subset_sum` is offered, so that the two
+    differ in nothing but the choice.
+    """
+
+    needs_target: ClassVar[bool] = True
+    resources: ClassVar[Resources] = CORES
+    epsilon: float
+    c: int
+    n: int | None
+    sharing: str
+    distribution: Distribution
+
+    def __post_init__(self) -> None:
+        checks.choice("sharing", self.sharing, SHARING)
+        offered_per_weight(self.n, self.c, self.epsilon)
+
+    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+        """The ticket, certified; see `Method.find`."""
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        offer = Offer(n=n, sharing=self.sharing, distribution=self.distribution)
+        return substitute(problem, recorder, offer, f"one best of {n}", self._choose)
+
+    def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
+        return single_best(values, targets, self.epsilon)

@@ -1,0 +1,64 @@
+"""Pensia et al.'s Experiment 1: each target weight becomes the sum of a subset of random weights."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from lth_runner.construct.substitution import SHARING, Offer, offered_per_weight, substitute
+from lth_runner.core import checks
+from lth_runner.core.recorder import Recorder
+from lth_runner.distributions.interface import Distribution
+from lth_runner.problem import Problem
+from lth_runner.resources import CORES, Resources
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
+from lth_runner.ticket.ticket import Ticket
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetSum:
+    """w ~ sum of a subset of n random numbers, for every weight w of the target.
+
+    Reference: arXiv:2006.07990, Experiment 1. Differs from the paper: solved exactly instead of to a MIP gap of 1 %;
+    `sharing=weight` draws fresh numbers for each weight, as the paper says, where its published code shares one vector
+    per output row (`sharing=row`); an instance that no subset solves is counted, where the published code stops.
+
+    Attributes:
+        objective: "closest" or "sparsest" (fewest terms within epsilon).
+        threshold_small: weights with |w| <= epsilon get the empty subset, as the published code's --check_w_lt_eps.
+    """
+
+    needs_target: ClassVar[bool] = True
+    resources: ClassVar[Resources] = CORES
+    objective: str
+    epsilon: float
+    c: int
+    n: int | None
+    sharing: str
+    threshold_small: bool
+    distribution: Distribution
+    solver: SubsetSumSolver
+
+    def __post_init__(self) -> None:
+        checks.choice("objective", self.objective, OBJECTIVES)
+        checks.choice("sharing", self.sharing, SHARING)
+        checks.boolean("threshold_small", self.threshold_small)
+        offered_per_weight(self.n, self.c, self.epsilon)
+
+    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+        """The ticket, certified; see `Method.find`."""
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        offer = Offer(n=n, sharing=self.sharing, distribution=self.distribution)
+        return substitute(problem, recorder, offer, f"{self.objective} subsets, n = {n}", self._choose)
+
+    def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
+        if not self.threshold_small:
+            return self.solver.solve(values, targets, self.epsilon, self.objective)
+        large = np.abs(targets) > self.epsilon
+        chosen = np.zeros((targets.size, values.shape[1]), dtype=bool)
+        error, status = np.abs(targets), np.zeros(targets.size, dtype=np.uint8)  # the empty subset, within epsilon
+        if large.any():
+            offered = values if values.shape[0] == 1 else values[large]
+            answer = self.solver.solve(offered, targets[large], self.epsilon, self.objective)
+            chosen[large], error[large], status[large] = answer.chosen, answer.error, answer.status
+        return Subsets(chosen, error, status)

@@ -1,0 +1,38 @@
+"""Where a run tells what happens: progress, metrics, lines of log, and where checkpoints may lie."""
+
+import contextlib
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+
+class Progress(Protocol):
+    """One bar, or one line now and then where there is no terminal."""
+
+    def advance(self, amount: int, note: str = "") -> None:
+        """Adds `amount` finished units and shows `note` beside the bar."""
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """Where a run tells what happens. Methods never print, and write no file but at the path of `checkpoint`."""
+
+    def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
+        """A progress bar over `total` units."""
+        ...
+
+    def metrics(self, **values: float | int | str) -> None:
+        """One line of metrics, appended and forwarded to W&B."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line of log for a person."""
+        ...
+
+    def checkpoint(self, name: str) -> Path:
+        """Where a method may keep how far it has come: a later attempt at this run finds it there, until one ends well.
+
+        Args:
+            name: of the file without ending; different for everything that one run may have to take up.
+        """
+        ...

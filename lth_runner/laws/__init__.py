@@ -1,0 +1,1 @@
+"""SubsetSum without networks: curves, closed forms, statistics."""

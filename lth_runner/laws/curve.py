@@ -1,0 +1,75 @@
+"""One line of a figure about SubsetSum alone: what is offered, what is sought, and how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.distributions.interface import Distribution
+from lth_runner.laws.first_hits import Hits, Search
+from lth_runner.laws.instances import Law
+from lth_runner.problem import Method, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Many instances of one law, each followed until it succeeds.
+
+    Attributes:
+        label: for people.
+        instances: how many.
+        targets: distribution of the target weights; None: those of the run's target network, each equally likely.
+    """
+
+    label: str
+    law: Law
+    targets: Distribution | None
+    search: Search
+    instances: int
+
+    def __post_init__(self) -> None:
+        checks.integer("instances", self.instances, at_least=1)
+
+    def hits(self, problem: Problem, epsilons: np.ndarray, recorder: Recorder) -> Hits:
+        """When each instance succeeds.
+
+        Args:
+            epsilons: descending.
+
+        Raises:
+            ConfigError: target weights are wanted and there is no target.
+        """
+        weights = every_weight(problem)
+        if weights is None and self.targets is None:
+            raise ConfigError(f"{self.label} takes its targets from a target network and there is none: set targets")
+        law = self.law.fitted(weights)
+        found = []
+        with recorder.progress(self.label, self.instances) as bar:
+            for start in range(0, self.instances, self.search.block):
+                targets = self._targets(problem.streams, weights, start)
+                path = ("values", type(self.search).__name__, str(start // self.search.block))
+                found.append(self.search.first(law, problem.streams, path, targets, epsilons))
+                bar.advance(targets.size)
+        return Hits(np.concatenate([hits.first for hits in found]), np.concatenate([hits.given_up for hits in found]))
+
+    def _targets(self, streams: Streams, weights: np.ndarray | None, start: int) -> np.ndarray:
+        levels = streams.uniform(("targets",), start, min(self.search.block, self.instances - start))
+        if self.targets is not None:
+            return self.targets.quantile(levels)
+        assert weights is not None, "checked by the caller"
+        return weights[(levels * weights.size).astype(np.int64)]
+
+
+def every_weight(problem: Problem) -> np.ndarray | None:
+    """All weights and biases of the target network, (W,); None where there is none."""
+    return None if problem.target is None else np.concatenate([weight.ravel() for weight in problem.target.values()])
+
+
+def check_no_methods(methods: Mapping[str, Method]) -> None:
+    """Refuses methods, which a study of curves would ignore."""
+    if methods:
+        raise ConfigError(f"this study follows its own curves: leave out compare and method, got {', '.join(methods)}")

@@ -1,0 +1,154 @@
+"""How fast failures vanish as n grows, and whether they do so exponentially."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Recorder
+from lth_runner.laws.closed_forms import ClosedForm
+from lth_runner.laws.curve import Curve, check_no_methods
+from lth_runner.laws.statistics import Estimate, binomial_interval, decay
+from lth_runner.problem import Method, Problem
+from lth_runner.report.laws import Measured, Panel, failure_figure
+from lth_runner.report.tables import TicketRow
+from lth_runner.study import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparable:
+    """Curves that are drawn on the same axes.
+
+    Attributes:
+        title: of the axes.
+        epsilon: allowed absolute error; below half a grid step it asks for exact sums.
+        curves: by name.
+        closed_forms: drawn beside them.
+    """
+
+    title: str
+    epsilon: float
+    curves: dict[str, Curve]
+    closed_forms: dict[str, ClosedForm]
+
+    def __post_init__(self) -> None:
+        checks.positive("epsilon", self.epsilon)
+        if not self.curves:
+            raise ConfigError(f"the panel {self.title!r} has no curves: give it some")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureProbability:
+    """The share of failed instances against n, with exact binomial intervals, and the factor by which each n cuts it.
+
+    Exponential decay means that this factor stays below 1 as failures become rare. So it is measured twice, too: where
+    the share falls from `tail` half of the way, on a logarithmic axis, to the least that is known well, and beyond.
+
+    Attributes:
+        panels: by name.
+        table_n: the n that have a row in the table.
+        tail: the share of failures below which decay is measured.
+        least_failures: decay is followed down to so many failures.
+        confidence: of every interval.
+    """
+
+    panels: dict[str, Comparable]
+    table_n: list[int]
+    tail: float
+    least_failures: int
+    confidence: float
+
+    def __post_init__(self) -> None:
+        checks.fraction("study.tail", self.tail)
+        checks.fraction("study.confidence", self.confidence)
+        checks.integer("study.least_failures", self.least_failures, at_least=1)
+        for n in self.table_n:
+            checks.integer("study.table_n", n, at_least=0)
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """Follows the instances of every curve; see `Study.run`."""
+        check_no_methods(methods)
+        rows: list[TicketRow] = []
+        summary: dict[str, float | int | str | None] = {}
+        parts = []
+        for panel in self.panels.values():
+            drawn = {}
+            for name, curve in panel.curves.items():
+                started = time.perf_counter()
+                hits = curve.hits(problem, np.array([panel.epsilon]), recorder)
+                counted = range(0, hits.known_to(curve.search.max_n) + 1, curve.law.offered_per_draw)
+                failures = {n: int(hits.failures(n)[0]) for n in counted}
+                drawn[curve.label] = self._measured(name, curve, failures, recorder)
+                rows += [_row(curve, n, failures[n]) for n in self.table_n if n in failures]
+                summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
+                summary |= self._decay(name, curve, failures, recorder)
+                summary[f"{name}/search_time_s"] = time.perf_counter() - started
+            most = max(curve.search.max_n for curve in panel.curves.values())
+            n = np.arange(1, most + 1)
+            forms = {form.label: (n, form.failure(n, panel.epsilon)) for form in panel.closed_forms.values()}
+            parts.append(Panel(title=panel.title, measured=drawn, formulas=forms))
+        return Outcome(rows=rows, summary=summary, figures={"failure_probability": failure_figure(parts)})
+
+    def _measured(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> Measured:
+        """The points that have failures, from the first number on; every n goes to the metrics."""
+        n, counts = np.array(list(failures)), np.array(list(failures.values()))
+        share = counts / curve.instances
+        low, high = binomial_interval(counts, curve.instances, self.confidence)
+        for at in range(1, n.size):
+            recorder.metrics(
+                curve=name, n=int(n[at]), failures=int(counts[at]), instances=curve.instances,
+                failure_share=float(share[at]), failure_low=float(low[at]), failure_high=float(high[at]),
+            )  # fmt: skip
+        there = (counts > 0) & (n > 0)
+        return Measured(x=n[there].astype(float), y=share[there], low=low[there], high=high[there])
+
+    def _decay(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> dict[str, float | int]:
+        """The factor per number offered: in all of the tail, and in its first and its second half."""
+        counts, step = np.array(list(failures.values())), curve.law.offered_per_draw
+        rare = np.flatnonzero(counts <= self.tail * curve.instances)
+        known = np.flatnonzero(counts >= self.least_failures)
+        if not rare.size or not known.size or rare[0] >= known[-1]:
+            recorder.say(f"{curve.label}: no tail to follow; {counts[-1]:,} of {curve.instances:,} fail at the last n")
+            return {}
+        start, stop = int(rare[0]), int(known[-1])
+        middle = int(np.flatnonzero(counts <= np.sqrt(float(counts[start]) * counts[stop]))[0])
+        parts = {"factor": (start, stop), "factor_early": (start, middle), "factor_late": (middle, stop)}
+        found = {what: _per_number(decay(counts, *ends, self.confidence), step) for what, ends in parts.items()}
+        words = ", ".join(f"{what.replace('_', ' ')} {_interval(estimate)}" for what, estimate in found.items())
+        recorder.say(
+            f"{curve.label}: what one more number leaves of the failures, n = {start * step} to {stop * step}: {words}"
+        )
+        ends = {f"{name}/tail_from_n": start * step, f"{name}/tail_to_n": stop * step}
+        return {
+            key: value for what, estimate in found.items() for key, value in _flat(name, what, estimate).items()
+        } | ends
+
+
+def _row(curve: Curve, n: int, failures: int) -> TicketRow:
+    return TicketRow(
+        network=f"{curve.label}, n = {n}",
+        accuracy=None,
+        offered_ratio=float(n),
+        kept_ratio=None,
+        weight_error_max=None,
+        weight_error_median=None,
+        over_epsilon=failures,
+        solve_time_s=None,
+    )
+
+
+def _per_number(factor: Estimate, step: int) -> Estimate:
+    """Of a factor per step of so many numbers."""
+    return Estimate(*(part ** (1 / step) for part in (factor.value, factor.low, factor.high)))
+
+
+def _flat(name: str, what: str, estimate: Estimate) -> dict[str, float]:
+    ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+    return {f"{name}/{what}{end}": value for end, value in ends.items()}
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

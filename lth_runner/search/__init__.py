@@ -1,0 +1,1 @@
+"""Methods that search: scores are trained, weights stay as they were drawn."""

@@ -1,0 +1,46 @@
+"""The first weights and the first scores of a network, as recipes that a ticket can keep."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.interface import Architecture, parameter_shapes
+from lth_runner.networks.redundant import RedundantLinear
+from lth_runner.ticket.source import RandomTensor
+
+
+def fans(network: Architecture) -> dict[str, int]:
+    """Inputs that a weight's law is scaled by: those of one output, but weight2 of a redundant layer ignores copies.
+
+    As in the published code: a unit of a redundant layer's first half has one input, and its second half counts the
+    inputs of the layer it stands for.
+    """
+    found = {name: math.prod(shape[1:]) for name, shape in parameter_shapes(network).items()}
+    for name, layer in network.module().named_modules():
+        if isinstance(layer, RedundantLinear):
+            found |= {f"{name}.weight1": 1, f"{name}.weight2": layer.inputs}
+    return found
+
+
+def recipes(network: Architecture, law: Distribution, names: Iterable[str], purpose: str) -> dict[str, RandomTensor]:
+    """How the named weights, or their scores, are drawn.
+
+    Args:
+        purpose: first part of the streams' paths ("weights", "scores").
+    """
+    shapes, inputs = parameter_shapes(network), fans(network)
+    return {
+        name: RandomTensor(
+            shape=shapes[name],
+            distribution=law.fitted((shapes[name][0], inputs[name]), None),
+            path=(purpose, name),
+        )
+        for name in names
+    }
+
+
+def drawn(tensors: Mapping[str, RandomTensor], seed: int) -> dict[str, torch.Tensor]:
+    """The random tensors themselves, float32."""
+    return {name: torch.from_numpy(tensor.draw(seed)).float() for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""Tickets: sources, masks, files, and the networks they are."""

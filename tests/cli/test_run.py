@@ -1,0 +1,134 @@
+"""The command: every refusal is one sentence that says what to do, with a non-zero exit and no traceback."""
+
+import contextlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lth_runner.cli import run as cli
+
+QUICK = ["experiment=smoke", "device=cpu"]
+PLAIN = ["data=synthetic", "network.inputs=64", "network.hidden=20", "method=subset_sum", "n=8", "wandb.mode=disabled"]
+
+
+@pytest.fixture(autouse=True)
+def _scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LTH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+def lth_run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["lth-run", *arguments])
+    cli.main()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as noise:
+        lth_run(monkeypatch, *arguments)
+    assert noise.getvalue() == ""
+    message = str(stopped.value.code)
+    assert message.startswith("lth-run: ")
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["sede=3"], "sede is not a setting (did you mean seed?)"),
+        (["+sede=3"], "sede is not a setting (did you mean seed?)"),
+        (["target.epohcs=3"], "target.epohcs is not a setting (did you mean target.epochs?)"),
+        (["+target.epohcs=3"], "target.epohcs is not a setting"),
+        (["compare.closest.epsilonn=.1"], "(did you mean compare.closest.epsilon?)"),
+        (["seed=three"], "seed: Value 'three' of type 'str' could not be converted to Integer"),
+        (["seed=-1"], "seed must be at least 0, got -1"),
+        (["compare.closest.n=twelve"], "n must be an integer, got 'twelve'"),
+        (["n=twelve"], "n: Value 'twelve'"),
+        (["n=0"], "n must be at least 1, got 0"),
+        (["epsilon=0"], "epsilon must be above 0, got 0"),
+        (["epsilon=-0.1"], "epsilon must be above 0, got -0.1"),
+        (["compare.closest.objective=nearest"], "objective must be one of closest, sparsest"),
+        (["experiment=mnist_fcc"], "experiment=mnist_fcc does not exist (did you mean mnist_fc?)"),
+        (["method=subset_summ"], "method=subset_summ does not exist (did you mean subset_sum?)"),
+        (["mnist_fc"], "mnist_fc is no override; an override reads key=value: lth-run experiment=mnist_fc"),
+        (["device=tpu"], "device must be one of auto, cpu, cuda"),
+        (["wandb.mode=onlin"], "did you mean online?"),
+        (["network.inputs=63"], "set network.inputs=64"),
+        (["study.curves=[nearest]"], "study.curves must be one of"),
+        (["study.axis=m"], "study.axis=m is not a setting of closest"),
+    ],
+)
+def test_refusals(monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str) -> None:
+    fixed = [] if any(word.startswith("experiment=") for word in arguments) else QUICK
+    assert expected in refusal(monkeypatch, *fixed, *arguments)
+
+
+def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "typo.yaml").write_text("# @package _global_\nsede: 3\n")
+    (folder / "nested.yaml").write_text("# @package _global_\ntarget: {epohcs: 3}\n")
+    message = refusal(monkeypatch, "--config-dir", str(tmp_path / "mine"), "experiment=typo")
+    assert "sede is not a setting (did you mean seed?)" in message
+    message = refusal(monkeypatch, "--config-dir", str(tmp_path / "mine"), "experiment=nested", *PLAIN)
+    assert (
+        "target.epohcs is not a setting of lth_runner.targets.trained.TrainedTarget (did you mean epochs?)" in message
+    )
+
+
+def test_an_unreadable_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"this is no checkpoint")
+    message = refusal(monkeypatch, *PLAIN, "target=checkpoint", "target.path=weights.pt")
+    assert "weights.pt" in message
+    message = refusal(monkeypatch, *PLAIN, "target=checkpoint", "target.path=missing.pt")
+    assert "missing.pt" in message
+    assert "must name a file" in refusal(monkeypatch, *PLAIN, "target=checkpoint")
+
+
+def test_a_method_without_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, *PLAIN, "~target")
+    assert "subset_sum approximates a target network and there is none: add target=trained" in message
+
+
+def test_a_checkpoint_of_another_shape_names_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"a.weight": torch.ones(20, 63), "b.weight": torch.ones(10, 20)}, tmp_path / "weights.pt")
+    message = refusal(monkeypatch, *PLAIN, "target=checkpoint", "target.path=weights.pt")
+    assert "20x63" in message
+    assert "20x64" in message
+
+
+def test_an_unwritable_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    message = refusal(monkeypatch, *QUICK)
+    assert "runs" in message
+
+
+def test_the_traceback_is_there_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Exception, match="epsilon must be above 0"):
+        lth_run(monkeypatch, *QUICK, "epsilon=0", "hydra.verbose=true")
+
+
+def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lth_run(monkeypatch)
+    out = capsys.readouterr().out
+    assert "experiment=NAME" in out
+    assert "mnist_fc" in out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["experiment=mnist_fc", "--cfg", "job"]])
+def test_help_imports_no_torch(arguments: list[str]) -> None:
+    program = (
+        "import sys; from lth_runner.cli.run import main\n"
+        f"sys.argv = ['lth-run', *{arguments!r}]\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'wandb', 'gurobipy', 'numba'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "network" in done.stdout

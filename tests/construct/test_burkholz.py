@@ -1,0 +1,117 @@
+"""The network one layer deeper than its target: its masks, its sums, and that it computes the target."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorders import Memory
+from small_convolution import SmallConvolution
+
+from lth_runner.construct.burkholz import Burkholz
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.distributions.uniform import Uniform
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes
+from lth_runner.networks.neuron_copies import NeuronCopies
+from lth_runner.problem import Problem
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+from lth_runner.ticket.materialise import effective_weights, pruned_network
+
+
+def burkholz(**changes: Any) -> Burkholz:
+    settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "twin": "always"}
+    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle()}
+    return Burkholz(distribution=Uniform(low=-1.0, high=1.0), **settings | changes)
+
+
+def problem(network: Architecture, seed: int, size: float = 0.2) -> Problem:
+    rng = np.random.default_rng(seed)
+    target = {name: rng.normal(0, size, shape) for name, shape in parameter_shapes(network).items()}
+    return Problem(network=network, target=target, data=None, streams=Streams(seed), device="cpu")
+
+
+def images(network: Architecture, seed: int) -> torch.Tensor:
+    shape = (
+        (5, 2, 8, 8) if isinstance(network, SmallConvolution) else (5, 1, 1, parameter_shapes(network)["fc1.weight"][1])
+    )
+    return torch.from_numpy(np.random.default_rng(seed).normal(0, 1, shape))
+
+
+def fully_connected(depth: int, biases: bool) -> FullyConnected:
+    return FullyConnected(inputs=4, hidden=6, outputs=3, depth=depth, biases=biases)
+
+
+NETWORKS = st.one_of(
+    st.builds(fully_connected, depth=st.integers(1, 3), biases=st.booleans()),
+    st.builds(SmallConvolution, biases=st.booleans()),
+)
+
+
+@given(
+    network=NETWORKS, n=st.integers(1, 5), seed=st.integers(0, 2**32), signs=st.sampled_from(["reserved", "as_drawn"])
+)
+@settings(max_examples=30, deadline=None)
+def test_the_pruned_network_is_its_masked_arrays(network: Architecture, n: int, seed: int, signs: str) -> None:
+    ticket = burkholz(n=n, signs=signs).find(problem(network, seed), Memory())
+    assert isinstance(ticket.network, NeuronCopies)
+    dense = {name: ticket.tensors[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
+    x = images(network, seed)
+    output, whole = pruned_network(ticket, torch.float64)(x), filled(ticket.network, dense, torch.float64)(x)
+    torch.testing.assert_close(output, whole, rtol=0, atol=1e-12 * max(1.0, float(whole.abs().max())))
+    effective = effective_weights(ticket)
+    assert set(effective) == set(parameter_shapes(network))
+    last = [name for name in parameter_shapes(network) if name.endswith("weight")][-1]
+    if last != next(iter(parameter_shapes(network))):  # the sums behind the first layer, copy by copy
+        summed = dense[last.replace("weight", "sum.weight")]
+        assert effective[last].shape[0] == 1
+        bias = int(last.replace("weight", "bias") in parameter_shapes(network))
+        parts = summed.reshape(len(summed), n, effective[last].shape[2] + bias)
+        np.testing.assert_allclose(effective[last][0], parts.sum(axis=1)[:, : effective[last].shape[2]], atol=1e-14)
+
+
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("convolution", [False, True])
+def test_with_enough_copies_the_network_computes_its_target(convolution: bool, biases: bool) -> None:
+    network = SmallConvolution(biases=biases) if convolution else fully_connected(3, biases)
+    posed = problem(network, seed=4)
+    assert posed.target is not None
+    ticket = burkholz(n=30).find(posed, Memory())
+    errors = [np.abs(reading - posed.target[name]) for name, reading in effective_weights(ticket).items()]
+    assert np.median(np.concatenate([error.ravel() for error in errors])) < 1e-5
+    x = images(network, 0)
+    output, wanted = (
+        m(x) for m in (pruned_network(ticket, torch.float64), filled(network, posed.target, torch.float64))
+    )
+    assert float((output - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
+
+
+def test_depth_and_widths_are_those_of_the_construction() -> None:
+    ticket = burkholz(n=5).find(problem(fully_connected(3, False), seed=1), Memory())
+    assert {name: mask.shape for name, mask in ticket.masks.items()} == {
+        "fc1.split.weight": (2 * 5 * 4, 4),
+        "fc1.sum.weight": (5 * 6, 2 * 5 * 4),
+        "fc2.sum.weight": (5 * 6, 5 * 6),
+        "fc3.sum.weight": (3, 5 * 6),
+    }
+
+
+def test_a_target_without_relu_between_layers_is_refused() -> None:
+    class Linear(FullyConnected):
+        def module(self) -> torch.nn.Module:
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
+
+    network = Linear(inputs=4, hidden=6, outputs=3, depth=2, biases=False)
+    with pytest.raises(ConfigError, match="need a ReLU"):
+        NeuronCopies(target=network, n=1, copies=1, twin=True)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ConfigError, match="twin must be one of"):
+        burkholz(twin="maybe")
+    empty = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
+    with pytest.raises(ConfigError, match="add target=trained"):
+        burkholz().find(empty, Memory())

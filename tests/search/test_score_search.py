@@ -1,0 +1,188 @@
+"""What searches share: frozen layers in the ticket and in front of the training, and several densities at once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recorders import Memory
+from searching import Cut
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset
+from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
+from lth_runner.measure.ticket import measure_ticket
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes
+from lth_runner.networks.lenet5 import LeNet5
+from lth_runner.problem import Problem
+from lth_runner.search import score_search
+from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.grid import ScoreGrid
+from lth_runner.search.masked import masked
+from lth_runner.search.run import beyond_frozen, through
+from lth_runner.search.trainer import ScoreTrainer
+from lth_runner.ticket.file import read_ticket, save_ticket
+from lth_runner.ticket.materialise import pruned_network
+
+GENERATOR = torch.Generator().manual_seed(0)
+LABELS = torch.arange(120) % 10
+PROTOTYPES = torch.randn(10, 1, 28, 28, generator=GENERATOR)
+IMAGES = PROTOTYPES[LABELS] + torch.randn(120, 1, 28, 28, generator=GENERATOR)
+DATA = Dataset(
+    name="noise", train_inputs=IMAGES[:80], train_labels=LABELS[:80], test_inputs=IMAGES[80:], test_labels=LABELS[80:]
+)
+LENET5 = LeNet5(hidden=(12, 9), outputs=10, redundancy=3, relu=True, biases=False)
+PLAIN = FullyConnected(inputs=784, hidden=10, outputs=10, depth=2, biases=False)
+CONVOLUTIONS = {"conv1.weight", "conv2.weight"}
+METHOD = EdgePopup(
+    density=0.5, scope="layer", epochs=2, batch=16, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=16,
+    distribution=KaimingNormal(gain=2**0.5, density=1.0), scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+)  # fmt: skip
+FROZEN = replace(METHOD, frozen=["conv1", "conv2"])
+
+
+def target(network: Architecture) -> dict[str, np.ndarray]:
+    """Weights with float32 values, as a training leaves them."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.normal(0, 0.2, shape).astype(np.float32).astype(float)
+        for name, shape in parameter_shapes(network).items()
+    }
+
+
+def problem(network: Architecture = LENET5, **changes: Any) -> Problem:
+    posed = Problem(network=network, target=target(network), data=DATA, streams=Streams(0), device="cpu")
+    return replace(posed, **changes)
+
+
+def test_frozen_layers_are_the_targets_and_all_others_are_random(tmp_path: Path) -> None:
+    ticket = FROZEN.find(problem(), Memory(tmp_path))
+    assert ticket.frozen.keys() == CONVOLUTIONS
+    assert ticket.masks.keys() == ticket.tensors.keys() == parameter_shapes(LENET5).keys() - CONVOLUTIONS
+    assert ticket.offered() == ticket.drawn() == 3 * (400 + 12 + 9) + 3 * (400 * 12 + 12 * 9 + 9 * 10)
+    weights = pruned_network(ticket).state_dict()
+    for name in CONVOLUTIONS:
+        np.testing.assert_array_equal(weights[name].numpy(), target(LENET5)[name])
+
+
+def test_a_ticket_with_frozen_layers_is_that_of_the_training(tmp_path: Path) -> None:
+    recorder = Memory(tmp_path)
+    ticket = FROZEN.find(problem(), recorder)
+    measured = measure_ticket(ticket, problem(target=None), epsilon=1.0, outputs=False)
+    assert measured["accuracy"] == recorder.lines[-1]["test_accuracy"]
+
+
+def test_a_file_keeps_frozen_layers_and_notices_a_change_in_them(tmp_path: Path) -> None:
+    ticket = FROZEN.find(problem(), Memory(tmp_path))
+    path = tmp_path / "ticket.safetensors"
+    save_ticket(ticket, path, {"kept": float(ticket.kept())})
+    found, _ = read_ticket(path)
+    for name, array in ticket.frozen.items():
+        assert found.frozen[name].tobytes() == array.tobytes()
+    content = path.read_bytes()
+    at = content.index(ticket.frozen["conv2.weight"].tobytes())
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(Exception, match="altered"):
+        read_ticket(path)
+
+
+def test_what_is_frozen_in_front_is_worked_out_once_and_changes_nothing() -> None:
+    scores = {name: torch.rand(shape) for name, shape in parameter_shapes(LENET5).items() if name not in CONVOLUTIONS}
+    network = masked(filled(LENET5, target(LENET5)), scores, 0.5, "layer")
+    front, rest = beyond_frozen(network)
+    assert next(name for name, _ in rest.named_children()) == "fc1"
+    assert through(front, IMAGES).shape == (120, 400)
+    with torch.no_grad():
+        torch.testing.assert_close(rest(through(front, IMAGES)), network(IMAGES))
+
+
+def test_nothing_stands_in_front_where_nothing_is_frozen() -> None:
+    scores = {name: torch.rand(shape) for name, shape in parameter_shapes(PLAIN).items()}
+    network = masked(filled(PLAIN, target(PLAIN)), scores, 0.5, "layer")
+    front, rest = beyond_frozen(network)
+    assert rest is network
+    assert through(front, IMAGES) is IMAGES
+
+
+@pytest.mark.parametrize(
+    ("frozen", "changes", "message"),
+    [
+        (["conv3"], {}, "frozen names conv3, which is no layer"),
+        (["conv1"], {"target": None}, "no target has it in this shape: add target=trained"),
+        (["conv1"], {"target": {**target(LENET5), "conv1.weight": np.zeros((6, 1, 3, 3))}}, "no target has it"),
+    ],
+)
+def test_layers_that_cannot_be_frozen(frozen: list[str], changes: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        replace(METHOD, frozen=frozen).find(problem(**changes), Memory(tmp_path))
+
+
+def test_each_density_is_trained_as_it_would_be_alone(tmp_path: Path) -> None:
+    together = METHOD.find_each(problem(PLAIN), Memory(tmp_path), [0.5, 0.2])
+    for density, ticket in zip([0.5, 0.2], together, strict=True):
+        alone = replace(METHOD, density=density).find(problem(PLAIN), Memory(tmp_path / "alone"))
+        assert {name: mask.bits.tobytes() for name, mask in ticket.masks.items()} == {
+            name: mask.bits.tobytes() for name, mask in alone.masks.items()
+        }
+        assert ticket.facts == alone.facts
+
+
+class Grids:
+    """Trains as on a GPU, all densities together, but on the CPU and uncompiled."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[int] = []
+
+        def trainer(_: EdgePopup, networks: Sequence[torch.nn.Module], device: str) -> ScoreTrainer:
+            self.sizes.append(len(networks))
+            return ScoreGrid(networks, 0.9, 5e-4, device, compiled=False)
+
+        monkeypatch.setattr(EdgePopup, "trainer", trainer)
+        monkeypatch.setattr(score_search, "turns", lambda count, _: [range(count)])
+
+
+def test_densities_trained_together_come_out_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to roundings, which may carry a score across its threshold."""
+    alone, alone_record = METHOD.find_each(problem(PLAIN), Memory(tmp_path), [0.5, 0.2]), Memory(tmp_path)
+    METHOD.find_each(problem(PLAIN), alone_record, [0.5, 0.2])
+    grids, recorder = Grids(monkeypatch), Memory(tmp_path / "together")
+    together = METHOD.find_each(problem(PLAIN), recorder, [0.5, 0.2])
+    assert grids.sizes == [2]
+    assert [line["density"] for line in recorder.lines] == [0.5, 0.2, 0.5, 0.2]
+    for run, (one, other) in enumerate(zip(alone, together, strict=True)):
+        for name, mask in one.masks.items():
+            assert mask.kept() == other.masks[name].kept()
+            assert np.mean(mask.dense() != other.masks[name].dense()) < 2e-3
+        measured = measure_ticket(other, problem(PLAIN, target=None), epsilon=1.0, outputs=False)
+        assert measured["accuracy"] == recorder.lines[2 + run]["test_accuracy"]
+        assert other.facts["validation_accuracy_last"] == recorder.lines[2 + run]["validation_accuracy"]
+
+
+def test_a_grid_goes_on_after_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Grids(monkeypatch)
+    whole, record = METHOD.find_each(problem(PLAIN), Memory(tmp_path / "whole"), [0.5, 0.2]), Memory(tmp_path / "whole")
+    METHOD.find_each(problem(PLAIN), record, [0.5, 0.2])
+    with pytest.raises(KeyboardInterrupt):
+        METHOD.find_each(problem(PLAIN), Cut(tmp_path, epoch=2), [0.5, 0.2])
+    recorder = Memory(tmp_path)
+    resumed = METHOD.find_each(problem(PLAIN), recorder, [0.5, 0.2])
+    assert any("going on after epoch 1" in line for line in recorder.said)
+    assert recorder.lines == record.lines
+    for one, other in zip(whole, resumed, strict=True):
+        assert {n: m.bits.tobytes() for n, m in one.masks.items()} == {
+            n: m.bits.tobytes() for n, m in other.masks.items()
+        }
+
+
+def test_without_a_gpu_trainer_a_gpu_run_trains_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions have none; the run must not fail for it."""
+    network = LeNet5(hidden=(12,), outputs=10, redundancy=0, relu=False, biases=False)
+    asked: list[str] = []
+    monkeypatch.setattr(Dataset, "to", lambda self, device: asked.append(device) or self)
+    METHOD.find(problem(network, device="cuda"), Memory(tmp_path))
+    assert asked == ["cpu"]
