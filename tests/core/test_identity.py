@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from lth_runner.core import identity as module
 from lth_runner.core.errors import DataError
 from lth_runner.core.identity import identity
-from lth_runner.record import identity as module
 
 CONFIG: dict[str, Any] = {
     "name": "run",
