@@ -1,16 +1,24 @@
-"""The vocabulary of a run: what a method is given, and what it returns."""
+"""The vocabulary of a run: what a method is given, and what it finds."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture
 from lth_runner.resources import Resources
 from lth_runner.ticket.ticket import Ticket
+
+NEEDS = {
+    "network": "a network and there is none: add network=fc",
+    "target": "a target network to approximate and there is none: add target=trained",
+    "data": "a dataset and there is none: add data=mnist",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +27,8 @@ class Problem:
 
     Attributes:
         network: the target's architecture; None for studies without one.
-        target: weights of the target network by layer name, float64 in the shape of the layer; None if there is none.
+        target: parameters and persistent buffers of the target network by name, float64 but for whole numbers; None if
+            there is none.
         data: the dataset on the device; None for studies of subset sum alone.
         streams: of this run's seed.
         device: "cpu" or "cuda".
@@ -31,6 +40,30 @@ class Problem:
     streams: Streams
     device: str
 
+    def need(self, *parts: str) -> tuple[Any, ...]:
+        """These parts ("network", "target", "data"), none of them None.
+
+        Raises:
+            ConfigError: it names the first one missing and what to add.
+        """
+        for part in parts:
+            if getattr(self, part) is None:
+                raise ConfigError(f"this needs {NEEDS[part]}")
+        return tuple(getattr(self, part) for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a method found.
+
+    Attributes:
+        ticket: the network.
+        times: seconds by name (solve_time_s): beside the ticket, since equal settings give equal tickets.
+    """
+
+    ticket: Ticket
+    times: Mapping[str, float] = field(default_factory=dict)
+
 
 @runtime_checkable
 class Method(Protocol):
@@ -39,8 +72,8 @@ class Method(Protocol):
     needs_target: ClassVar[bool]
     resources: ClassVar[Resources]  # what a job with this method asks of a cluster
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
-        """Finds the ticket: a random network and its masks.
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
+        """Finds the ticket: a network and its masks.
 
         Raises:
             ConfigError: this problem is not one the method can take.

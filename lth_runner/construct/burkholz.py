@@ -1,26 +1,28 @@
 """Burkholz' construction as a network: a random one just one layer deeper, with copies of every hidden neuron."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from lth_runner.construct.expansion import SIGNS, block_diagonal, never_negative, own_edges
-from lth_runner.construct.paths import Wanted, halves
+from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, positive_inputs
+from lth_runner.construct.paths import LayerTargets, usable_neurons
+from lth_runner.construct.prepare import prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
-from lth_runner.construct.sums import Paths, Search
+from lth_runner.construct.sums import Paths, SumSolver
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.interface import parameter_shapes, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
-from lth_runner.problem import Problem
+from lth_runner.networks.two_layer_expansion import has_constant
+from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
 
@@ -42,8 +44,8 @@ class Burkholz:
     Attributes:
         objective: "closest" or "sparsest" (fewest terms within epsilon).
         n: copies of every hidden neuron; in the first layer, hidden neurons per input coordinate and sign.
-        twin: whether the first layer serves negative inputs: "always", or "needed": only where pixels are negative.
-        signs, max_paths: see `Doubling`.
+        twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where pixels are negative.
+        signs, max_paths: see `Layout`.
     """
 
     needs_target: ClassVar[bool] = True
@@ -65,48 +67,54 @@ class Burkholz:
         checks.integer("max_paths", self.max_paths, at_least=1)
         offered_per_weight(self.n, self.c, self.epsilon)
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
-        if problem.target is None or problem.network is None:
-            raise ConfigError("this method approximates a target network and there is none: add target=trained")
-        n, layers = offered_per_weight(self.n, self.c, self.epsilon), weight_layers(problem.network)
-        twin = self.twin == "always" or layers[0].weight not in never_negative(layers, problem)
-        random = NeuronCopies(target=problem.network, n=n, copies=n, twin=twin)
-        every_weight = np.concatenate([weight.ravel() for weight in problem.target.values()])
-        tensors = {
-            name: RandomTensor(shape=shape, distribution=self.distribution.fitted(shape, every_weight), path=(name,))
+        posed = prepared(problem)
+        network, target = posed.need("network", "target")
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        first = weight_layers(network, positive_inputs=positive_inputs(posed))[0]
+        random = NeuronCopies(target=network, n=n, copies=n, twin=self.twin == "always" or not first.never_negative)
+        drawn = self._drawn(random, target)
+        solver, masks = SumSolver(posed.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
+        targets = {layer.name: _copies(layer, target, random.copies_behind(layer)) for layer in random.layers}
+        total = sum(len(each.weight) * len(each.coordinate) for each in targets.values())
+        with recorder.progress(f"{self.objective} sums over {n} copies", total) as bar:
+            for layer in random.layers:
+                name, split = f"{layer.name}.sum.weight", f"{layer.name}.split.weight"
+                paths = self._paths(layer, drawn.get(split), random, posed.streams.seed)
+                if split in drawn:
+                    masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
+                masks[name] = solver.mask(drawn[name], paths, targets[layer.name], 1.0, bar)
+        weights: dict[str, Source] = {
+            name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(random)
+        }
+        facts = {"n": n, "unsolved": solver.unsolved}
+        ticket = Ticket(architecture=random, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+        return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
+
+    def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
+        span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
+        return {
+            name: Drawn(shape=shape, distribution=self.distribution.fitted(shape, span), stream=(name,))
             for name, shape in parameter_shapes(random).items()
         }
-        search, masks = Search(problem.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
-        wanted = {layer.name: _copies(layer, problem.target, random.copies_behind(layer)) for layer in layers}
-        total = sum(len(each.weight) * len(each.coordinate) for each in wanted.values())
-        with recorder.progress(f"{self.objective} sums over {n} copies", total) as bar:
-            for layer in layers:
-                name = f"{layer.name}.sum.weight"
-                paths = self._paths(layer, tensors, random, problem.streams.seed)
-                if paths.neurons_last:
-                    split = f"{layer.name}.split.weight"
-                    masks[split] = block_diagonal(np.any(paths.serves, axis=0), tensors[split].shape)
-                masks[name] = search.mask(tensors[name], paths, wanted[layer.name], 1.0, bar)
-        facts = {"n": n, "solve_time_s": search.solve_time, "unsolved": search.unsolved}
-        return Ticket(network=random, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
 
-    def _paths(self, layer: WeightLayer, tensors: dict[str, RandomTensor], random: NeuronCopies, seed: int) -> Paths:
+    def _paths(self, layer: WeightLayer, split: Drawn | None, random: NeuronCopies, seed: int) -> Paths:
         """Of the first layer, its hidden neurons; of the others, the copies of their inputs, summed as they are."""
-        constant, split = layer.bias is not None, tensors.get(f"{layer.name}.split.weight")
+        constant = has_constant(layer)
         if split is not None:
             first = own_edges(split, random.n * (1 + random.twin), seed)
-            serves = halves(first, random.twin, self.signs, self.max_paths, constant)
-            return Paths(first=first, serves=serves, neurons_last=True)
+            usable = usable_neurons(first, random.twin, self.signs, self.max_paths, constant)
+            return Paths(first=first, usable=usable, neurons_last=True)
         first = np.ones((layer.inputs + constant, random.copies))
-        serves = halves(first, False, self.signs, self.max_paths, constant)
-        return Paths(first=first, serves=serves, neurons_last=False)
+        usable = usable_neurons(first, False, self.signs, self.max_paths, constant)
+        return Paths(first=first, usable=usable, neurons_last=False)
 
     def _choose(self, values: np.ndarray, targets: np.ndarray, epsilon: float) -> Subsets:
         return self.solver.solve(values, targets, epsilon, self.objective)
 
 
-def _copies(layer: WeightLayer, target: dict[str, np.ndarray], copies: int) -> Wanted:
+def _copies(layer: WeightLayer, target: Mapping[str, np.ndarray], copies: int) -> LayerTargets:
     """What a layer asks for, once for each copy of its outputs."""
-    wanted = Wanted.of(layer, target)
-    return replace(wanted, weight=np.tile(wanted.weight, (copies, 1, 1)))
+    targets = LayerTargets.of(layer, target)
+    return replace(targets, weight=np.tile(targets.weight, (copies, 1, 1)))

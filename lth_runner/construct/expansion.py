@@ -1,24 +1,28 @@
-"""A target approximated by pruning a random network twice as deep, whoever chooses among the products of its weights.
+"""A target approximated by pruning a random network twice as deep, by whatever choice of products of its weights.
 
-What is pruned here is random, and nothing else computes the output: this is the theorem's network.
+What is pruned here is random, and nothing else computes the output but what the ticket says it stores: this is the
+theorem's network.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lth_runner.construct.paths import Wanted, halves, reach
-from lth_runner.construct.sums import Choose, Paths, Search
+from lth_runner.construct.paths import LayerTargets, reach, usable_neurons
+from lth_runner.construct.prepare import prepared, stored, target_range, without
+from lth_runner.construct.sums import Choose, Paths, SumSolver
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.attention import unpack_
+from lth_runner.networks.interface import parameter_shapes, skeleton, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
-from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
-from lth_runner.problem import Problem
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion, has_constant
+from lth_runner.problem import Found, Problem
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
 HALVES = ("both", "positive")
@@ -28,21 +32,22 @@ BLOCK = 1 << 20  # random numbers looked through at a time for those on the diag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doubling:
+class Layout:
     """How the random network of twice the depth is laid out and used.
 
     Attributes:
         n: hidden neurons per input coordinate and sign of the input.
         halves: "both": neurons for positive and for negative inputs everywhere, as in the theorem; "positive": for
             positive inputs alone wherever the input is never negative (after a ReLU, or pixels that are not).
-        signs: of the 2n neurons of a coordinate, "reserved": the first n serve positive inputs, the others negative
-            ones, and those whose weight has the wrong sign are pruned, as in the theorem; "as_drawn": every neuron
-            serves the inputs of the sign its weight happens to have. Equal where only positive inputs are served.
+        signs: of the 2n neurons of a coordinate, "reserved": the first n are for positive inputs, the others for
+            negative ones, and those whose weight has the wrong sign are pruned, as in the theorem; "as_drawn": every
+            neuron is for the inputs of the sign its weight happens to have. Equal where only positive inputs occur.
         gains: "fitted": a layer whose largest weight is out of reach of sums of products gets a gain above 1 that
             brings it within; "none": never, as in the theorem.
         max_paths: hidden neurons that one sum may use, since exact search takes 2^(max_paths / 2) steps; a coordinate's
             neurons beyond these are pruned.
         epsilon: absolute error allowed per target weight.
+        stored: patterns of weight names that are not approximated but stored.
         distribution: of every random weight.
     """
 
@@ -52,6 +57,7 @@ class Doubling:
     gains: str
     max_paths: int
     epsilon: float
+    stored: Sequence[str]
     distribution: Distribution
 
     def __post_init__(self) -> None:
@@ -62,87 +68,109 @@ class Doubling:
         checks.integer("max_paths", self.max_paths, at_least=1)
         checks.positive("epsilon", self.epsilon)
 
-    def paths(self, layer: WeightLayer, split: RandomTensor, random: TwoLayerExpansion, seed: int) -> Paths:
-        """The hidden neurons of one layer, and which of them serve what."""
+    def paths(self, layer: WeightLayer, split: Drawn, random: TwoLayerExpansion, seed: int) -> Paths:
+        """The hidden neurons of one layer, and what each can be used for."""
         first = own_edges(split, random.width(layer), seed)
-        constant = layer.bias is not None
-        serves = halves(first, layer.weight in random.twins, self.signs, self.max_paths, constant)
-        return Paths(first=first, serves=serves, neurons_last=True)
+        usable = usable_neurons(first, layer.weight in random.twins, self.signs, self.max_paths, has_constant(layer))
+        return Paths(first=first, usable=usable, neurons_last=True)
 
 
-def double(problem: Problem, recorder: Recorder, doubling: Doubling, label: str, choose: Choose) -> Ticket:
-    """The pruned random network, and as its facts n, solve_time_s, unsolved, and the gain of every layer that has one.
+def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, choose: Choose) -> Found:
+    """The pruned random network, and as its facts n, unsolved, and the gain of every layer that has one.
 
     Raises:
-        ConfigError: no target, a target that is no sequence of layers, or a distribution without one of the signs.
+        ConfigError: no target, a network without a layer to replace, or a distribution without one of the signs.
     """
-    if problem.target is None or problem.network is None:
-        raise ConfigError("this method approximates a target network and there is none: add target=trained")
-    layers = weight_layers(problem.network)
-    wanted = {layer.name: Wanted.of(layer, problem.target) for layer in layers}
-    random = _random_network(problem, doubling, layers)
-    tensors = _tensors(problem.target, doubling, random)
-    if doubling.gains == "fitted":
+    posed = prepared(problem)
+    network, target = posed.need("network", "target")
+    layers = _replaced(posed, layout)
+    targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
+    random = _random_network(posed, layout, layers)
+    drawn = _drawn(target, layout, random)
+    if layout.gains == "fitted":
         gains = {
-            layer.weight: max(1.0, wanted[layer.name].largest / _reach(layer, doubling, random, tensors))
+            layer.weight: max(1.0, targets[layer.name].largest / _reach(layer, layout, random, drawn))
             for layer in layers
         }
         random = replace(random, gains=gains)
-    search = Search(problem.streams.seed, doubling.epsilon, choose)
+    solver = SumSolver(posed.streams.seed, layout.epsilon, choose)
     masks: dict[str, Mask] = {}
-    with recorder.progress(label, sum(_instances(layer, wanted[layer.name], random) for layer in layers)) as bar:
+    with recorder.progress(label, sum(_instances(layer, targets[layer.name], random) for layer in layers)) as bar:
         for layer in layers:
             split, total = (f"{layer.name}.{which}.weight" for which in ("split", "sum"))
-            paths = doubling.paths(layer, tensors[split], random, problem.streams.seed)
-            masks[split] = block_diagonal(np.any(paths.serves, axis=0), tensors[split].shape)
-            masks[total] = search.mask(tensors[total], paths, wanted[layer.name], random.gains[layer.weight], bar)
-    facts = {"n": doubling.n, "solve_time_s": search.solve_time, "unsolved": search.unsolved}
+            paths = layout.paths(layer, drawn[split], random, posed.streams.seed)
+            masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
+            gain = random.gains[layer.weight]
+            masks[total] = solver.mask(drawn[total], paths, targets[layer.name], gain, bar, layer.groups)
+    facts = {"n": layout.n, "unsolved": solver.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
-    return Ticket(network=random, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
+    weights = _sources(random, drawn, target)
+    ticket = Ticket(architecture=random, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+    return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
 
 
-def _instances(layer: WeightLayer, wanted: Wanted, random: TwoLayerExpansion) -> int:
+def positive_inputs(problem: Problem) -> bool:
+    """Whether no input of the dataset, training or test, has a negative entry."""
+    data = problem.data
+    return data is not None and all(bool((part >= 0).all()) for part in (data.train_inputs, data.test_inputs))
+
+
+def _replaced(problem: Problem, layout: Layout) -> list[WeightLayer]:
+    """The layers that become two."""
+    (network,) = problem.need("network")
+    layers = weight_layers(network, positive_inputs=positive_inputs(problem))
+    names = without([layer.weight for layer in layers], layout.stored)
+    found = [layer for layer in layers if layer.weight in names]
+    if not found:
+        raise ConfigError("the network has no linear or convolutional layer that could be approximated")
+    return found
+
+
+def _instances(layer: WeightLayer, targets: LayerTargets, random: TwoLayerExpansion) -> int:
     """Subset-sum problems of one layer: one per weight and sign of its input; a bias has one."""
     twin = layer.weight in random.twins
-    return layer.outputs * (len(wanted.coordinate) * (1 + twin) - (twin and layer.bias is not None))
+    return layer.outputs * (len(targets.coordinate) * (1 + twin) - (twin and has_constant(layer)))
 
 
-def _random_network(problem: Problem, doubling: Doubling, layers: list[WeightLayer]) -> TwoLayerExpansion:
+def _random_network(problem: Problem, layout: Layout, layers: list[WeightLayer]) -> TwoLayerExpansion:
     """The random network, without gains yet."""
-    assert problem.network is not None, "checked by the caller"
-    spared = never_negative(layers, problem) if doubling.halves == "positive" else set()
+    (network,) = problem.need("network")
+    single = layout.halves == "positive"
     return TwoLayerExpansion(
-        target=problem.network,
-        n=doubling.n,
-        twins=[layer.weight for layer in layers if layer.weight not in spared],
+        target=network,
+        n=layout.n,
+        twins=[layer.weight for layer in layers if not (single and layer.never_negative)],
         gains={layer.weight: 1.0 for layer in layers},
     )
 
 
-def never_negative(layers: list[WeightLayer], problem: Problem) -> set[str]:
-    """Weight names of the layers whose input is known to have no negative entries, on whatever image of the dataset."""
-    images = problem.data and (problem.data.train_inputs, problem.data.test_inputs)
-    pixels_positive = images is not None and all(bool((part >= 0).all()) for part in images)
-    return {layer.weight for layer in layers if layer.after_relu or (layer is layers[0] and pixels_positive)}
-
-
-def _tensors(target: dict[str, np.ndarray], doubling: Doubling, random: TwoLayerExpansion) -> dict[str, RandomTensor]:
-    every_weight = np.concatenate([weight.ravel() for weight in target.values()])
+def _drawn(target: Mapping[str, np.ndarray], layout: Layout, random: TwoLayerExpansion) -> dict[str, Drawn]:
+    span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
+    own = {f"{layer.name}.{which}.weight" for layer in random.layers for which in ("split", "sum")}
     return {
-        name: RandomTensor(shape=shape, distribution=doubling.distribution.fitted(shape, every_weight), path=(name,))
+        name: Drawn(shape=shape, distribution=layout.distribution.fitted(shape, span), stream=(name,))
         for name, shape in parameter_shapes(random).items()
+        if name in own
     }
 
 
-def _reach(
-    layer: WeightLayer, doubling: Doubling, random: TwoLayerExpansion, tensors: dict[str, RandomTensor]
-) -> float:
+def _sources(
+    random: TwoLayerExpansion, drawn: Mapping[str, Drawn], target: Mapping[str, np.ndarray]
+) -> dict[str, Source]:
+    """What is random is drawn, and everything else is the target's own."""
+    _, renamed = unpack_(skeleton(random.target))
+    return {
+        name: drawn[name] if name in drawn else stored(target[renamed.get(name, name)]) for name in state_shapes(random)
+    }
+
+
+def _reach(layer: WeightLayer, layout: Layout, random: TwoLayerExpansion, drawn: Mapping[str, Drawn]) -> float:
     twin = layer.weight in random.twins
-    split, total = (tensors[f"{layer.name}.{which}.weight"].distribution for which in ("split", "sum"))
-    return reach(split, total, doubling.n * (1 + (twin and doubling.signs == "as_drawn")), doubling.max_paths, twin)
+    split, total = (drawn[f"{layer.name}.{which}.weight"].distribution for which in ("split", "sum"))
+    return reach(split, total, layout.n * (1 + (twin and layout.signs == "as_drawn")), layout.max_paths, twin)
 
 
-def own_edges(split: RandomTensor, width: int, seed: int) -> np.ndarray:
+def own_edges(split: Drawn, width: int, seed: int) -> np.ndarray:
     """(coordinates, width): what each hidden neuron multiplies its own coordinate with; the only edges ever kept."""
     hidden, coordinates = split.shape[:2]
     own = np.empty(hidden)

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lth_runner.construct.expansion import Doubling, double
+from lth_runner.construct.expansion import Layout, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.problem import Problem
+from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.golden_ratio import golden_ratio
-from lth_runner.ticket.ticket import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +30,28 @@ class Orseau:
     epsilon: float
     c: int
     n: int | None
+    stored: list[str]
     halves: str
     signs: str
     distribution: Distribution
 
     def __post_init__(self) -> None:
-        self._doubling()
+        self._layout()
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
-        doubling = self._doubling()
-        return double(problem, recorder, doubling, f"golden-ratio digits, n = {doubling.n}", golden_ratio)
+        layout = self._layout()
+        return expand(problem, recorder, layout, f"golden-ratio digits, n = {layout.n}", golden_ratio)
 
-    def _doubling(self) -> Doubling:
+    def _layout(self) -> Layout:
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        return Doubling(
+        return Layout(
             n=n,
             halves=self.halves,
             signs=self.signs,
             gains="none",
             max_paths=2 * n,
             epsilon=self.epsilon,
+            stored=self.stored,
             distribution=self.distribution,
         )

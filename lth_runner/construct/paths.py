@@ -1,6 +1,6 @@
-"""The paths of a doubled layer: which target numbers are sought, and which hidden neurons may be used for each."""
+"""The paths of an expanded layer: which target numbers are sought, and which hidden neurons may be used for each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,12 +9,13 @@ import numpy as np
 from lth_runner.core.errors import ConfigError
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.layers import WeightLayer
+from lth_runner.networks.two_layer_expansion import has_constant
 
 LEVELS = (np.arange(4096) + 0.5) / 4096  # where a distribution is looked at for its means
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class Batch:
     """P target numbers of every output that may use equally many neurons: the shape of one batch of instances.
 
     Attributes:
@@ -28,11 +29,12 @@ class Group:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class LayerTargets:
     """The numbers that one target layer asks for.
 
     Attributes:
-        weight: (outputs, coordinates, taps); a bias is the last coordinate, at the kernel's middle tap.
+        weight: (outputs, coordinates that an output sees, taps); a bias that a constant stands for is the last
+            coordinate, at the kernel's middle tap.
         coordinate, tap: (P,) the places that ask for anything; the others of the bias' coordinate stay pruned.
     """
 
@@ -41,16 +43,17 @@ class Wanted:
     tap: np.ndarray
 
     @classmethod
-    def of(cls, layer: WeightLayer, target: dict[str, np.ndarray]) -> Self:
+    def of(cls, layer: WeightLayer, target: Mapping[str, np.ndarray]) -> Self:
         """Those of one layer of the target."""
-        weight = target[layer.weight].reshape(layer.outputs, layer.inputs, -1)
+        inputs = layer.inputs // layer.groups
+        weight = target[layer.weight].reshape(layer.outputs, inputs, -1)
         coordinate, tap = (index.ravel() for index in np.indices(weight.shape[1:]))
-        if layer.bias:
+        if layer.bias is not None and has_constant(layer):
             center = int(np.ravel_multi_index(layer.center, layer.kernel)) if layer.kernel else 0
             constant = np.zeros((layer.outputs, 1, weight.shape[2]))
             constant[:, 0, center] = target[layer.bias]
             weight = np.concatenate((weight, constant), axis=1)
-            coordinate, tap = np.append(coordinate, layer.inputs), np.append(tap, center)
+            coordinate, tap = np.append(coordinate, inputs), np.append(tap, center)
         return cls(weight=weight, coordinate=coordinate, tap=tap)
 
     @property
@@ -58,31 +61,31 @@ class Wanted:
         """Of the absolute values."""
         return float(np.abs(self.weight).max())
 
-    def groups(self, serves: np.ndarray) -> Iterator[Group]:
-        """The places by how many neurons serve them; those that none serves stay without a path.
+    def batches(self, usable: np.ndarray) -> Iterator[Batch]:
+        """The places by how many neurons they may use; those that may use none stay without a path.
 
         Args:
-            serves: (coordinates, width) bool.
+            usable: (coordinates, width) bool.
         """
-        count = serves.sum(axis=1)
-        serving_first = np.argsort(~serves, axis=1, kind="stable")
+        count = usable.sum(axis=1)
+        usable_first = np.argsort(~usable, axis=1, kind="stable")
         for m in np.unique(count[count > 0]):
             place = count[self.coordinate] == m
             coordinate = self.coordinate[place]
-            yield Group(coordinate=coordinate, tap=self.tap[place], neurons=serving_first[coordinate, :m])
+            yield Batch(coordinate=coordinate, tap=self.tap[place], neurons=usable_first[coordinate, :m])
 
 
-def halves(first: np.ndarray, twin: bool, signs: str, max_paths: int, constant: bool) -> list[np.ndarray]:
-    """Which neurons serve positive inputs and, with a twin, which serve negative ones: (coordinates, width) bool each.
+def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, constant: bool) -> list[np.ndarray]:
+    """Which neurons can be used for positive inputs and, with a twin, which for negative ones: (coordinates, width) bool.
 
     For x > 0, relu(a x) = a x if a > 0; for x < 0, relu(a x) = a x if a < 0; both are 0 otherwise. So a path of
-    second weight b contributes b a x to inputs of one sign and nothing to the others, and both halves seek the same sum
-    of b a ~ w: the halves together give w x for every x.
+    second weight b contributes b a x to inputs of one sign and nothing to the others, and for both signs the same sum of
+    b a ~ w is sought: together they give w x for every x.
 
     Args:
         first: (coordinates, width) weights a.
         signs: "reserved" or "as_drawn"; without a twin every neuron is reserved for positive inputs.
-        max_paths: neurons of a coordinate beyond these serve nothing.
+        max_paths: neurons of a coordinate beyond these are not used.
         constant: whether the last coordinate is the constant 1, which is never negative.
     """
     positive, negative = first > 0, first < 0
@@ -92,13 +95,13 @@ def halves(first: np.ndarray, twin: bool, signs: str, max_paths: int, constant: 
         negative[:, :middle] = False
     if constant:
         negative[-1] = False
-    return [serves & (serves.cumsum(axis=1) <= max_paths) for serves in ([positive, negative] if twin else [positive])]
+    return [usable & (usable.cumsum(axis=1) <= max_paths) for usable in ([positive, negative] if twin else [positive])]
 
 
 def reach(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> float:
     """Half of the sum that all products of one sign are expected to have: what subsets of them reach as a rule.
 
-    Of `neurons` independent pairs about m = neurons * P(a > 0) serve positive inputs, at most `max_paths` of them are
+    Of `neurons` independent pairs about m = neurons * P(a > 0) can be used for positive inputs, at most `max_paths` of them are
     used, and m * E[a | a > 0] * E[b+] is the expected sum of those that are positive; the least of the signs in use
     counts.
 

@@ -5,15 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from lth_runner.construct.expansion import Doubling, double
+from lth_runner.construct.expansion import Layout, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.problem import Problem
+from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
-from lth_runner.ticket.ticket import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +23,12 @@ class Pensia:
 
     Reference: arXiv:2006.07990, Theorem 1 and Figure 1; da Cunha et al., ICLR 2022, for convolutions. Differs from the
     paper: subset sums are solved exactly for given numbers n and epsilon, where the theorem needs only that n can be
-    chosen so large that they exist; biases, gains and the options of `Doubling` are additions.
+    chosen so large that they exist; biases, gains and the options of `Layout` are additions.
 
     Attributes:
         objective: "closest" or "sparsest" (fewest paths within epsilon).
-        others: see `Doubling`.
+        stored: patterns of weight names ("head.*") that are not approximated but stored.
+        others: see `Layout`.
     """
 
     needs_target: ClassVar[bool] = True
@@ -37,6 +37,7 @@ class Pensia:
     epsilon: float
     c: int
     n: int | None
+    stored: list[str]
     halves: str
     signs: str
     gains: str
@@ -46,21 +47,22 @@ class Pensia:
 
     def __post_init__(self) -> None:
         checks.choice("objective", self.objective, OBJECTIVES)
-        self._doubling()
+        self._layout()
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
-        doubling = self._doubling()
-        return double(problem, recorder, doubling, f"{self.objective} sums of products, n = {doubling.n}", self._choose)
+        layout = self._layout()
+        return expand(problem, recorder, layout, f"{self.objective} sums of products, n = {layout.n}", self._choose)
 
-    def _doubling(self) -> Doubling:
-        return Doubling(
+    def _layout(self) -> Layout:
+        return Layout(
             n=offered_per_weight(self.n, self.c, self.epsilon),
             halves=self.halves,
             signs=self.signs,
             gains=self.gains,
             max_paths=self.max_paths,
             epsilon=self.epsilon,
+            stored=self.stored,
             distribution=self.distribution,
         )
 

@@ -9,10 +9,9 @@ from lth_runner.construct.substitution import SHARING, Offer, offered_per_weight
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.problem import Problem
+from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
-from lth_runner.ticket.ticket import Ticket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +33,7 @@ class SubsetSum:
     epsilon: float
     c: int
     n: int | None
+    stored: list[str]
     sharing: str
     threshold_small: bool
     distribution: Distribution
@@ -45,10 +45,10 @@ class SubsetSum:
         checks.boolean("threshold_small", self.threshold_small)
         offered_per_weight(self.n, self.c, self.epsilon)
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        offer = Offer(n=n, sharing=self.sharing, distribution=self.distribution)
+        offer = Offer(n=n, sharing=self.sharing, stored=self.stored, distribution=self.distribution)
         return substitute(problem, recorder, offer, f"{self.objective} subsets, n = {n}", self._choose)
 
     def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:

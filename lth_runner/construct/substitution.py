@@ -1,4 +1,4 @@
-"""Target weights rebuilt one by one from random numbers: the paper's Experiment 1, whoever chooses the subset.
+"""Target weights rebuilt one by one from random numbers: the paper's Experiment 1, by whatever choice of the subset.
 
 No random network is pruned here: the ticket's masked sums stand where the target's weights stood. The paper calls the
 result the pruned network; the theorem's network, twice as deep, is another method.
@@ -6,24 +6,26 @@ result the pruned network; the theorem's network, twice as deep, is another meth
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from lth_runner.construct.prepare import prepared, stored, target_range, without
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.recorder import Recorder
+from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.problem import Problem
+from lth_runner.networks.interface import state_shapes
+from lth_runner.networks.layers import approximable
+from lth_runner.problem import Found, Problem
 from lth_runner.subset_sum.interface import Status, Subsets
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
 SHARING = ("weight", "row")
-BLOCK = 1 << 15  # instances solved at a time: bounds memory, and is how often progress is told
+BLOCK = 1 << 15  # instances solved at a time: bounds memory, and is how often progress is told; a multiple of eight
 
 Choose = Callable[[np.ndarray, np.ndarray], Subsets]  # values (B, n) or (1, n), targets (B,) -> answers
 
@@ -53,20 +55,69 @@ class Offer:
         n: random numbers on offer per target weight.
         sharing: "weight": fresh numbers for each weight, as the paper counts them; "row": one vector per output row,
             used by all weights of the row, as the published code really draws them.
+        stored: patterns of parameter names that are not approximated but stored.
         distribution: of the random numbers.
     """
 
     n: int
     sharing: str
+    stored: Sequence[str]
     distribution: Distribution
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
         checks.choice("sharing", self.sharing, SHARING)
 
+    def drawn(self, name: str, shape: tuple[int, ...], span: tuple[float, float]) -> Drawn:
+        """The random numbers for one parameter: one axis more than that has."""
+        shared = (shape[0], *[1] * (len(shape) - 1)) if self.sharing == "row" else shape
+        return Drawn(
+            shape=(*shared, self.n),
+            distribution=self.distribution.fitted(shape, span),
+            stream=("coefficients", name),
+        )
 
-def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, choose: Choose) -> Ticket:
-    """A ticket whose layers are masked sums of offered numbers, chosen weight by weight.
+
+class Substitution:
+    """Chooses for tensor after tensor and adds up what it took."""
+
+    def __init__(self, offer: Offer, seed: int, choose: Choose) -> None:
+        self.unsolved, self.solve_time = 0, 0.0
+        self._offer, self._seed, self._choose = offer, seed, choose
+
+    def mask(self, drawn: Drawn, weight: np.ndarray, bar: Progress) -> Mask:
+        """The numbers kept for each weight, packed block by block: memory does not grow with the tensor."""
+        flat, n = weight.reshape(-1), self._offer.n
+        bits, pending = np.zeros(-(-flat.size * n // 8), np.uint8), np.zeros(0, bool)
+        filled = 0
+        for where, values in self._blocks(drawn, weight):
+            started = time.perf_counter()
+            answer = self._choose(values, flat[where])
+            self.solve_time += time.perf_counter() - started
+            self.unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
+            chosen = np.concatenate((pending, answer.chosen.reshape(-1)))  # rows need not fill whole bytes
+            whole = chosen.size if where.stop == flat.size else chosen.size // 8 * 8
+            packed = np.packbits(chosen[:whole])
+            bits[filled : filled + packed.size] = packed
+            filled, pending = filled + packed.size, chosen[whole:]
+            bar.advance(where.stop - where.start)
+        return Mask((*weight.shape, n), bits)
+
+    def _blocks(self, drawn: Drawn, weight: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Instances of one tensor, a block at a time: where in the flattened weights, and the values on offer there."""
+        n = self._offer.n
+        if self._offer.sharing == "weight":
+            for start in range(0, weight.size, BLOCK):
+                count = min(BLOCK, weight.size - start)
+                yield slice(start, start + count), drawn.draw(self._seed, start * n, count * n).reshape(count, n)
+            return
+        row = weight.size // weight.shape[0]
+        for k in range(weight.shape[0]):
+            yield slice(k * row, (k + 1) * row), drawn.draw(self._seed, k * n, n).reshape(1, n)
+
+
+def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, choose: Choose) -> Found:
+    """A ticket whose weights are masked sums of offered numbers, chosen weight by weight.
 
     Args:
         label: shown beside the progress bar.
@@ -75,49 +126,28 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     Raises:
         ConfigError: the problem has no target network.
     """
-    if problem.target is None or problem.network is None:
-        raise ConfigError("this method approximates a target network and there is none: add target=trained")
-    every_weight = np.concatenate([weight.ravel() for weight in problem.target.values()])
+    posed = prepared(problem)
+    network, target = posed.need("network", "target")
+    names = without(approximable(network), offer.stored)
+    if not names:
+        raise ConfigError("the network has no weights that could be approximated")
+    span = target_range(target, names)
     _warm_up(choose, offer.n)
-    tensors, masks = {}, {}
-    unsolved, solve_time = 0, 0.0
-    with recorder.progress(label, every_weight.size) as bar:
-        for name, weight in problem.target.items():
-            tensors[name] = _tensor(name, weight.shape, offer, every_weight)
-            chosen = np.empty((weight.size, offer.n), dtype=bool)
-            for where, values in _blocks(tensors[name], weight, offer, problem.streams.seed):
-                started = time.perf_counter()
-                answer = choose(values, weight.ravel()[where])
-                solve_time += time.perf_counter() - started
-                chosen[where] = answer.chosen
-                unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
-                bar.advance(where.stop - where.start)
-            masks[name] = Mask.pack(chosen.reshape(*weight.shape, offer.n))
-    facts = {"n": offer.n, "solve_time_s": solve_time, "unsolved": unsolved}
-    return Ticket(network=problem.network, seed=problem.streams.seed, tensors=tensors, masks=masks, facts=facts)
+    work = Substitution(offer, posed.streams.seed, choose)
+    weights: dict[str, Source] = {}
+    masks: dict[str, Mask] = {}
+    with recorder.progress(label, sum(target[name].size for name in names)) as bar:
+        for name in state_shapes(network):
+            if name not in names:
+                weights[name] = stored(target[name])
+                continue
+            drawn = weights[name] = offer.drawn(name, target[name].shape, span)
+            masks[name] = work.mask(drawn, target[name], bar)
+    facts = {"n": offer.n, "unsolved": work.unsolved}
+    ticket = Ticket(architecture=network, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+    return Found(ticket=ticket, times={"solve_time_s": work.solve_time})
 
 
 def _warm_up(choose: Choose, n: int) -> None:
     """Lets a solver compile itself before the clock runs: two instances, one of them out of reach."""
     choose(np.linspace(-1.0, 1.0, 2 * n).reshape(2, n), np.array([0.3, 1.0 + n]))
-
-
-def _tensor(name: str, shape: tuple[int, ...], offer: Offer, every_weight: np.ndarray) -> RandomTensor:
-    shared = (shape[0], *[1] * (len(shape) - 1)) if offer.sharing == "row" else shape
-    distribution: Any = offer.distribution.fitted(shape, every_weight)
-    return RandomTensor(shape=(*shared, offer.n), distribution=distribution, path=("coefficients", name))
-
-
-def _blocks(tensor: RandomTensor, weight: np.ndarray, offer: Offer, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Instances of one layer, a block at a time: where in the flattened weights, and the values on offer there."""
-    if offer.sharing == "weight":
-        for start in range(0, weight.size, BLOCK):
-            count = min(BLOCK, weight.size - start)
-            yield (
-                slice(start, start + count),
-                tensor.draw(seed, start * offer.n, count * offer.n).reshape(count, offer.n),
-            )
-        return
-    row = weight.size // weight.shape[0]
-    for k in range(weight.shape[0]):
-        yield slice(k * row, (k + 1) * row), tensor.draw(seed, k * offer.n, offer.n).reshape(1, offer.n)

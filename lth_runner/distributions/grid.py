@@ -1,6 +1,7 @@
 """Weights on an even grid: few values, so that sums repeat, and targets between them stay out of reach."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from lth_runner.core import checks
 class Grid:
     """step * m with m uniform on the integers from -largest to largest."""
 
+    kind: ClassVar[str] = "grid"
     largest: int
     step: float
 
@@ -18,8 +20,8 @@ class Grid:
         checks.integer("largest", self.largest, at_least=1)
         checks.positive("step", self.step)
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Grid":
-        del shape, target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Grid":
+        del shape, target_range
         return self
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:

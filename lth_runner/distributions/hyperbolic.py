@@ -1,6 +1,7 @@
 """Weights equally likely in every relative interval: Orseau et al.'s density p(w) ~ 1/|w|."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from lth_runner.core.errors import ConfigError
 class Hyperbolic:
     """log |w| uniform on [log low, log high], either sign with probability 1/2."""
 
+    kind: ClassVar[str] = "hyperbolic"
     low: float
     high: float
 
@@ -21,8 +23,8 @@ class Hyperbolic:
         if self.low >= self.high:
             raise ConfigError(f"low must be below high, got low={self.low} and high={self.high}")
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Hyperbolic":
-        del shape, target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Hyperbolic":
+        del shape, target_range
         return self
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 class Distribution(Protocol):
     """A law for one random weight. Implementations are frozen dataclasses of plain numbers: a ticket stores those."""
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Distribution":
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Distribution":
         """The same law with what it leaves open settled.
 
         Args:
             shape: of the random tensor, (outputs, inputs, ...), for laws scaled by a fan.
-            target: all target weights, for laws that copy their range; None where there is no target.
+            target_range: least and greatest of the target weights, for laws that copy it; None where there is none.
 
         Raises:
             ConfigError: the law needs a target and there is none.

@@ -6,6 +6,7 @@ density of 1 leaves the law unscaled.
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,14 +21,15 @@ from lth_runner.distributions.uniform import Uniform
 class KaimingNormal:
     """N(0, std^2); with gain sqrt(2) the variance of a ReLU net's signal neither grows nor fades (He et al. 2015)."""
 
+    kind: ClassVar[str] = "kaiming_normal"
     gain: float
     density: float
 
     def __post_init__(self) -> None:
         _check(self.gain, self.density)
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> Normal:
-        del target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> Normal:
+        del target_range
         return Normal(std=_std(self.gain, self.density, shape))
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:
@@ -38,14 +40,15 @@ class KaimingNormal:
 class KaimingUniform:
     """U[-b, b] of standard deviation std: b = sqrt(3) std. Gain 1/sqrt(3) gives b = 1/sqrt(fan), torch's default."""
 
+    kind: ClassVar[str] = "kaiming_uniform"
     gain: float
     density: float
 
     def __post_init__(self) -> None:
         _check(self.gain, self.density)
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> Uniform:
-        del target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> Uniform:
+        del target_range
         bound = math.sqrt(3) * _std(self.gain, self.density, shape)
         return Uniform(low=-bound, high=bound)
 
@@ -57,14 +60,15 @@ class KaimingUniform:
 class SignedConstant:
     """-std or +std: all weights of a layer have one size (Ramanujan et al. 2020)."""
 
+    kind: ClassVar[str] = "signed_constant"
     gain: float
     density: float
 
     def __post_init__(self) -> None:
         _check(self.gain, self.density)
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> Signs:
-        del target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> Signs:
+        del target_range
         return Signs(size=_std(self.gain, self.density, shape))
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:

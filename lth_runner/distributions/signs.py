@@ -1,6 +1,7 @@
 """Independent weights of one size and either sign."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from lth_runner.core import checks
 class Signs:
     """-size or +size, each with probability 1/2."""
 
+    kind: ClassVar[str] = "signs"
     size: float
 
     def __post_init__(self) -> None:
         checks.positive("size", self.size)
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Signs":
-        del shape, target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Signs":
+        del shape, target_range
         return self
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Independent weights, uniform on an interval: Pensia et al.'s U[-1, 1] and its like."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from lth_runner.core.errors import ConfigError
 class Uniform:
     """U[low, high]."""
 
+    kind: ClassVar[str] = "uniform"
     low: float
     high: float
 
@@ -21,8 +23,8 @@ class Uniform:
         if self.low >= self.high:
             raise ConfigError(f"low must be below high, got low={self.low} and high={self.high}")
 
-    def fitted(self, shape: tuple[int, ...], target: np.ndarray | None) -> "Uniform":
-        del shape, target
+    def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Uniform":
+        del shape, target_range
         return self
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:

@@ -1,21 +1,23 @@
 """How far a ticket's network is from its target: weight by weight, and output by output."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
-Weights = dict[str, np.ndarray]
+Weights = Mapping[str, np.ndarray]
 
 
 def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str, float]:
-    """Absolute weight errors over all layers together, in float64.
+    """Absolute errors of the weights that `weights` names, over all layers together, in float64.
 
     Means are heavy-tailed (a target out of reach can be off by any amount), so quantiles are given instead. Of a weight
-    with several readings (see `effective_weights`) the worst counts.
+    with several readings (see `Expansion`) the worst counts.
 
     Returns:
         weight_error_max, _median, _p90, _p99, _p999, and over_epsilon: how many are above `epsilon`.
     """
-    error = np.concatenate([_worst(weights[name] - target[name], target[name].shape).ravel() for name in target])
+    error = np.concatenate([_worst(weights[name] - target[name], target[name].shape).ravel() for name in weights])
     p50, p90, p99, p999 = np.quantile(error, [0.5, 0.9, 0.99, 0.999])
     return {
         "weight_error_max": float(error.max()),

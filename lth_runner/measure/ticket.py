@@ -2,57 +2,61 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import output_difference, weight_errors
-from lth_runner.networks.interface import filled
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.problem import Problem
-from lth_runner.ticket.materialise import effective_weights, pruned_network
-from lth_runner.ticket.ticket import Ticket
+from lth_runner.ticket.materialise import Materialised, approximated_by
 
 BATCH = 500  # images per forward pass: the hidden layers of a network pruned for a wide target are large
 
 
-def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bool) -> dict[str, Any]:
+def measure_ticket(
+    network: Materialised, problem: Problem, epsilon: float, *, outputs: bool, approximates: bool
+) -> dict[str, Any]:
     """Accuracy, counts and errors of a ticket.
 
     Args:
+        network: the ticket, drawn once for all measures.
         epsilon: absolute weight error beyond which a weight counts in `over_epsilon`.
         outputs: also the largest output difference to the target over the test set, in float64.
+        approximates: whether the ticket's weights are meant to be the target's: a search's are not, and have no errors.
 
     Returns:
-        accuracy (fraction), drawn, offered, kept (counts), offered_ratio = drawn / target weights and kept_ratio =
-        kept / target weights, the entries of `weight_errors` (None without a target), output_difference_max,
-        and the ticket's own facts (n, solve_time_s, unsolved).
+        accuracy (fraction), drawn, offered, kept, stored (counts), offered_ratio = drawn / target parameters,
+        kept_ratio and stored_ratio alike (None where nothing is stored), the entries of `weight_errors` (None without
+        a target), output_difference_max, and the ticket's own facts (n, unsolved).
     """
-    weights = effective_weights(ticket)
-    size = sum(weight.size for weight in (problem.target or weights).values())
+    ticket = network.ticket
+    size = num_parameters(problem.network or ticket.architecture)
     found: dict[str, Any] = {"accuracy": None, "drawn": ticket.drawn(), "offered": ticket.offered()}
     found |= {"kept": ticket.kept(), "offered_ratio": ticket.drawn() / size, "kept_ratio": ticket.kept() / size}
+    found |= {"stored": ticket.stored(), "stored_ratio": ticket.stored() / size if ticket.stored() else None}
     found |= {"weight_error_max": None, "weight_error_median": None, "over_epsilon": None, "solve_time_s": None}
     found |= ticket.facts
-    if problem.target is not None:
-        found |= weight_errors(weights, problem.target, epsilon)
+    if problem.target is not None and approximates:
+        found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
     if problem.data is not None:
-        found["accuracy"] = network_accuracy(pruned_network(ticket, weights=weights), problem.data)
+        found["accuracy"] = network_accuracy(network.module(), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
-            pruned = pruned_network(ticket, torch.float64, weights)
             target = filled(problem.network, problem.target, torch.float64)
             images = problem.data.test_inputs.cpu()
-            found["output_difference_max"] = output_difference(pruned, target, images, BATCH)
+            found["output_difference_max"] = output_difference(network.module(torch.float64), target, images, BATCH)
     return found
 
 
 def measure_target(problem: Problem) -> dict[str, Any]:
     """The target's own row: its accuracy; it offers and keeps itself, once, without error."""
-    assert problem.target is not None and problem.network is not None, "a target's row needs a target"
+    network, target = problem.need("network", "target")
     found: dict[str, Any] = {"accuracy": None, "offered_ratio": 1.0, "kept_ratio": 1.0, "solve_time_s": 0.0}
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
-    found["weights"] = sum(weight.size for weight in problem.target.values())
+    found["weights"] = num_parameters(network)
     if problem.data is not None:
-        found["accuracy"] = network_accuracy(filled(problem.network, problem.target), problem.data)
+        found["accuracy"] = network_accuracy(filled(network, target), problem.data)
     return found
 
 
@@ -60,3 +64,8 @@ def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     """The network's accuracy on the test images, on the device where they lie."""
     device = data.test_inputs.device
     return accuracy(module.to(device), data.test_inputs, data.test_labels, BATCH)
+
+
+def num_parameters(architecture: Architecture) -> int:
+    """Of a network, tied ones once."""
+    return sum(int(np.prod(shape)) for shape in parameter_shapes(architecture).values())

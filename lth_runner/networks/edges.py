@@ -31,18 +31,24 @@ class Edges:
 
 
 class EdgeLayer(torch.nn.Module):
-    """y_o = sum_e weight[e, o] x[source[e, o]] along axis 1: a linear layer, or a 1x1 convolution, of listed edges."""
+    """y_o = sum_e weight[e, o] x[source[e, o]]: a linear layer, or a 1x1 convolution, of listed edges.
+
+    Attributes:
+        inputs: entries of x along the axis.
+    """
 
     source: torch.Tensor
     weight: torch.Tensor
 
-    def __init__(self, edges: Edges, dtype: torch.dtype) -> None:
+    def __init__(self, edges: Edges, dtype: torch.dtype, axis: int) -> None:
+        """Args: axis: of the features of x: -1, or 1 where they are the channels of an image."""
         super().__init__()
+        self.inputs, self.axis = edges.inputs, axis
         self.register_buffer("source", torch.from_numpy(edges.source))
         self.register_buffer("weight", torch.from_numpy(edges.weight).to(dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        along = (-1, *[1] * (x.ndim - 2))
+        along = (-1,) if self.axis == -1 else (-1, *[1] * (x.ndim - 2))
         edges = zip(self.source, self.weight, strict=True)
-        parts = [x.index_select(1, source) * weight.view(along) for source, weight in edges]
+        parts = [x.index_select(self.axis, source) * weight.view(along) for source, weight in edges]
         return sum(parts[1:], parts[0])

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,7 @@ class FullyConnected:
         biases: whether the layers have biases (the paper's have none).
     """
 
+    kind: ClassVar[str] = "fc"
     inputs: int
     hidden: int
     outputs: int

@@ -48,30 +48,82 @@ class Expansion(Architecture, Protocol):
         """The architecture it stands for."""
         ...
 
-    def assembled(self, masked: Mapping[str, Masked], dtype: torch.dtype) -> torch.nn.Module:
-        """The pruned network, ready to be used: what `filled` gives for dense masked arrays, with less memory."""
+    def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
+        """The pruned network in float64: what `filled` gives for dense masked arrays, with less memory.
+
+        Args:
+            masked: the random tensors, by parameter name.
+            stored: all other parameters and buffers.
+        """
         ...
 
-    def effective(self, masked: Mapping[str, Masked]) -> dict[str, np.ndarray]:
-        """By the target's parameter names, (readings, *shape) float64: what stands for each target weight, one or more
-        times (for positive and for negative inputs; for every copy of a neuron)."""
+    def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
+        """What the pruned network multiplies with in place of each target weight that it approximates.
+
+        Args:
+            assembled: by `assembled`, so that what is read is what computes.
+
+        Returns:
+            By the target's parameter names, (readings, *shape) float64: one or more (for positive and for negative
+            inputs; for every copy of a neuron).
+        """
         ...
 
 
 def parameter_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter by name ("fc1.weight"), in the order in which the module lists them; tied ones once."""
-    with torch.device("meta"):
-        return {name: tuple(parameter.shape) for name, parameter in architecture.module().named_parameters()}
+    return {name: tuple(parameter.shape) for name, parameter in skeleton(architecture).named_parameters()}
+
+
+def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The same of parameters and persistent buffers: all that a state dict holds, tied tensors once."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(skeleton(architecture)).items()}
+
+
+def tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters, then persistent buffers, each under its first name."""
+    persistent = module.state_dict().keys()
+    buffers = {name: buffer for name, buffer in module.named_buffers() if name in persistent}
+    return dict(module.named_parameters()) | buffers
+
+
+def skeleton(architecture: Architecture) -> torch.nn.Module:
+    """The module without numbers, where its builder can do without them."""
+    try:
+        with torch.device("meta"):
+            return architecture.module()
+    except (RuntimeError, NotImplementedError):  # a builder that looks at the numbers it makes
+        return architecture.module()
+
+
+@torch.no_grad()
+def fill_(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
+    """Overwrites tensors by name; each keeps its type.
+
+    Raises:
+        KeyError: there is no tensor of that name.
+        RuntimeError: a shape is another.
+    """
+    tensors = tensors_of(module)
+    for name, array in arrays.items():
+        if tensors[name].shape != array.shape:
+            raise RuntimeError(f"{name} has shape {tuple(tensors[name].shape)}, not {array.shape}")
+        tensors[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))
 
 
 def filled(
-    network: Architecture, weights: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32
+    architecture: Architecture, weights: Mapping[str, np.ndarray], dtype: torch.dtype = torch.float32
 ) -> torch.nn.Module:
-    """The network's module with the given weights, frozen and in evaluation mode.
+    """The architecture's module with the given weights, not trainable and in evaluation mode.
 
     Raises:
         RuntimeError: a weight is missing, unknown or of another shape.
     """
-    module = network.module().to(dtype)
-    module.load_state_dict({name: torch.as_tensor(value, dtype=dtype) for name, value in weights.items()})
+    module = architecture.module().to(dtype)
+    tensors = tensors_of(module)
+    if missing := dict(module.named_parameters()).keys() - weights.keys():
+        raise RuntimeError(f"there are no weights for {', '.join(sorted(missing))}")
+    if unknown := weights.keys() - tensors.keys():
+        raise RuntimeError(f"the network has no {', '.join(sorted(unknown))}")
+    fill_(module, weights)
     return module.requires_grad_(False).eval()

@@ -1,37 +1,34 @@
-"""The weight layers of a sequential network, in order: what a construction replaces and a bound multiplies."""
+"""The weight layers of a network, in order: what a construction replaces and a bound multiplies."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.interface import Architecture
-
-KEEP_SIGN = (torch.nn.Flatten, torch.nn.MaxPool2d, torch.nn.AvgPool2d)  # non-negative in, non-negative out
+from lth_runner.networks.attention import unpack_
+from lth_runner.networks.graph import trace
+from lth_runner.networks.interface import Architecture, skeleton
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightLayer:
-    """One linear or convolutional layer.
+    """One linear or convolutional layer, or one projection of an attention.
 
     Attributes:
-        name: "fc1"; its parameters are "fc1.weight" and, with a bias, "fc1.bias".
+        name: path of the layer, "fc1"; in a network whose attentions are unpacked, "block.attention.in_proj".
         part: the layer, without values.
-        after_relu: whether its input has passed a ReLU and is therefore never negative.
+        weight: name of its weight in the network, "fc1.weight", "block.attention.in_proj_weight".
+        bias: name of its bias; None without one.
+        never_negative: whether its input is known to have no negative entries, as behind a ReLU.
     """
 
     name: str
     part: torch.nn.Linear | torch.nn.Conv2d
-    after_relu: bool
-
-    @property
-    def weight(self) -> str:
-        return f"{self.name}.weight"
-
-    @property
-    def bias(self) -> str | None:
-        """Name of the bias; None without one."""
-        return None if self.part.bias is None else f"{self.name}.bias"
+    weight: str
+    bias: str | None
+    never_negative: bool
 
     @property
     def outputs(self) -> int:
@@ -39,7 +36,13 @@ class WeightLayer:
 
     @property
     def inputs(self) -> int:
-        return self.part.weight.shape[1]
+        """Channels or features that the layer takes, those of all groups."""
+        return self.part.weight.shape[1] * self.groups
+
+    @property
+    def groups(self) -> int:
+        """Parts of a convolution that see only their own share of the inputs; 1 for all others."""
+        return 1 if isinstance(self.part, torch.nn.Linear) else self.part.groups
 
     @property
     def kernel(self) -> tuple[int, ...]:
@@ -51,45 +54,93 @@ class WeightLayer:
         """The middle tap of the kernel: the one that zero padding never reaches."""
         return tuple(side // 2 for side in self.kernel)
 
+    @property
+    def takes_constant(self) -> bool:
+        """Whether a constant input can stand for its bias: every output sees it, at one tap, wherever the kernel is."""
+        if isinstance(self.part, torch.nn.Linear):
+            return True
+        padding = (self.part.padding,) * 2 if isinstance(self.part.padding, str) else self.part.padding
+        reach = [
+            dilation * (side // 2) for side, dilation in zip(self.part.kernel_size, self.part.dilation, strict=True)
+        ]
+        inside = all(
+            pad == "valid" or (not isinstance(pad, str) and pad <= most)
+            for pad, most in zip(padding, reach, strict=True)
+        )
+        return inside and self.groups == 1 and self.part.padding_mode == "zeros"
 
-def parts(network: Architecture) -> dict[str, torch.nn.Module]:
-    """The children of the network's module, in the order of the forward pass, without values.
+
+def weight_layers(architecture: Architecture, *, positive_inputs: bool = False) -> list[WeightLayer]:
+    """Every linear and convolutional layer and attention projection, in the order of the forward pass.
+
+    Where the forward pass cannot be traced the order is that of the module, and every input may be negative.
+
+    Args:
+        positive_inputs: whether the network's own inputs have no negative entries.
+    """
+    module, renamed = unpack_(skeleton(architecture))
+    first = _first_names(module)
+    found = trace(module, positive_inputs)
+    flags = found.never_negative if found else {}
+    parts = {path: part for path, part in module.named_modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)}
+    ordered = [*(path for path in flags if path in parts), *(path for path in parts if path not in flags)]
+    layers = []
+    for path in ordered:
+        names = {key: first[id(value)] for key, value in parts[path].named_parameters(recurse=False)}
+        layers.append(
+            WeightLayer(
+                name=path,
+                part=parts[path],
+                weight=renamed.get(names["weight"], names["weight"]),
+                bias=renamed.get(names["bias"], names["bias"]) if "bias" in names else None,
+                never_negative=flags.get(path, False),
+            )
+        )
+    return layers
+
+
+def sequence(architecture: Architecture) -> dict[str, torch.nn.Module]:
+    """The layers of a plain sequence, in the order of the forward pass, without values.
 
     Raises:
         ConfigError: the network is no plain sequence of layers.
     """
-    with torch.device("meta"):
-        module = network.module()
+    module = skeleton(architecture)
     if not isinstance(module, torch.nn.Sequential):
-        raise ConfigError(
-            f"{type(network).__name__} is no sequence of layers, so its layers cannot be replaced one by one"
-        )
+        raise ConfigError(f"{type(architecture).__name__} is no plain sequence of layers")
     return dict(module.named_children())
 
 
-def weight_layers(network: Architecture) -> list[WeightLayer]:
-    """Every linear and convolutional layer, in the order of the forward pass.
-
-    Raises:
-        ConfigError: the network has a layer with weights of another kind, or a grouped or dilated convolution.
+def approximable(architecture: Architecture) -> list[str]:
+    """Names of the parameters that a construction may approximate: the weights and biases of all weight layers, and
+    other parameters of two axes or more; not those of norms and embeddings, nor the ones tied to an embedding.
     """
-    layers, after_relu = [], False
-    for name, part in parts(network).items():
-        if isinstance(part, torch.nn.Linear) or (isinstance(part, torch.nn.Conv2d) and _is_plain(part)):
-            layers.append(WeightLayer(name=name, part=part, after_relu=after_relu))
-            after_relu = False
-        elif any(True for _ in part.parameters()):
-            raise ConfigError(f"layer {name} is neither linear nor a plain convolution: choose network=fc or lenet5")
-        elif not isinstance(part, KEEP_SIGN):
-            after_relu = isinstance(part, torch.nn.ReLU)
-    return layers
+    module = skeleton(architecture)
+    kept = {id(value) for part in module.modules() if isinstance(part, NOT_APPROXIMATED) for value in part.parameters()}
+    layered = {id(value) for part in module.modules() for value in _of_weight_layer(part)}
+    return [
+        name
+        for name, value in module.named_parameters()
+        if id(value) not in kept and (id(value) in layered or value.ndim >= 2)
+    ]
 
 
-def _is_plain(part: torch.nn.Conv2d) -> bool:
-    """Whether the middle tap of the kernel always falls on the image, and every output sees every input channel."""
-    padding = (part.padding,) * 2 if isinstance(part.padding, str) else part.padding
-    inside = all(
-        pad == "valid" or (not isinstance(pad, str) and pad <= side // 2)
-        for pad, side in zip(padding, part.kernel_size, strict=True)
-    )
-    return inside and part.groups == 1 and part.padding_mode == "zeros" and set(part.dilation) == {1}
+NOT_APPROXIMATED: Any = (
+    torch.nn.Embedding, torch.nn.EmbeddingBag, torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.RMSNorm,
+    torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d, torch.nn.InstanceNorm1d, torch.nn.InstanceNorm2d,
+    torch.nn.PReLU,
+)  # fmt: skip
+WEIGHT_LAYERS: Any = (
+    torch.nn.Linear, torch.nn.Bilinear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.ConvTranspose1d,
+    torch.nn.ConvTranspose2d, torch.nn.MultiheadAttention,
+)  # fmt: skip
+
+
+def _of_weight_layer(part: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
+    if isinstance(part, WEIGHT_LAYERS):
+        yield from part.parameters(recurse=False)
+
+
+def _first_names(module: torch.nn.Module) -> dict[int, str]:
+    """The name under which the module lists a parameter, by the parameter's identity: the first of tied ones."""
+    return {id(value): name for name, value in module.named_parameters()}

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -27,6 +28,7 @@ class LeNet5:
     those of a trained LeNet-5, frozen.
     """
 
+    kind: ClassVar[str] = "lenet5"
     hidden: tuple[int, ...]
     outputs: int
     redundancy: int

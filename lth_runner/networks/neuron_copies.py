@@ -1,18 +1,19 @@
 """Random networks one layer deeper than their target: every hidden neuron has several copies, each of them random."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError, DataError
-from lth_runner.networks.edges import EdgeLayer
-from lth_runner.networks.interface import Architecture, Masked, parameter_shapes
-from lth_runner.networks.layers import WeightLayer, parts, weight_layers
-from lth_runner.networks.two_layer_expansion import NUMPY, Gadget, named, products, resized
+from lth_runner.core.errors import ConfigError
+from lth_runner.networks.attention import replaced_
+from lth_runner.networks.interface import Architecture, Masked, fill_
+from lth_runner.networks.layers import WeightLayer, sequence, weight_layers
+from lth_runner.networks.two_layer_expansion import Gadget, fill_gadget_, has_constant, named, products, resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,13 @@ class NeuronCopies:
     Reference: Burkholz, ICML and NeurIPS 2022.
 
     Attributes:
-        target: the architecture it stands for.
+        target: the architecture it stands for: a plain sequence of layers.
         n: hidden neurons per input coordinate and sign in the first layer.
         copies: of every hidden neuron of the target.
         twin: whether the first layer's input may be negative.
     """
 
+    kind: ClassVar[str] = "neuron_copies"
     target: Architecture
     n: int
     copies: int
@@ -41,46 +43,51 @@ class NeuronCopies:
         checks.integer("n", self.n, at_least=1)
         checks.integer("copies", self.copies, at_least=1)
         checks.boolean("twin", self.twin)
-        if not all(layer.after_relu for layer in weight_layers(self.target)[1:]):
+        parts = sequence(self.target)
+        known = {
+            layer.name for layer in self.layers if layer.groups == 1 and (layer.bias is None or layer.takes_constant)
+        }
+        if strange := [
+            name for name, part in parts.items() if name not in known and any(True for _ in part.parameters())
+        ]:
+            raise ConfigError(
+                f"copies of neurons need linear layers and plain convolutions, and {strange[0]} is neither"
+            )
+        if not all(layer.never_negative for layer in self.layers[1:]):
             raise ConfigError("copies of neurons need a ReLU between all weight layers of the target")
+
+    @cached_property
+    def layers(self) -> list[WeightLayer]:
+        """Those of the target."""
+        return weight_layers(self.target)
 
     def copies_behind(self, layer: WeightLayer) -> int:
         """How often each output of a layer exists."""
-        return 1 if layer.name == weight_layers(self.target)[-1].name else self.copies
+        return 1 if layer.name == self.layers[-1].name else self.copies
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
-        first, *others = weight_layers(self.target)
-        coordinates = first.inputs + (first.bias is not None)
-        hidden, outputs = coordinates * self.n * (1 + self.twin), first.outputs * self.copies_behind(first)
-        replaced: dict[str, torch.nn.Module] = {first.name: Gadget(first.part, coordinates, hidden, outputs, 1.0)}
-        for layer in others:
-            replaced[layer.name] = CopiedLayer(layer, self.copies, self.copies_behind(layer))
-        return torch.nn.Sequential(OrderedDict(parts(self.target) | replaced))
+        module = replaced_(self.target.module(), self.layers[0].name, self._gadget())
+        for layer in self.layers[1:]:
+            module = replaced_(module, layer.name, CopiedLayer(layer, self.copies, self.copies_behind(layer)))
+        return module
 
-    def assembled(self, masked: Mapping[str, Masked], dtype: torch.dtype) -> torch.nn.Module:
-        """The pruned network; hidden neurons of the first layer without a kept edge are always 0 and are left out.
-
-        Raises:
-            DataError: the masks are not those of this network.
-        """
-        self._check(masked)
+    def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
+        """The pruned network; hidden neurons of the first layer without a kept edge are always 0 and are left out."""
+        module = self.target.module().double()
+        fill_(module, stored)
+        first, *others = self.layers
         with torch.device("meta"):
-            module = self.module()
-        first, *others = weight_layers(self.target)
-        edges = masked[f"{first.name}.split.weight"].edges()
-        gadget = module.get_submodule(first.name)
-        assert isinstance(gadget, Gadget), "the first layer was replaced by one"
-        gadget.split = EdgeLayer(edges.of(edges.used()), dtype)
-        total = masked[f"{first.name}.sum.weight"].dense(NUMPY[dtype], edges.used())
-        gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total))
-        for layer in others:
-            name = f"{layer.name}.sum"
-            weight = torch.from_numpy(masked[f"{name}.weight"].dense(NUMPY[dtype]))
-            module.get_submodule(name).weight = torch.nn.Parameter(weight)
+            gadget = self._gadget()
+            copied = {layer.name: CopiedLayer(layer, self.copies, self.copies_behind(layer)) for layer in others}
+        fill_gadget_(gadget, *(masked[f"{first.name}.{which}.weight"] for which in ("split", "sum")))
+        module = replaced_(module, first.name, gadget)
+        for name, layer in copied.items():
+            layer.sum.weight = torch.nn.Parameter(torch.from_numpy(masked[f"{name}.sum.weight"].dense(np.float64)))
+            module = replaced_(module, name, layer)
         return module.requires_grad_(False).eval()
 
-    def effective(self, masked: Mapping[str, Masked]) -> dict[str, np.ndarray]:
+    def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
         """What stands for each target weight, once per copy of the neuron it leads to, float64.
 
         In the first layer a copy's readings are those of `TwoLayerExpansion`, positive inputs first; behind it they are
@@ -91,27 +98,26 @@ class NeuronCopies:
             (readings, *shape of the target's parameter).
 
         Raises:
-            DataError: the masks are not those of this network, or leave no such numbers.
+            DataError: there are no such numbers.
         """
-        self._check(masked)
-        first, *others = weight_layers(self.target)
-        split, total = masked[f"{first.name}.split.weight"], masked[f"{first.name}.sum.weight"]
+        first, *others = self.layers
+        gadget = assembled.get_submodule(first.name)
+        assert isinstance(gadget, Gadget), "the first layer was replaced by one"
         copies = self.copies_behind(first)
-        weights = products(split, total, 1 + self.twin)
+        weights = products(gadget, 1 + self.twin)
         found = named(first, weights.reshape(-1, first.outputs, *weights.shape[2:]), positive=copies)
         for layer in others:
-            tensor, copies = masked[f"{layer.name}.sum.weight"], self.copies_behind(layer)
-            coordinates = layer.inputs + (layer.bias is not None)
-            summed = np.empty((tensor.shape[0], coordinates, *layer.kernel))
-            for rows, block in tensor.blocks():
-                summed[rows] = block.reshape(len(block), -1, coordinates, *layer.kernel).sum(axis=1)
+            total = assembled.get_parameter(f"{layer.name}.sum.weight").numpy()
+            copies, coordinates = self.copies_behind(layer), layer.inputs + has_constant(layer)
+            summed = total.reshape(len(total), -1, coordinates, *layer.kernel).sum(axis=1)
             found |= named(layer, summed.reshape(copies, layer.outputs, *summed.shape[1:]), positive=copies)
         return found
 
-    def _check(self, masked: Mapping[str, Masked]) -> None:
-        found = {name: tensor.shape for name, tensor in masked.items()}
-        if found != parameter_shapes(self):
-            raise DataError(f"the ticket's masks have shapes {found}, its random network {parameter_shapes(self)}")
+    def _gadget(self) -> Gadget:
+        first = self.layers[0]
+        coordinates = first.inputs + has_constant(first)
+        hidden, outputs = coordinates * self.n * (1 + self.twin), first.outputs * self.copies_behind(first)
+        return Gadget(first, coordinates, hidden, outputs, 1.0)
 
 
 class CopiedLayer(torch.nn.Module):
@@ -120,7 +126,7 @@ class CopiedLayer(torch.nn.Module):
     def __init__(self, layer: WeightLayer, copies_before: int, copies_behind: int) -> None:
         super().__init__()
         self.copies = copies_before
-        self.constant = layer.bias is not None
+        self.constant = has_constant(layer)
         inputs = copies_before * (layer.inputs + self.constant)
         self.sum = resized(layer.part, inputs, copies_behind * layer.outputs)
 

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -79,6 +80,7 @@ class RedundantFullyConnected:
     Reference: arXiv:2006.07990, experiments. As in the published code.
     """
 
+    kind: ClassVar[str] = "redundant_fc"
     inputs: int
     hidden: int
     outputs: int

@@ -1,10 +1,9 @@
 """Random networks twice as deep as their target: each weight layer becomes two random ones with a ReLU between."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,11 +11,12 @@ from scipy.sparse import csr_array
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.networks.attention import replaced_, unpack_
 from lth_runner.networks.edges import EdgeLayer
-from lth_runner.networks.interface import Architecture, Masked, parameter_shapes
-from lth_runner.networks.layers import WeightLayer, parts, weight_layers
+from lth_runner.networks.interface import Architecture, Masked, fill_
+from lth_runner.networks.layers import WeightLayer, weight_layers
 
-NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+CHUNK = 1 << 22  # products worked out at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,9 @@ class TwoLayerExpansion:
 
     U ("split") has `n` rows for each input coordinate, or 2n where the layer is listed in `twins`: block j of the
     hidden neurons is meant for coordinate j. V ("sum") is fresh for every output. A convolution of the target becomes
-    a 1x1 convolution U, then V with the target's kernel. A bias becomes one more input coordinate that is always 1.
+    a 1x1 convolution U, then V with the target's kernel, stride, dilation and groups. A bias becomes one more input
+    coordinate that is always 1, where a layer can take one (`WeightLayer.takes_constant`); elsewhere it is stored. So
+    is all that is no linear or convolutional layer, or not listed in `gains`. Packed attentions are unpacked.
 
     Reference: arXiv:2006.07990, Theorem 1; da Cunha et al., ICLR 2022, for convolutions.
 
@@ -33,10 +35,11 @@ class TwoLayerExpansion:
         target: the architecture it stands for.
         n: hidden neurons per input coordinate and sign.
         twins: weight names of the layers whose input may be negative: negative inputs need neurons of their own.
-        gains: by weight name, a fixed positive number that multiplies the layer's output. ReLU is positively
-            homogeneous: without biases the gains could all stand at the network's output.
+        gains: by the weight name of every layer that is replaced, a fixed positive number that multiplies its output.
+            ReLU is positively homogeneous: without biases the gains could all stand at the network's output.
     """
 
+    kind: ClassVar[str] = "two_layer_expansion"
     target: Architecture
     n: int
     twins: list[str]
@@ -45,10 +48,15 @@ class TwoLayerExpansion:
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
         names = [layer.weight for layer in weight_layers(self.target)]
-        if not set(self.twins) <= set(names) or set(self.gains) != set(names):
+        if not set(self.twins) <= set(self.gains) or not set(self.gains) <= set(names):
             raise ConfigError(f"twins and gains must name the target's weight layers {', '.join(names)}")
         for name, gain in self.gains.items():
             checks.positive(f"gains.{name}", gain)
+
+    @cached_property
+    def layers(self) -> list[WeightLayer]:
+        """The layers that are replaced."""
+        return [layer for layer in weight_layers(self.target) if layer.weight in self.gains]
 
     def width(self, layer: WeightLayer) -> int:
         """Hidden neurons per input coordinate."""
@@ -56,31 +64,30 @@ class TwoLayerExpansion:
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
-        gadgets = {layer.name: self._gadget(layer) for layer in weight_layers(self.target)}
-        return torch.nn.Sequential(OrderedDict(parts(self.target) | gadgets))
+        module, _ = unpack_(self.target.module())
+        for layer in self.layers:
+            module = replaced_(module, layer.name, self._gadget(layer))
+        return module
 
-    def assembled(self, masked: Mapping[str, Masked], dtype: torch.dtype) -> torch.nn.Module:
+    def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
         """The pruned network: the split layers as lists of kept edges, the sum layers as masked arrays.
 
         Hidden neurons without a kept edge are always 0 and are left out.
-
-        Raises:
-            DataError: the masks are not those of this network.
         """
-        self._check(masked)
-        with torch.device("meta"):
-            module = self.module()
-        for layer in weight_layers(self.target):
-            gadget = module.get_submodule(layer.name)
-            assert isinstance(gadget, Gadget), "every weight layer was replaced"
-            split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
-            edges = split.edges()
-            used = edges.used()
-            gadget.split = EdgeLayer(edges.of(used), dtype)
-            gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total.dense(NUMPY[dtype], used)))
+        module, _ = unpack_(self.target.module())
+        module = module.double()
+        own = {f"{layer.name}.bias" for layer in self.layers}
+        fill_(module, {name: array for name, array in stored.items() if name not in own})
+        for layer in self.layers:
+            with torch.device("meta"):
+                gadget = self._gadget(layer)
+            fill_gadget_(gadget, *(masked[f"{layer.name}.{which}.weight"] for which in ("split", "sum")))
+            if gadget.bias is not None:
+                gadget.bias = torch.nn.Parameter(torch.from_numpy(stored[f"{layer.name}.bias"]))
+            module = replaced_(module, layer.name, gadget)
         return module.requires_grad_(False).eval()
 
-    def effective(self, masked: Mapping[str, Masked]) -> dict[str, np.ndarray]:
+    def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
         """What the pruned network multiplies its inputs with, by the target's parameter names, float64.
 
         A weight is read once for each sign of its input: gain * (sum over kept paths of b a), over a > 0 for positive
@@ -91,52 +98,69 @@ class TwoLayerExpansion:
             (readings, *shape of the target's parameter).
 
         Raises:
-            DataError: the masks are not those of this network, or leave no such numbers: a hidden neuron with several
-                edges, a constant that reaches past the image's border.
+            DataError: there are no such numbers: a hidden neuron with several edges, a constant that reaches past the
+                image's border.
         """
-        self._check(masked)
         found: dict[str, np.ndarray] = {}
-        for layer in weight_layers(self.target):
-            split, total = masked[f"{layer.name}.split.weight"], masked[f"{layer.name}.sum.weight"]
-            readings = 2 if layer.weight in self.twins else 1
-            weights = self.gains[layer.weight] * products(split, total, readings)
+        for layer in self.layers:
+            gadget = assembled.get_submodule(layer.name)
+            assert isinstance(gadget, Gadget), "every layer with a gain was replaced by one"
+            weights = self.gains[layer.weight] * products(gadget, 2 if layer.weight in self.twins else 1, layer.groups)
             found |= named(layer, weights, positive=1)
         return found
 
     def _gadget(self, layer: WeightLayer) -> "Gadget":
-        coordinates = layer.inputs + (layer.bias is not None)
+        coordinates = layer.inputs + has_constant(layer)
         hidden = coordinates * self.width(layer)
-        return Gadget(layer.part, coordinates, hidden, layer.outputs, self.gains[layer.weight])
-
-    def _check(self, masked: Mapping[str, Masked]) -> None:
-        found = {name: tensor.shape for name, tensor in masked.items()}
-        if found != parameter_shapes(self):
-            raise DataError(f"the ticket's masks have shapes {found}, its random network {parameter_shapes(self)}")
+        return Gadget(layer, coordinates, hidden, layer.outputs, self.gains[layer.weight])
 
 
 class Gadget(torch.nn.Module):
-    """gain * sum(relu(split(x))), where x gets one more coordinate, 1, if `part` has a bias."""
+    """gain * sum(relu(split(x))), where x gets one more coordinate, 1, if that stands for the layer's bias.
 
-    def __init__(self, part: Any, coordinates: int, hidden: int, outputs: int, gain: float) -> None:
+    A bias that no constant can stand for is added at the end.
+    """
+
+    def __init__(self, layer: WeightLayer, coordinates: int, hidden: int, outputs: int, gain: float) -> None:
         super().__init__()
         self.gain = gain
-        self.constant = part.bias is not None
-        flat = isinstance(part, torch.nn.Linear)
+        self.constant = has_constant(layer)
+        flat = isinstance(layer.part, torch.nn.Linear)
+        self.axis = -1 if flat else 1  # of the features, or channels
         split = torch.nn.Linear if flat else partial(torch.nn.Conv2d, kernel_size=1)
         self.split: Any = split(coordinates, hidden, bias=False)
-        self.sum: Any = resized(part, hidden, outputs)
+        self.sum: Any = resized(layer.part, hidden, outputs)
+        stored = layer.bias is not None and not self.constant
+        self.bias = torch.nn.Parameter(torch.zeros(outputs)) if stored else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.constant:
-            x = torch.cat((x, torch.ones_like(x[:, :1])), dim=1)
-        return self.gain * self.sum(self.split(x).relu())
+            x = torch.cat((x, torch.ones_like(x.narrow(self.axis, 0, 1))), dim=self.axis)
+        y = self.gain * self.sum(self.split(x).relu())
+        return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2 if self.axis == 1 else 0))
+
+
+def has_constant(layer: WeightLayer) -> bool:
+    """Whether the layer's bias becomes a coordinate that is always 1."""
+    return layer.bias is not None and layer.takes_constant
+
+
+def fill_gadget_(gadget: Gadget, split: Masked, total: Masked) -> None:
+    """Puts the kept edges and the masked sums into a gadget without numbers, float64."""
+    edges = split.edges()
+    used = edges.used() if total.shape[1] == split.shape[0] else None  # the groups of a convolution must stay equal
+    gadget.split = EdgeLayer(edges if used is None else edges.of(used), torch.float64, gadget.axis)
+    gadget.sum.weight = torch.nn.Parameter(torch.from_numpy(total.dense(np.float64, used)))
 
 
 def resized(part: Any, inputs: int, outputs: int) -> torch.nn.Module:
-    """A layer of the same kind, kernel, stride and padding, without a bias."""
+    """A layer of the same kind, kernel, stride, padding, dilation and groups, without a bias."""
     if isinstance(part, torch.nn.Linear):
         return torch.nn.Linear(inputs, outputs, bias=False)
-    return torch.nn.Conv2d(inputs, outputs, part.kernel_size, part.stride, part.padding, bias=False)  # pyright: ignore
+    return torch.nn.Conv2d(
+        inputs, outputs, part.kernel_size, part.stride, part.padding, part.dilation, part.groups, False,
+        part.padding_mode,
+    )  # fmt: skip
 
 
 def named(layer: WeightLayer, weights: np.ndarray, positive: int) -> dict[str, np.ndarray]:
@@ -149,7 +173,7 @@ def named(layer: WeightLayer, weights: np.ndarray, positive: int) -> dict[str, n
     Raises:
         DataError: the constant is used where the image's border cuts it off.
     """
-    if not layer.bias:
+    if layer.bias is None or not has_constant(layer):
         return {layer.weight: weights}
     constant = weights[:positive, :, -1]
     bias = constant[(slice(None), slice(None), *layer.center)]
@@ -158,23 +182,27 @@ def named(layer: WeightLayer, weights: np.ndarray, positive: int) -> dict[str, n
     return {layer.bias: bias, layer.weight: weights[:, :, :-1]}
 
 
-def products(split: Masked, total: Masked, readings: int) -> np.ndarray:
-    """(readings, outputs, coordinates, *kernel): second weights times first, summed over the paths kept.
+def products(gadget: Gadget, readings: int, groups: int = 1) -> np.ndarray:
+    """(readings, outputs, coordinates of a group, *kernel): second weights times first, summed over the paths kept.
 
     Raises:
         DataError: a hidden neuron keeps several edges, so that no such numbers exist.
     """
-    edges = split.edges()
+    edges, total = gadget.split, gadget.sum.weight.detach().numpy()
     if len(edges.source) > 1:
         raise DataError("the ticket keeps several edges of one hidden neuron: its paths do not add up to weights")
-    outputs, hidden, *kernel = total.shape
-    found = np.empty((readings, outputs, edges.inputs, *kernel))
-    for reading in range(readings):
-        weight = edges.weight[0]
-        kept = np.flatnonzero(weight < 0 if reading else weight > 0)
-        first = csr_array((weight[kept], (edges.source[0, kept], kept)), shape=(edges.inputs, hidden))
-        for rows, block in total.blocks():
-            columns = np.moveaxis(block, 1, 0).reshape(hidden, -1)  # (hidden, rows * taps)
-            products = (first @ columns).reshape(edges.inputs, -1, *kernel)
-            found[reading, rows] = np.moveaxis(products, 0, 1)
+    weight, source = edges.weight[0].numpy(), edges.source[0].numpy()
+    outputs, hidden, *kernel = total.shape  # hidden neurons of one group
+    inputs, rows_each = edges.inputs // groups, outputs // groups
+    found = np.empty((readings, outputs, inputs, *kernel))
+    step = max(1, CHUNK * outputs // max(1, total.size))
+    for group in range(groups):
+        own, source_of = weight[group * hidden :][:hidden], source[group * hidden :][:hidden] - group * inputs
+        for reading in range(readings):
+            kept = np.flatnonzero(own < 0 if reading else own > 0)
+            first = csr_array((own[kept], (source_of[kept], kept)), shape=(inputs, hidden))
+            for start in range(group * rows_each, (group + 1) * rows_each, step):
+                rows = slice(start, min(start + step, (group + 1) * rows_each))
+                columns = np.moveaxis(total[rows], 1, 0).reshape(hidden, -1)  # (hidden, rows * taps)
+                found[reading, rows] = np.moveaxis((first @ columns).reshape(inputs, -1, *kernel), 0, 1)
     return found

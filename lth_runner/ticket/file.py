@@ -1,16 +1,12 @@
-"""`ticket.safetensors`: the recipe of the random network as metadata, the masks as packed bits, and nothing that runs.
+"""`ticket.safetensors`: the recipe of a ticket as metadata, masks as packed bits, stored tensors as they are.
 
-Weights that a search left frozen, neither random nor pruned, are stored as they are.
-
-A file is accepted only if it is, byte for byte, the file this module would write for what it holds, and if its digest
-agrees: a flipped bit anywhere is noticed.
+Nothing in a file runs. It is accepted only if its digest agrees, so that a flipped bit anywhere is noticed, if it holds
+the tensors of its recipe and no others, and if these make a ticket. Equal tickets give equal bytes: no times inside.
 """
 
 import hashlib
 import json
-import re
-from dataclasses import fields, is_dataclass
-from importlib import import_module
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,117 +16,158 @@ from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file
+from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
-from lth_runner.ticket.ticket import Ticket
+from lth_runner.ticket.source import Drawn, Source, Stored
+from lth_runner.ticket.ticket import Origin, Ticket
 
-FORMAT = "lth_runner.ticket/1"
-FROZEN = "frozen/"  # before the names of weights that are stored whole
-TRUSTED = re.compile(r"lth_runner\.(distributions|networks)\.[\w.]+")  # what a file may name; anything else is refused
+FORMAT = "lth_runner.ticket/2"
+OLD_FORMAT = "lth_runner.ticket/1"
+MASK, STORED, START = "mask/", "stored/", "start/"  # before the names of a file's tensors
+
+Tensors = dict[str, np.ndarray]
 
 
-def save_ticket(ticket: Ticket, path: Path, claims: dict[str, float]) -> None:
+def save_ticket(ticket: Ticket, path: Path | str) -> None:
     """Writes the ticket, whole or not at all.
 
-    Args:
-        claims: what was measured of this ticket (accuracy, largest weight error), for `read_ticket` to hand back.
+    Raises:
+        DataError: the folder or the disk refuses it.
     """
-    content = _serialised(ticket, claims)
-    with replace_file(path) as temporary:
+    content = to_bytes(ticket)
+    with replace_file(Path(path)) as temporary:
         temporary.write_bytes(content)
 
 
-def read_ticket(path: Path) -> tuple[Ticket, dict[str, float]]:
-    """The ticket in a file, and the claims made of it.
+def to_bytes(ticket: Ticket) -> bytes:
+    """The file's content."""
+    tensors = _tensors(ticket)
+    text = json.dumps(_recipe(ticket), sort_keys=True, allow_nan=False)
+    # one entry alone: safetensors writes several in an order that changes from run to run
+    return save(tensors, {"ticket": f"{_digest(text, tensors)}\n{text}"})
+
+
+def read_ticket(path: Path | str, trust: Collection[str] = ()) -> Ticket:
+    """The ticket in a file.
+
+    Args:
+        trust: top-level packages outside this one whose architectures and distributions it may name.
 
     Raises:
-        DataError: no such file, not a ticket, or damaged or altered since it was written.
+        DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
     """
     try:
-        content = Path(path).read_bytes()
         with safe_open(path, framework="np") as file:
-            recipe = json.loads((file.metadata() or {})["ticket"])
-            packed = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        ticket, claims = _ticket(recipe, packed), recipe["claims"]
-        intact = _serialised(ticket, claims) == content
+            entry = (file.metadata() or {})["ticket"]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        _refuse_old(entry, path)
+        digest, _, text = entry.partition("\n")
+        if digest != _digest(text, tensors):
+            raise DataError("its contents are not what was written: it was damaged or altered")
+        return _ticket(json.loads(text), tensors, trust)
     except OSError as error:
         raise DataError(f"cannot read the ticket {path}: {error.strerror or error}") from error
-    except (SafetensorError, LthError, KeyError, ValueError, TypeError, AttributeError, ImportError) as error:
+    except LthError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path} is no ticket, or a damaged one ({type(error).__name__}: {error})") from error
-    if not intact:
-        raise DataError(f"{path} was altered after it was written: its bytes are not those of the ticket it describes")
-    return ticket, claims
 
 
-def _serialised(ticket: Ticket, claims: dict[str, float]) -> bytes:
-    packed = {name: mask.bits for name, mask in ticket.masks.items()}
-    packed |= {FROZEN + name: np.ascontiguousarray(array, np.float32) for name, array in ticket.frozen.items()}
-    recipe = {
+def needed_trust(ticket: Ticket) -> set[str]:
+    """Packages that a reader of the ticket's file must trust; empty for what this package and torchvision build."""
+    return names.foreign(_recipe(ticket))
+
+
+def _recipe(ticket: Ticket) -> dict[str, Any]:
+    return {
         "format": FORMAT,
-        "network": _recipe(ticket.network),
+        "architecture": names.recipe(ticket.architecture),
         "seed": ticket.seed,
-        "tensors": {name: _tensor_recipe(tensor) for name, tensor in ticket.tensors.items()},
+        "weights": {name: _source(source) for name, source in ticket.weights.items()},
+        "start": {name: _source(source) for name, source in ticket.start.items()},
         "masks": {name: list(mask.shape) for name, mask in ticket.masks.items()},
-        "facts": ticket.facts,
-        "claims": claims,
+        "facts": dict(ticket.facts),
+        "claims": dict(ticket.claims),
+        "origin": {
+            "method": ticket.origin.method,
+            "data": ticket.origin.data,
+            "data_checksum": ticket.origin.data_checksum,
+            "target_checksum": ticket.origin.target_checksum,
+        },
     }
-    recipe["digest"] = _digest(recipe, packed)
-    return save(packed, {"ticket": json.dumps(recipe, sort_keys=True)})
 
 
-def _digest(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
-    for name in sorted(packed):
-        digest.update(packed[name].tobytes())
+def _source(source: Source) -> dict[str, Any]:
+    if isinstance(source, Stored):
+        return {"stored": source.origin}
+    law = names.recipe(source.distribution)
+    return {"shape": list(source.shape), "distribution": law, "stream": list(source.stream), "scale": source.scale}
+
+
+def _tensors(ticket: Ticket) -> Tensors:
+    tensors = {MASK + name: mask.bits for name, mask in ticket.masks.items()}
+    for prefix, sources in ((STORED, ticket.weights), (START, ticket.start)):
+        stored = {name: source for name, source in sources.items() if isinstance(source, Stored)}
+        tensors |= {prefix + name: np.ascontiguousarray(source.array) for name, source in stored.items()}
+    return tensors
+
+
+def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data if array.flags.c_contiguous else array.tobytes())
     return digest.hexdigest()
 
 
-def _tensor_recipe(tensor: RandomTensor) -> dict[str, Any]:
-    return {"shape": list(tensor.shape), "distribution": _recipe(tensor.distribution), "path": list(tensor.path)}
+def _refuse_old(entry: str, path: Path | str) -> None:
+    if entry.startswith("{") and json.loads(entry).get("format") == OLD_FORMAT:
+        raise DataError(
+            f"it is a ticket of format 1, which this version does not read: make it again with the command in "
+            f"{Path(path).parent / 'environment.json'}, or read it with lth_runner 0.1"
+        )
 
 
-def _recipe(part: Any) -> dict[str, Any]:
-    values = {field.name: getattr(part, field.name) for field in fields(part)}
-    nested = {name: _recipe(value) if is_dataclass(value) else value for name, value in values.items()}
-    return {"_target_": f"{type(part).__module__}.{type(part).__qualname__}", **nested}
-
-
-def _ticket(recipe: dict[str, Any], packed: dict[str, np.ndarray]) -> Ticket:
+def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str]) -> Ticket:
     if recipe["format"] != FORMAT:
         raise ValueError(f"format {recipe['format']} is not {FORMAT}")
-    tensors = {
-        name: RandomTensor(
-            shape=tuple(tensor["shape"]), distribution=_built(tensor["distribution"]), path=tuple(tensor["path"])
+    expected = {MASK + name for name in recipe["masks"]}
+    for prefix, key in ((STORED, "weights"), (START, "start")):
+        expected |= {prefix + name for name, source in recipe[key].items() if "stored" in source}
+    if expected != tensors.keys():
+        raise DataError(
+            f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
         )
-        for name, tensor in recipe["tensors"].items()
-    }
-    masks = {name: Mask(tuple(shape), packed[name]) for name, shape in recipe["masks"].items()}
     return Ticket(
-        network=_built(recipe["network"]),
+        architecture=names.built(recipe["architecture"], trust),
         seed=recipe["seed"],
-        tensors=tensors,
-        masks=masks,
+        weights=dict(_sources(recipe["weights"], STORED, tensors, trust)),
+        start=dict(_sources(recipe["start"], START, tensors, trust)),
+        masks={name: Mask(tuple(shape), tensors[MASK + name]) for name, shape in recipe["masks"].items()},
         facts=recipe["facts"],
-        frozen={name.removeprefix(FROZEN): array for name, array in packed.items() if name.startswith(FROZEN)},
+        claims=recipe["claims"],
+        origin=Origin(**recipe["origin"]),
     )
 
 
-def _built(recipe: dict[str, Any]) -> Any:
-    trusted = _trusted_class(recipe["_target_"])
-    values = {key: value for key, value in recipe.items() if key != "_target_"}
-    return trusted(**{key: _built(value) if _is_recipe(value) else value for key, value in values.items()})
+def _sources(
+    recipes: Mapping[str, Any], prefix: str, tensors: Tensors, trust: Collection[str]
+) -> Iterator[tuple[str, Source]]:
+    for name, recipe in recipes.items():
+        if "stored" in recipe:
+            yield name, Stored(array=tensors[prefix + name], origin=recipe["stored"])
+        else:
+            yield (
+                name,
+                Drawn(
+                    shape=tuple(recipe["shape"]),
+                    distribution=names.built(recipe["distribution"], trust),
+                    stream=tuple(recipe["stream"]),
+                    scale=recipe["scale"],
+                ),
+            )
 
 
-def _is_recipe(value: Any) -> bool:
-    return isinstance(value, dict) and "_target_" in value
-
-
-def _trusted_class(target: str) -> Any:
-    """The dataclass that a ticket names; files from elsewhere may name only this package's networks and laws."""
-    if not TRUSTED.fullmatch(target):
-        raise ValueError(f"{target} is not a network or distribution of this package")
-    module, _, name = target.rpartition(".")
-    found = getattr(import_module(module), name)
-    if not (isinstance(found, type) and is_dataclass(found) and fields(found) is not None):
-        raise ValueError(f"{target} is not a network or distribution of this package")
-    return found
+def _few(words: set[str]) -> str:
+    return ", ".join(sorted(words)[:5])

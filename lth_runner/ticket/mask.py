@@ -20,6 +20,8 @@ class Mask:
     def __post_init__(self) -> None:
         if self.bits.dtype != np.uint8 or self.bits.shape != (-(-self.size // 8),):
             raise ValueError(f"{self.bits.size} bytes of {self.bits.dtype} cannot hold a mask of shape {self.shape}")
+        if self.size % 8 and self.bits[-1] & (0xFF >> self.size % 8):
+            raise ValueError(f"a mask of shape {self.shape} has bits set beyond its last entry")
 
     @classmethod
     def pack(cls, dense: np.ndarray) -> Self:

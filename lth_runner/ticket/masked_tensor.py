@@ -8,7 +8,7 @@ import numpy as np
 
 from lth_runner.networks.edges import Edges
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn
 
 CHUNK = 1 << 22  # random numbers held at a time
 
@@ -17,27 +17,33 @@ CHUNK = 1 << 22  # random numbers held at a time
 class MaskedTensor:
     """A random tensor times its mask."""
 
-    tensor: RandomTensor
+    tensor: Drawn
     mask: Mask
     seed: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.mask.shape
+        """Of the places: of the tensor and the mask, broadcast."""
+        return np.broadcast_shapes(self.tensor.shape, self.mask.shape)
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of the first axis, and their masked float64 values; every row once, in order.
 
-        A random tensor with axes of length 1 where the mask is longer offers the same numbers there.
+        A random tensor with axes of length 1 where the mask is longer offers the same numbers there; a mask with axes of
+        length 1 keeps or prunes all that lies along them.
         """
         count = self.shape[0]
+        if len(self.mask.shape) != len(self.tensor.shape) or {self.mask.shape[0], self.tensor.shape[0]} != {count}:
+            whole = np.where(self.mask.dense(), self.tensor.draw(self.seed), 0.0)
+            yield slice(0, count), np.broadcast_to(whole, self.shape)
+            return
         per_row = int(np.prod(self.tensor.shape[1:]))
-        step = max(1, CHUNK * count // max(1, self.mask.size))
+        step = max(1, CHUNK * count // max(1, int(np.prod(self.shape))))
         for start in range(0, count, step):
             stop = min(start + step, count)
             kept = self.mask.rows(start, stop)
             if not kept.any():
-                yield slice(start, stop), np.zeros(kept.shape)
+                yield slice(start, stop), np.zeros((stop - start, *self.shape[1:]))
                 continue
             drawn = self.tensor.draw(self.seed, start * per_row, (stop - start) * per_row)
             yield slice(start, stop), np.where(kept, drawn.reshape(stop - start, *self.tensor.shape[1:]), 0.0)

@@ -1,72 +1,107 @@
-"""From a ticket to its pruned network."""
+"""From a ticket to its network: every random number is drawn once, and all measures look at the same ones."""
 
+import copy
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
 
-from lth_runner.core.errors import DataError
-from lth_runner.networks.interface import Expansion, filled, parameter_shapes
+from lth_runner.networks.folding import BatchNormFolded
+from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes
 from lth_runner.ticket.masked_tensor import MaskedTensor
+from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
 
-def effective_weights(ticket: Ticket) -> dict[str, np.ndarray]:
-    """What stands for each weight in the pruned network, float64, drawn again from the ticket alone.
-
-    A layer whose random tensor has one axis more than its weight offers several numbers per weight; the kept ones are
-    added. A random network that stands for another one gives the target's weights, each in one or more readings:
-    (readings, *shape); see `Expansion`. Memory beyond the masks and the result is bounded.
-
-    Raises:
-        DataError: the ticket does not belong to its network.
-    """
-    if isinstance(ticket.network, Expansion):
-        return ticket.network.effective(_masked(ticket))
-    return {
-        name: _frozen(ticket, name, shape) if name in ticket.frozen else _layer(ticket, name, shape)
-        for name, shape in parameter_shapes(ticket.network).items()
-    }
+def materialise(ticket: Ticket) -> "Materialised":
+    """The ticket's network, drawn when it is first asked for."""
+    return Materialised(ticket)
 
 
-def pruned_network(
-    ticket: Ticket, dtype: torch.dtype = torch.float32, weights: Mapping[str, np.ndarray] | None = None
-) -> torch.nn.Module:
-    """The pruned network itself, rebuilt from the ticket alone; its weights are the masked random numbers.
+class Materialised:
+    """The pruned network of a ticket, rebuilt from the ticket alone."""
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+    def module(self, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+        """The network itself, not trainable and in evaluation mode; each call gives one of its own."""
+        if isinstance(self.ticket.architecture, Expansion):
+            return copy.deepcopy(self._assembled).to(dtype)
+        return filled(self.ticket.architecture, self._arrays, dtype)
+
+    @cached_property
+    def readings(self) -> dict[str, np.ndarray]:
+        """What stands for each weight in the network, float64, by the names of the architecture or of its target.
+
+        Of an architecture that stands for another one, its target, (readings, *shape): see `Expansion`; then without
+        what it does not approximate.
+        """
+        if isinstance(self.ticket.architecture, Expansion):
+            return self.ticket.architecture.readings(self._assembled)
+        return {name: self._arrays[name] for name in parameter_shapes(self.ticket.architecture)}
+
+    @property
+    def approximated(self) -> dict[str, np.ndarray]:
+        """The readings of what is random: what is stored approximates nothing."""
+        if isinstance(self.ticket.architecture, Expansion):
+            return self.readings
+        return {name: found for name, found in self.readings.items() if isinstance(self.ticket.weights[name], Drawn)}
+
+    @cached_property
+    def _assembled(self) -> torch.nn.Module:
+        ticket = self.ticket
+        assert isinstance(ticket.architecture, Expansion), "only those are assembled"
+        masked = {name: tensor for name in ticket.weights if (tensor := masked_tensor(ticket, name)) is not None}
+        stored = {name: array(ticket, name) for name in ticket.weights if name not in masked}
+        return ticket.architecture.assembled(masked, stored)
+
+    @cached_property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        shapes = parameter_shapes(self.ticket.architecture)
+        return {name: array(self.ticket, name, len(shapes.get(name, ()))) for name in self.ticket.weights}
+
+
+def target_architecture(ticket: Ticket) -> Architecture:
+    """The architecture whose weights the ticket approximates, or its own."""
+    found = ticket.architecture
+    return found.target if isinstance(found, Expansion) else found
+
+
+def approximated_by(ticket: Ticket, target: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    """The target's tensors under the names of the readings: with batch norms folded where the ticket folds them."""
+    architecture = target_architecture(ticket)
+    return architecture.folded(target) if isinstance(architecture, BatchNormFolded) else target
+
+
+def masked_tensor(ticket: Ticket, name: str) -> MaskedTensor | None:
+    """A random tensor and its mask; None where it is stored, or random and whole."""
+    source = ticket.weights[name]
+    if not isinstance(source, Drawn) or name not in ticket.masks:
+        return None
+    return MaskedTensor(tensor=source, mask=ticket.masks[name], seed=ticket.seed)
+
+
+def array(ticket: Ticket, name: str, axes: int | None = None) -> np.ndarray:
+    """The tensor that the network computes with: masked, and float64 but for whole numbers.
 
     Args:
-        weights: the ticket's effective weights, where they are at hand: what a plain network is filled with. A network
-            that only stands for its target never uses them.
+        axes: of the parameter: a source with one more offers several numbers for each place, and those kept are added.
     """
-    if isinstance(ticket.network, Expansion):
-        return ticket.network.assembled(_masked(ticket), dtype)
-    return filled(ticket.network, effective_weights(ticket) if weights is None else weights, dtype)
-
-
-def _masked(ticket: Ticket) -> dict[str, MaskedTensor]:
-    return {name: _tensor(ticket, name) for name in parameter_shapes(ticket.network)}
-
-
-def _tensor(ticket: Ticket, name: str) -> MaskedTensor:
-    if name not in ticket.tensors or name not in ticket.masks:
-        raise DataError(f"the ticket has no layer {name}: it does not belong to this network")
-    return MaskedTensor(tensor=ticket.tensors[name], mask=ticket.masks[name], seed=ticket.seed)
-
-
-def _frozen(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if ticket.frozen[name].shape != shape:
-        raise DataError(
-            f"the ticket's frozen {name} has shape {ticket.frozen[name].shape}, the network's layer {shape}"
-        )
-    return ticket.frozen[name].astype(np.float64)
-
-
-def _layer(ticket: Ticket, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    masked = _tensor(ticket, name)
-    extra = len(masked.shape) - len(shape)
-    if masked.shape[: len(shape)] != shape or extra not in (0, 1) or len(masked.tensor.shape) != len(masked.shape):
-        raise DataError(f"the ticket's mask of {name} has shape {masked.shape}, the network's layer {shape}")
-    weight = np.empty(shape)
+    source = ticket.weights[name]
+    masked = masked_tensor(ticket, name)
+    if masked is None:
+        return _whole(ticket, name, source)
+    summed = axes is not None and len(masked.shape) > axes
+    found = np.empty(masked.shape[:-1] if summed else masked.shape)
     for rows, block in masked.blocks():
-        weight[rows] = block.sum(axis=-1) if extra else block
-    return weight
+        found[rows] = block.sum(axis=-1) if summed else block
+    return found
+
+
+def _whole(ticket: Ticket, name: str, source: Source) -> np.ndarray:
+    if isinstance(source, Stored):
+        found = source.array.astype(np.float64) if source.array.dtype.kind == "f" else source.array
+        return found if name not in ticket.masks else found * ticket.masks[name].dense()
+    return source.draw(ticket.seed)

@@ -1,29 +1,52 @@
-"""Where the numbers of a tensor come from."""
+"""Where the numbers of a tensor come from: drawn from the seed and never stored, or stored and counted."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from lth_runner.core.streams import Streams
+from lth_runner.distributions.interface import Distribution
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomTensor:
-    """How one tensor of the random network is drawn: entry i (C order) is distribution.quantile(u_i).
+class Drawn:
+    """A random tensor: entry i (C order) is scale * distribution.quantile(u_i).
 
     Attributes:
         shape: of the tensor.
-        distribution: frozen dataclass with `quantile`, already fitted.
-        path: of the stream whose i-th uniform number is u_i.
+        distribution: already fitted.
+        stream: path of the stream whose i-th uniform number is u_i.
+        scale: a factor on top, for signals that must keep their size.
     """
 
     shape: tuple[int, ...]
-    distribution: Any
-    path: tuple[str, ...]
+    distribution: Distribution
+    stream: tuple[str, ...]
+    scale: float = 1.0
 
     def draw(self, seed: int, start: int = 0, count: int | None = None) -> np.ndarray:
         """Entries `start` to `start + count` in C order, float64; the whole tensor in its shape by default."""
         if count is None:
             return self.draw(seed, 0, int(np.prod(self.shape))).reshape(self.shape)
-        return self.distribution.quantile(Streams(seed).uniform(self.path, start, count))
+        numbers = self.distribution.quantile(Streams(seed).uniform(self.stream, start, count))
+        return numbers if self.scale == 1 else self.scale * numbers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stored:
+    """A tensor that is written into the ticket as it is.
+
+    Attributes:
+        array: the numbers, in their own type.
+        origin: where they were taken from: "target", "trained", "rewound@500it".
+    """
+
+    array: np.ndarray
+    origin: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+
+Source = Drawn | Stored

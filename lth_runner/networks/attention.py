@@ -1,0 +1,108 @@
+"""Multi-head attention whose projections are layers of their own, so that a construction can replace them."""
+
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class SelfAttention(torch.nn.Module):
+    """What `torch.nn.MultiheadAttention` computes, with its packed projection as the linear layer `in_proj`.
+
+    Attention weights are not returned, and nothing is dropped out.
+    """
+
+    def __init__(self, packed: torch.nn.MultiheadAttention) -> None:
+        super().__init__()
+        width = packed.embed_dim
+        self.heads, self.batch_first = packed.num_heads, packed.batch_first
+        self.in_proj = torch.nn.Linear(width, 3 * width, bias=packed.in_proj_bias is not None)
+        self.out_proj = torch.nn.Linear(width, width, bias=packed.out_proj.bias is not None)
+        self.in_proj_bias = None  # torch's encoder layer takes a path of its own, past this layer, where there is one
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        key_padding_mask: torch.Tensor | None = None,
+        need_weights: bool = False,
+        attn_mask: torch.Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[torch.Tensor, None]:
+        del need_weights, average_attn_weights
+        parts = [part if self.batch_first else part.transpose(0, 1) for part in (query, key, value)]  # (N, T, D)
+        if query is key and key is value:
+            projected = self.in_proj(parts[0]).chunk(3, dim=-1)
+        else:
+            projected = tuple(self.in_proj(part).chunk(3, dim=-1)[i] for i, part in enumerate(parts))
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in projected)  # (N, heads, T, D/h)
+        mask = _merged(attn_mask, key_padding_mask, q.dtype, self.heads)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal and mask is None)
+        out = self.out_proj(mixed.transpose(-3, -2).flatten(-2))
+        return (out if self.batch_first else out.transpose(0, 1)), None
+
+
+def _merged(attn: torch.Tensor | None, padding: torch.Tensor | None, dtype: torch.dtype, heads: int) -> Any:
+    """One additive mask out of those that `torch.nn.MultiheadAttention` takes: True, or -inf, is left out."""
+    masks = []
+    if attn is not None:
+        masks.append(_additive(attn if attn.ndim == 2 else attn.unflatten(0, (-1, heads)), dtype))
+    if padding is not None:
+        masks.append(_additive(padding[:, None, None, :], dtype))
+    return None if not masks else sum(masks[1:], masks[0])
+
+
+def _additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if mask.dtype != torch.bool:
+        return mask.to(dtype)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, float("-inf"))
+
+
+def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
+    """Puts `SelfAttention` in the place of every packed attention, with its weights.
+
+    Attentions whose keys or values have a width of their own, or that add a bias or zeros to them, stay as they are.
+
+    Returns:
+        the module, and the old names of the parameters that have another now, by their new ones.
+    """
+    renamed: dict[str, str] = {}
+    for path, layer in list(module.named_modules()):
+        if not isinstance(layer, torch.nn.MultiheadAttention) or not _is_plain(layer):
+            continue
+        with torch.device(layer.out_proj.weight.device):
+            unpacked = SelfAttention(layer).to(layer.out_proj.weight.dtype)
+        if not layer.out_proj.weight.is_meta:
+            _copy_(unpacked, layer)
+        prefix = f"{path}." if path else ""
+        renamed |= {
+            f"{prefix}in_proj.weight": f"{prefix}in_proj_weight",
+            f"{prefix}in_proj.bias": f"{prefix}in_proj_bias",
+        }
+        module = replaced_(module, path, unpacked)
+    return module, renamed
+
+
+def replaced_(module: torch.nn.Module, path: str, part: torch.nn.Module) -> torch.nn.Module:
+    """The module with the part at that path; the part itself where the path is that of the whole."""
+    if not path:
+        return part
+    parent, _, name = path.rpartition(".")
+    setattr(module.get_submodule(parent), name, part)
+    return module
+
+
+def _is_plain(layer: torch.nn.MultiheadAttention) -> bool:
+    return layer.in_proj_weight is not None and layer.bias_k is None and not layer.add_zero_attn
+
+
+@torch.no_grad()
+def _copy_(unpacked: SelfAttention, packed: torch.nn.MultiheadAttention) -> None:
+    unpacked.in_proj.weight.copy_(packed.in_proj_weight)
+    unpacked.out_proj.weight.copy_(packed.out_proj.weight)
+    if packed.in_proj_bias is not None:
+        unpacked.in_proj.bias.copy_(packed.in_proj_bias)
+    if packed.out_proj.bias is not None:
+        unpacked.out_proj.bias.copy_(packed.out_proj.bias)
