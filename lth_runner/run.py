@@ -1,5 +1,7 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ from omegaconf import OmegaConf
 from lth_runner.config.build import build
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.identity import identity
+from lth_runner.core.identity import NEUTRAL, identity
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset, DataSource
 from lth_runner.problem import Method, Problem
 from lth_runner.record.disk import locked
 from lth_runner.record.folder import RunFolder, is_finished
@@ -19,7 +22,8 @@ from lth_runner.record.wandb import Wandb
 from lth_runner.report.plots import save_figure
 from lth_runner.report.tables import TICKET_COLUMNS, cells, read_ticket_csv, ticket_csv, ticket_terminal
 from lth_runner.study import Outcome
-from lth_runner.ticket.file import save_ticket
+from lth_runner.ticket.file import needed_trust, save_ticket
+from lth_runner.ticket.names import recipe
 
 TABLE = "table.csv"
 
@@ -47,7 +51,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
-            outcome = study.run(pose(config, methods, folder), methods, folder)
+            outcome = study.run(build_problem(config, methods, folder), methods, folder)
             write(outcome, folder)
             show(path, terminal)
     return None
@@ -94,7 +98,7 @@ def build_methods(config: dict[str, Any]) -> dict[str, Method]:
     }
 
 
-def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
+def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
     """Data, network and target weights, in that order; what the config leaves out stays None."""
     streams = Streams(config["seed"])
     network = config["network"] and build(config["network"], "network")
@@ -102,11 +106,17 @@ def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) 
     for name, method in methods.items():
         if method.needs_target and target is None:
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
-    data = config["data"] and build(config["data"], "data").load(folder.say).to(config["device"])
+    data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
     if data is not None and network is not None:
         _check_fit(network, data.test_inputs[:1])
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
+
+
+def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
+    """The dataset with the recipe that loads it again: its settings without where its files lie."""
+    settings = {key: value for key, value in recipe(source).items() if f"data.{key}" not in NEUTRAL}
+    return replace(source.load(say), recipe=settings)
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
@@ -118,8 +128,11 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     for name, figure in outcome.figures.items():
         png, _ = save_figure(figure, folder.path / name)
         folder.add_figure(name, png)
-    for k, (name, (ticket, claims)) in enumerate(outcome.tickets.items()):
-        save_ticket(ticket, folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors"), claims)
+    for k, (name, ticket) in enumerate(outcome.tickets.items()):
+        path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
+        save_ticket(ticket, path)
+        if packages := sorted(needed_trust(ticket)):
+            folder.say(f"{path.name} names code of {', '.join(packages)}: only who trusts it can read it (--trust)")
     folder.finish(**outcome.summary)
 
 

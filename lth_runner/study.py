@@ -22,14 +22,14 @@ class Outcome:
         summary: flat, units in the keys; becomes summary.json.
         figures: by file name without ending.
         texts: further files by name: a study's own tables, as CSV and Markdown.
-        tickets: by row name, each with the claims made of it.
+        tickets: by row name, with their claims.
     """
 
     rows: list[TicketRow]
     summary: dict[str, float | int | str | None]
     figures: dict[str, "Figure"] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    tickets: dict[str, tuple[Ticket, dict[str, float]]] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from lth_runner import run
 from lth_runner.cli import run as cli
 from lth_runner.core.errors import ConfigError
 from lth_runner.ticket.file import read_ticket
-from lth_runner.ticket.materialise import effective_weights
+from lth_runner.ticket.materialise import materialise
 
 HEADER = "network,accuracy,offered_ratio,kept_ratio,weight_error_max,weight_error_median,over_epsilon,solve_time_s"
 
@@ -99,8 +99,9 @@ def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path)
     target = {name: weight.astype(np.float64) for name, weight in load_file(kept).items()}
     for name, row in list(table(smoke).items())[1:]:
         file = "ticket.safetensors" if name == "closest" else f"ticket_{name}.safetensors"
-        ticket, claims = read_ticket(smoke / file)
-        weights = effective_weights(ticket)
+        ticket = read_ticket(smoke / file)
+        claims = ticket.claims
+        weights = materialise(ticket).readings
         error = np.concatenate([np.abs(weights[key] - target[key]).ravel() for key in target])
         assert float(row["weight_error_max"]) == error.max() == claims["weight_error_max"]
         assert float(row["weight_error_median"]) == np.median(error)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -25,20 +25,29 @@ class Dataset:
     train_labels: torch.Tensor
     test_inputs: torch.Tensor
     test_labels: torch.Tensor
+    recipe: dict[str, Any] | None = None
 
     def to(self, device: str) -> "Dataset":
         """The same dataset on another device."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "name"}
-        return Dataset(name=self.name, **moved)
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name not in ("name", "recipe")}
+        return Dataset(name=self.name, recipe=self.recipe, **moved)
 
     def fingerprint(self) -> str:
         """A hash of the contents: of every pixel and label, however they were made, on whatever device they are."""
-        digest = hashlib.sha256()
-        for tensor in (self.train_inputs, self.train_labels, self.test_inputs, self.test_labels):
-            array = tensor.cpu().contiguous().numpy()
-            digest.update(f"{array.shape} {array.dtype}".encode())
-            digest.update(array.data)
-        return digest.hexdigest()
+        return _digest(self.train_inputs, self.train_labels, self.test_inputs, self.test_labels)
+
+    def test_checksum(self) -> str:
+        """A hash of the test inputs and labels alone: what a claimed accuracy was measured on."""
+        return _digest(self.test_inputs, self.test_labels)
+
+
+def _digest(*tensors: torch.Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        array = tensor.cpu().contiguous().numpy()
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
 
 
 @runtime_checkable

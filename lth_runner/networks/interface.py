@@ -48,6 +48,11 @@ class Expansion(Architecture, Protocol):
         """The architecture it stands for."""
         ...
 
+    @property
+    def takes_negatives(self) -> bool:
+        """Whether the network's own inputs may have negative entries."""
+        ...
+
     def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
         """The pruned network in float64: what `filled` gives for dense masked arrays, with less memory.
 

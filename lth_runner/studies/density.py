@@ -18,6 +18,7 @@ from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TicketRow, csv_text, markdown, percent, spread, ticket_row
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
+from lth_runner.ticket.materialise import materialise
 from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
@@ -72,8 +73,7 @@ class Density:
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
-        if problem.data is None:
-            raise ConfigError("this study measures accuracies: add data=mnist")
+        problem.need("data")
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
@@ -186,12 +186,12 @@ def _together(densities: Sequence[float], method: Method, device: str) -> list[l
 
 def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
     if hasattr(method, "find_each"):
-        tickets = method.find_each(problem, recorder, densities)
+        each = method.find_each(problem, recorder, densities)
     else:
-        tickets = [replace(method, density=density).find(problem, recorder) for density in densities]
+        each = [replace(method, density=density).find(problem, recorder) for density in densities]
     points = []
-    for density, ticket in zip(densities, tickets, strict=True):
-        found = measure_ticket(ticket, replace(problem, target=None), epsilon=1.0, outputs=False)
+    for density, one in zip(densities, each, strict=True):
+        found = measure_ticket(materialise(one.ticket), problem, epsilon=1.0, outputs=False, approximates=False)
         known = {key: found[key] for key in COLUMNS if key in found}
         given = {
             "curve": name,

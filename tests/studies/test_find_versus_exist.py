@@ -35,7 +35,7 @@ from lth_runner.ticket.ticket import Ticket
 
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)
-EXISTS = Pensia(
+EXISTS = Pensia(stored=[], 
     objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted", max_paths=24,
     distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
 )  # fmt: skip
@@ -76,9 +76,9 @@ def test_all_tickets_are_of_the_same_weights(tickets: dict[str, tuple[Ticket, Me
     given = tickets["exists"][0]
     assert given.seed == 3
     for ticket, _ in tickets.values():
-        assert ticket.network == given.network
+        assert ticket.architecture == given.network
         for name in given.tensors:
-            drawn, same = ticket.tensors[name].draw(ticket.seed), given.tensors[name].draw(3)
+            drawn, same = ticket.weights[name].draw(ticket.seed), given.tensors[name].draw(3)
             assert drawn.tobytes() == same.tobytes()
 
 
@@ -139,9 +139,9 @@ def test_the_ticket_is_as_accurate_as_what_was_trained(
 def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
     """With all weights kept, the mean square that a layer puts out is about that of its input, whatever the law."""
     ticket = trial.constructed
-    gains = signal_gains(ticket, dict.fromkeys(ticket.tensors, 1.0))
-    whole = ticket.network.module().requires_grad_(False)
-    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.tensors.items()}
+    gains = signal_gains(ticket, dict.fromkeys(ticket.weights, 1.0))
+    whole = ticket.architecture.module().requires_grad_(False)
+    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.weights.items()}
     whole.load_state_dict(state)
     x = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (400, 1, 4, 4))).float()
     ratio = float((whole(x) ** 2).mean() / (x**2).mean())
@@ -150,8 +150,8 @@ def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
 
 def test_gains_count_kept_inputs(trial: Trial) -> None:
     ticket = trial.constructed
-    few, many = (signal_gains(ticket, dict.fromkeys(ticket.tensors, density)) for density in (0.001, 0.5))
-    for name, tensor in ticket.tensors.items():
+    few, many = (signal_gains(ticket, dict.fromkeys(ticket.weights, density)) for density in (0.001, 0.5))
+    for name, tensor in ticket.weights.items():
         fan = math.prod(tensor.shape[1:])
         assert few[name] / many[name] == pytest.approx(math.sqrt(0.5 * fan)), "never fewer than one input"
 
@@ -278,7 +278,10 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
         ({**METHODS, "more": SEARCH}, "got exists, search, more"),
         ({"exists": SEARCH, "search": SEARCH}, "has no n to vary"),
         (
-            {"exists": Malach(epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()), "search": SEARCH},
+            {
+                "exists": Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()),
+                "search": SEARCH,
+            },
             "doubled layers",
         ),
     ],
