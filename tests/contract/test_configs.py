@@ -26,7 +26,10 @@ CHOICES = sorted(
     if path.relative_to(CONFIGS).parts[0] not in ("experiment", "hydra", "config.yaml")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-NEEDS = {"target/checkpoint": ["target.path=weights.pt"]}  # settings without a sensible default
+NEEDS = {
+    "target/checkpoint": ["target.path=weights.pt"],
+    "network/imported": ["network.builder=torchvision.models.resnet18"],
+}  # settings without a sensible default
 
 
 def composed(*overrides: str) -> dict[str, Any]:
