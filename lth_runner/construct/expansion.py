@@ -121,8 +121,7 @@ def _random_network(problem: Problem, doubling: Doubling, layers: list[WeightLay
 
 def never_negative(layers: list[WeightLayer], problem: Problem) -> set[str]:
     """Weight names of the layers whose input is known to have no negative entries, on whatever image of the dataset."""
-    images = problem.data and (problem.data.train_inputs, problem.data.test_inputs)
-    pixels_positive = images is not None and all(bool((part >= 0).all()) for part in images)
+    pixels_positive = problem.data is not None and problem.data.never_negative()
     return {layer.weight for layer in layers if layer.after_relu or (layer is layers[0] and pixels_positive)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from lth_runner.core import checks
+from lth_runner.data.interface import images as images_of
 from lth_runner.measure.bound import output_bound
 from lth_runner.networks.interface import filled
 from lth_runner.networks.layers import weight_layers
@@ -49,7 +50,7 @@ class FunctionError:
         """
         assert problem.network is not None and problem.target is not None, "a function error needs a target"
         assert problem.data is not None, "and test images"
-        images = problem.data.test_inputs.cpu().double()
+        images = images_of(problem.data.test_inputs).cpu().double()
         pair = Pair(pruned_network(ticket, torch.float64), filled(problem.network, problem.target, torch.float64))
         of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import output_difference, weight_errors
 from lth_runner.networks.interface import filled
@@ -36,11 +36,12 @@ def measure_ticket(ticket: Ticket, problem: Problem, epsilon: float, outputs: bo
     if problem.target is not None:
         found |= weight_errors(weights, problem.target, epsilon)
     if problem.data is not None:
-        found["accuracy"] = network_accuracy(pruned_network(ticket, weights=weights), problem.data)
+        if problem.data.test_labels is not None:
+            found["accuracy"] = network_accuracy(pruned_network(ticket, weights=weights), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
             pruned = pruned_network(ticket, torch.float64, weights)
             target = filled(problem.network, problem.target, torch.float64)
-            images = problem.data.test_inputs.cpu()
+            images = moved(problem.data.test_inputs, "cpu")
             found["output_difference_max"] = output_difference(pruned, target, images, BATCH)
     return found
 
@@ -51,12 +52,12 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": None, "offered_ratio": 1.0, "kept_ratio": 1.0, "solve_time_s": 0.0}
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = sum(weight.size for weight in problem.target.values())
-    if problem.data is not None:
+    if problem.data is not None and problem.data.test_labels is not None:
         found["accuracy"] = network_accuracy(filled(problem.network, problem.target), problem.data)
     return found
 
 
 def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     """The network's accuracy on the test images, on the device where they lie."""
-    device = data.test_inputs.device
-    return accuracy(module.to(device), data.test_inputs, data.test_labels, BATCH)
+    device = named(data.test_inputs)[0][1].device
+    return accuracy(module.to(device), data.test_inputs, labels(data.test_labels), BATCH)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.core.errors import DataError
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.interface import Architecture, Expansion
@@ -74,7 +74,7 @@ def findings(
         yield Finding(claim="accuracy", claimed=claims["accuracy"], needs="--data")
     elif "accuracy" in claims and data is not None:
         found = network_accuracy(pruned_network(ticket), data)
-        yield _compared("accuracy", claims["accuracy"], found, IMAGES / len(data.test_labels) + RELATIVE)
+        yield _compared("accuracy", claims["accuracy"], found, IMAGES / num_samples(data.test_inputs) + RELATIVE)
 
 
 def _compared(claim: str, claimed: float, found: float, slack: float) -> Finding:

@@ -14,7 +14,7 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.data import fashion_mnist, mnist
 from lth_runner.data.archive import TEST_LABELS, TRAIN_IMAGES
 from lth_runner.data.fashion_mnist import FashionMnist
-from lth_runner.data.interface import Dataset, DataSource
+from lth_runner.data.interface import DataSource
 from lth_runner.data.mnist import Mnist
 from lth_runner.data.synthetic import Synthetic
 
@@ -35,7 +35,7 @@ def cache() -> str:
 
 def tiny_dataset(
     module: Any, kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, normalize: bool, pool: int = 1
-) -> Dataset:
+) -> Any:
     tiny.write(root / module.ARCHIVE.folder / "raw")
     monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, sha256=tiny.SHA256, sources=()))
     return kind(root=str(root), normalize=normalize, pool=pool).load(quiet)
@@ -94,7 +94,7 @@ def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path
 
 @pytest.mark.network
 def test_the_whole_of_mnist(cache: str) -> None:
-    data = Mnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = Mnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.name == "mnist"
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert data.test_inputs.shape == (10000, 1, 28, 28)
@@ -108,7 +108,7 @@ def test_the_whole_of_mnist(cache: str) -> None:
 def test_the_whole_of_fashion_mnist(cache: str) -> None:
     if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
         pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
-    data = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
@@ -131,13 +131,13 @@ def test_synthetic_data_depends_on_its_arguments_alone() -> None:
 
 
 def test_synthetic_training_and_test_images_are_different_draws() -> None:
-    data = replace(SMALL, classes=1).load(quiet)
+    data: Any = replace(SMALL, classes=1).load(quiet)
     assert not (data.train_inputs[:50] == data.test_inputs).all(dim=(1, 2, 3)).any()
 
 
 def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
     """The nearest class mean of the training images names every test image: 10 prototypes are 36 pixels apart."""
-    data = SMALL.load(quiet)
+    data: Any = SMALL.load(quiet)
     assert float(data.train_inputs.min()) >= 0
     assert float(data.train_inputs.max()) <= 1
     flat = data.train_inputs.flatten(1)
@@ -147,7 +147,7 @@ def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
 
 
 def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
-    data = SMALL.load(quiet)
+    data: Any = SMALL.load(quiet)
     before = data.fingerprint()
     data.test_labels[0] += 1
     between = data.fingerprint()
