@@ -13,7 +13,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.identity import NEUTRAL, identity
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset, DataSource
+from lth_runner.data.interface import Dataset, DataSource, Inputs, named, select
 from lth_runner.problem import Method, Problem
 from lth_runner.record.disk import locked
 from lth_runner.record.folder import RunFolder, is_finished
@@ -108,7 +108,7 @@ def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: Ru
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
     data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
     if data is not None and network is not None:
-        _check_fit(network, data.test_inputs[:1])
+        _check_fit(network, select(data.test_inputs, slice(1)))
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
 
@@ -143,11 +143,17 @@ def show(path: Path, terminal: Terminal) -> None:
         terminal.say(f"figure: {figure}")
 
 
-def _check_fit(network: Any, image: torch.Tensor) -> None:
+def _check_fit(network: Any, inputs: Inputs) -> None:
+    device = named(inputs)[0][1].device
     try:
-        network.module().to(image.device)(image)
-    except RuntimeError as error:
+        network.module().to(device)(inputs)
+    except (RuntimeError, TypeError) as error:
+        if isinstance(inputs, dict):
+            raise ConfigError(
+                f"the network does not take {', '.join(sorted(inputs))} ({str(error).splitlines()[0]}): name "
+                "the tensors of the data's file as the module's forward names its arguments"
+            ) from error
         raise ConfigError(
-            f"the network does not take images of shape {tuple(image.shape[1:])}: "
-            f"set network.inputs={image[0].numel()}, or choose another network"
+            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
+            f"set network.inputs={inputs[0].numel()}, or choose another network"
         ) from error

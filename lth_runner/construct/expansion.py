@@ -111,8 +111,7 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
 
 def positive_inputs(problem: Problem) -> bool:
     """Whether no input of the dataset, training or test, has a negative entry."""
-    data = problem.data
-    return data is not None and all(bool((part >= 0).all()) for part in (data.train_inputs, data.test_inputs))
+    return problem.data is not None and problem.data.never_negative()
 
 
 def _replaced(problem: Problem, layout: Layout) -> list[WeightLayer]:

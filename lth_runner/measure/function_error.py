@@ -10,6 +10,7 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images as images_of
 from lth_runner.measure.bound import output_bound
 from lth_runner.networks.interface import Expansion, filled
 from lth_runner.problem import Problem
@@ -48,7 +49,7 @@ class FunctionError:
             known for the network's layers.
         """
         architecture, target, data = problem.need("network", "target", "data")
-        images = data.test_inputs.cpu().double()
+        images = images_of(data.test_inputs).cpu().double()
         pair = Pair(network.module(torch.float64), filled(architecture, target, torch.float64))
         of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]

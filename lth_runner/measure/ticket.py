@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import output_difference, weight_errors
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
@@ -41,10 +41,11 @@ def measure_ticket(
     if problem.target is not None and approximates:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
     if problem.data is not None:
-        found["accuracy"] = network_accuracy(network.module(), problem.data)
+        if problem.data.test_labels is not None:
+            found["accuracy"] = network_accuracy(network.module(), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
             target = filled(problem.network, problem.target, torch.float64)
-            images = problem.data.test_inputs.cpu()
+            images = moved(problem.data.test_inputs, "cpu")
             found["output_difference_max"] = output_difference(network.module(torch.float64), target, images, BATCH)
     return found
 
@@ -55,15 +56,15 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": None, "offered_ratio": 1.0, "kept_ratio": 1.0, "solve_time_s": 0.0}
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = num_parameters(network)
-    if problem.data is not None:
+    if problem.data is not None and problem.data.test_labels is not None:
         found["accuracy"] = network_accuracy(filled(network, target), problem.data)
     return found
 
 
 def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     """The network's accuracy on the test images, on the device where they lie."""
-    device = data.test_inputs.device
-    return accuracy(module.to(device), data.test_inputs, data.test_labels, BATCH)
+    device = named(data.test_inputs)[0][1].device
+    return accuracy(module.to(device), data.test_inputs, labels(data.test_labels), BATCH)
 
 
 def num_parameters(architecture: Architecture) -> int:

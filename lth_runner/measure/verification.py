@@ -8,7 +8,7 @@ import numpy as np
 
 from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.ticket.materialise import approximated_by, materialise
@@ -70,7 +70,7 @@ def findings(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Data
         yield Finding(claim="accuracy", claimed=claims["accuracy"], needs="--data")
     elif "accuracy" in claims and data is not None:
         found = network_accuracy(network.module(), data)
-        yield _compared("accuracy", claims["accuracy"], found, IMAGES / len(data.test_labels) + RELATIVE)
+        yield _compared("accuracy", claims["accuracy"], found, IMAGES / num_samples(data.test_inputs) + RELATIVE)
 
 
 def _check_origin(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images as images_of
+from lth_runner.data.interface import labels as labels_of
 from lth_runner.problem import Problem
 from lth_runner.search.masked import masked_weights
 from lth_runner.search.trainer import ScoreTrainer
@@ -45,15 +47,16 @@ class ScoreRun:
         assert problem.data is not None, "checked by the caller"
         self.densities, self.recipe, self.streams = densities, recipe, problem.streams
         data = problem.data.to(device)
-        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(data.train_inputs)))
+        images, truth = images_of(data.train_inputs), labels_of(data.train_labels)
+        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(images)))
         held_out, trained = order[:validation].to(device), order[validation:].to(device)
         split = [beyond_frozen(network) for network in networks]
         front = split[0][0].to(device)
-        train_inputs, test_inputs = (through(front, part) for part in (data.train_inputs, data.test_inputs))
-        self.trained = (train_inputs[trained], data.train_labels[trained])
-        self.measured = {"test_accuracy": (test_inputs, data.test_labels)}
+        train_inputs, test_inputs = (through(front, part) for part in (images, images_of(data.test_inputs)))
+        self.trained = (train_inputs[trained], truth[trained])
+        self.measured = {"test_accuracy": (test_inputs, labels_of(data.test_labels))}
         if validation:
-            self.measured["validation_accuracy"] = (train_inputs[held_out], data.train_labels[held_out])
+            self.measured["validation_accuracy"] = (train_inputs[held_out], truth[held_out])
         self.trainer = trainer([rest for _, rest in split], device)
         texts = [str(density if isinstance(density, float | int) else dict(density)) for density in densities]
         self.key = f"{key} densities {texts} data {data.fingerprint()} seed {self.streams.seed} {device}"

@@ -11,6 +11,7 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images, labels, num_samples
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Problem
@@ -122,8 +123,9 @@ class ScoreSearch(ABC):
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
         if problem.data is None:
             raise ConfigError("a search trains scores on images and there are none: add data=mnist")
-        if self.validation >= len(problem.data.train_inputs):
-            count = len(problem.data.train_inputs)
+        labels(problem.data.train_labels)
+        count = num_samples(images(problem.data.train_inputs))
+        if self.validation >= count:
             raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
         seed = problem.streams.seed
         convolves = any(len(tensor.shape) > 2 for name, tensor in ground.weights.items() if name not in ground.settled)

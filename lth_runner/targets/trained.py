@@ -14,6 +14,8 @@ from lth_runner.core.files import locked
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import images as images_of
+from lth_runner.data.interface import labels as labels_of
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.targets import kept
@@ -102,10 +104,11 @@ class TrainedTarget:
         module = network.module()
         streams = Streams(self.seed)
         start_(module, streams, "target")
-        module.to(data.train_inputs.device)
+        images, truth = images_of(data.train_inputs), labels_of(data.train_labels)
+        module.to(images.device)
 
         def test() -> float:
-            return accuracy(module, data.test_inputs, data.test_labels, TEST_BATCH)
+            return accuracy(module, data.test_inputs, labels_of(data.test_labels), TEST_BATCH)
 
         def on_epoch(epoch: int, loss: float) -> str:
             tested = test()
@@ -113,6 +116,6 @@ class TrainedTarget:
             return f"test accuracy {tested:.4f}"
 
         with one_thread():
-            fit(module, data.train_inputs, data.train_labels, self.recipe(), streams, "target", recorder, [on_epoch])
+            fit(module, images, truth, self.recipe(), streams, "target", recorder, [on_epoch])
         state = {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
         return Kept(tensors=state, test_accuracy=test())

@@ -22,7 +22,7 @@ from lth_runner.targets.trained import TrainedTarget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DATA = Synthetic(train_count=500, test_count=200, side=6, classes=4, seed=0, noise=0.1).load(lambda line: None)
+DATA: Any = Synthetic(train_count=500, test_count=200, side=6, classes=4, seed=0, noise=0.1).load(lambda line: None)
 NETWORK = FullyConnected(inputs=36, hidden=12, outputs=4, depth=2, biases=False)
 
 Weights = dict[str, np.ndarray]

@@ -19,7 +19,7 @@ from lth_runner.training.start import start_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DATA = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
+DATA: Any = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
 RECIPE = Recipe(epochs=3, batch=50, learning_rate=0.1, momentum=0.9, weight_decay=0.01)  # the last batch has 30
 
 
