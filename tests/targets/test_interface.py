@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plain_recipe import PLAIN
 from recorders import Memory
 
 from lth_runner.core.errors import ConfigError
@@ -25,7 +26,7 @@ def targets(folder: Path) -> list[Target]:
     return [
         SyntheticTarget(gain=1.0),
         TrainedTarget(
-            cache=str(folder), seed=0, epochs=1, batch=10, learning_rate=0.1, momentum=0.9, weight_decay=0.0005
+            cache=str(folder), seed=0, epochs=1, batch=10, learning_rate=0.1, momentum=0.9, weight_decay=0.0005, **PLAIN
         ),
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_recipe import PLAIN
 from recorders import Memory
 
 from lth_runner.core.errors import ConfigError
@@ -30,7 +31,7 @@ Weights = dict[str, np.ndarray]
 
 def target(cache: Path, **changes: Any) -> TrainedTarget:
     plain = TrainedTarget(
-        cache=str(cache), seed=0, epochs=3, batch=25, learning_rate=0.1, momentum=0.9, weight_decay=0.0005
+        cache=str(cache), seed=0, epochs=3, batch=25, learning_rate=0.1, momentum=0.9, weight_decay=0.0005, **PLAIN
     )
     return replace(plain, **changes)
 
@@ -78,12 +79,12 @@ def test_every_setting_makes_another_target(tmp_path: Path, change: dict[str, An
 def test_network_data_and_version_count_and_the_folder_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = target(tmp_path).key(NETWORK, DATA)
-    assert target(tmp_path / "elsewhere").key(NETWORK, DATA) == plain
-    assert target(tmp_path).key(replace(NETWORK, biases=True), DATA) != plain
-    assert target(tmp_path).key(NETWORK, replace(DATA, train_inputs=DATA.train_inputs * 0.5)) != plain
+    plain = target(tmp_path).key(NETWORK, DATA, "cpu")
+    assert target(tmp_path / "elsewhere").key(NETWORK, DATA, "cpu") == plain
+    assert target(tmp_path).key(replace(NETWORK, biases=True), DATA, "cpu") != plain
+    assert target(tmp_path).key(NETWORK, replace(DATA, train_inputs=DATA.train_inputs * 0.5), "cpu") != plain
     monkeypatch.setattr(trained, "TRAINING_VERSION", trained.TRAINING_VERSION + 1)
-    assert target(tmp_path).key(NETWORK, DATA) != plain
+    assert target(tmp_path).key(NETWORK, DATA, "cpu") != plain
 
 
 def flip_last_bit(path: Path) -> None:
