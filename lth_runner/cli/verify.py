@@ -61,7 +61,9 @@ def verify(path: Path, target: str | None, data: str | None, overrides: list[str
         LthError: a file cannot be read, was altered, or does not fit the ticket.
     """
     ticket, claims = read_ticket(path)
-    weights = None if target is None else matched(target_network(ticket), read_state_dict(target), target)
+    weights = (
+        None if target is None else matched(target_network(ticket), read_state_dict(target), {}, target, terminal.say)
+    )
     dataset = None if data is None else _dataset(data, overrides, terminal)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []

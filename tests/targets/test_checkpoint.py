@@ -33,7 +33,7 @@ BIASES = {"first.bias": random(4, seed=3), "then.bias": random(4, seed=4), "last
 def read(content: Any, folder: Path, network: FullyConnected = NETWORK, name: str = "x.pt") -> dict[str, np.ndarray]:
     path = folder / name
     torch.save(content, path) if path.suffix == ".pt" else save_file(content, path)
-    return CheckpointTarget(path=str(path)).weights(network, None, Streams(0), "cpu", Memory())
+    return CheckpointTarget(path=str(path), names=None).weights(network, None, Streams(0), "cpu", Memory())
 
 
 def check(found: dict[str, np.ndarray], state: dict[str, torch.Tensor] = STATE) -> None:
@@ -126,13 +126,13 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: Any) -> 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name} cannot be read") as caught:
-        CheckpointTarget(path=str(tmp_path / name)).weights(NETWORK, None, Streams(0), "cpu", Memory())
+        CheckpointTarget(path=str(tmp_path / name), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_missing_path_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"there is no file {tmp_path / 'none.pt'}: set target.path"):
-        CheckpointTarget(path=str(tmp_path / "none.pt")).weights(NETWORK, None, Streams(0), "cpu", Memory())
+        CheckpointTarget(path=str(tmp_path / "none.pt"), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     for path in (None, ""):
         with pytest.raises(ConfigError, match=r"add target\.path=FILE"):
-            CheckpointTarget(path=path)
+            CheckpointTarget(path=path, names=None)
