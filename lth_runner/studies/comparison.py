@@ -7,6 +7,7 @@ from typing import Any
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
 from lth_runner.report.plots import settings_figure
@@ -57,6 +58,7 @@ class Comparison:
         if problem.target is not None:
             measured["target"] = measure_target(problem)
             recorder.say(_line("target", measured["target"]))
+            self._warn(measured["target"]["accuracy"], problem, recorder)
         for name, method in methods.items():
             ticket = method.find(problem, recorder)
             measured[name] = measure_ticket(ticket, problem, self.epsilon, outputs=True)
@@ -70,6 +72,11 @@ class Comparison:
             figures=self._figures(points, measured),
             tickets=tickets,
         )
+
+    def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
+        warning = chance_warning(accuracy, problem.data.test_labels) if problem.data and accuracy is not None else None
+        if warning:
+            recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:
         known = [field.name for field in fields(method)] if is_dataclass(method) else []
