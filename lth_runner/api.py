@@ -227,10 +227,16 @@ def _bound(architecture: Architecture, module: torch.nn.Module | None) -> Archit
 def _weights(target: Target, architecture: Architecture) -> dict[str, np.ndarray]:
     """The target's tensors under the architecture's names, float64 but for whole numbers."""
     if isinstance(target, str | Path):
-        return matched(architecture, read_state_dict(str(target)), str(target))
+        return matched(architecture, read_state_dict(str(target)), {}, str(target), _say_nothing)
     tensors = tensors_of(target) if isinstance(target, torch.nn.Module) else dict(target)
     arrays = {name: _array(value) for name, value in tensors.items()}
-    return arrays if isinstance(target, torch.nn.Module) else matched(architecture, arrays, "the target")
+    return (
+        arrays if isinstance(target, torch.nn.Module) else matched(architecture, arrays, {}, "the target", _say_nothing)
+    )
+
+
+def _say_nothing(line: str) -> None:
+    del line
 
 
 def _array(value: Any) -> np.ndarray:

@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from lth_runner.config.build import build
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.core.files import locked
 from lth_runner.core.identity import NEUTRAL, identity
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, DataSource, Inputs, named, select
 from lth_runner.problem import Method, Problem
-from lth_runner.record.disk import locked
-from lth_runner.record.folder import RunFolder, is_finished
+from lth_runner.record.folder import LOCK, RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.plots import save_figure
@@ -47,7 +47,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         return skip(path, terminal)
     study, methods = build(config["study"], "study"), build_methods(config)
     wandb = Wandb(**config["wandb"])
-    with locked(path, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
+    with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:

@@ -65,8 +65,10 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
         LthError: a file cannot be read, was altered, or does not fit the ticket.
     """
     path, ticket = asked.ticket, load(asked.ticket, trust=asked.trust).ticket
-    original = original_architecture(ticket)
-    weights = None if asked.target is None else matched(original, read_state_dict(asked.target), asked.target)
+    weights = None
+    if asked.target is not None:
+        original = original_architecture(ticket)
+        weights = matched(original, read_state_dict(asked.target), {}, asked.target, terminal.say)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
     for finding in findings(ticket, weights, _dataset(ticket, asked, terminal)):

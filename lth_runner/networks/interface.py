@@ -86,10 +86,18 @@ def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, then persistent buffers, each under its first name."""
-    persistent = module.state_dict().keys()
-    buffers = {name: buffer for name, buffer in module.named_buffers() if name in persistent}
-    return dict(module.named_parameters()) | buffers
+    """Parameters and persistent buffers in the order of the module's state dict, tied ones under their first name."""
+    tensors = module.state_dict(keep_vars=True)
+    return {name: tensors[name] for name, first in first_names(module).items() if name == first}
+
+
+def first_names(module: torch.nn.Module) -> dict[str, str]:
+    """For every name of the module's state dict the first name of the same tensor, mostly itself."""
+    first: dict[int, str] = {}
+    tensors = module.state_dict(keep_vars=True)
+    return {
+        name: first.setdefault(id(tensor), name) for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)
+    }
 
 
 def skeleton(architecture: Architecture) -> torch.nn.Module:

@@ -7,6 +7,7 @@ from typing import Any
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
@@ -65,6 +66,7 @@ class Comparison:
         if problem.target is not None:
             measured["target"] = measure_target(problem)
             recorder.say(_line("target", measured["target"]))
+            self._warn(measured["target"]["accuracy"], problem, recorder)
         for name, method in methods.items():
             measured[name], network = self._measured(method, problem, recorder, outputs=True)
             tickets[name] = claimed(network.ticket, measured[name], method, problem, self.epsilon)
@@ -89,6 +91,11 @@ class Comparison:
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
         return row | dict(found.times), network
+
+    def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
+        warning = chance_warning(accuracy, problem.data.test_labels) if problem.data and accuracy is not None else None
+        if warning:
+            recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:
         known = [field.name for field in fields(method)] if is_dataclass(method) else []
