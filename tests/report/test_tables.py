@@ -116,9 +116,9 @@ def test_seconds() -> None:
 
 
 def test_json_for_people_has_lists_on_one_line() -> None:
-    value = {"a": {"b": [[0.1, 2], [1e-17, None]], "c": {}}, "d": "±α"}
+    value = {"a": {"b": [[0.1, 2], [1e-17, None]], "c": {}}, "d": "±ß"}
     text = json_text(value)
     assert json.loads(text) == value
-    assert text == '{\n  "a": {\n    "b": [[0.1, 2], [1e-17, null]],\n    "c": {}\n  },\n  "d": "±α"\n}\n'
+    assert text == '{\n  "a": {\n    "b": [[0.1, 2], [1e-17, null]],\n    "c": {}\n  },\n  "d": "±ß"\n}\n'
     with pytest.raises(ValueError, match="JSON"):
         json_text({"a": float("nan")})
