@@ -45,7 +45,15 @@ def choice(config: dict[str, Any], group: str) -> str | None:
 
 @cache
 def _shipped(group: str) -> dict[str, dict[str, Any]]:
-    """The YAML files of a group that come with the package, by their names, flattened."""
+    """The YAML files of a group that come with the package, by their names, flattened, on what they stand on."""
     files = resources.files("lth_runner.configs") / group
-    found = sorted((file for file in files.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".yaml"): flattened(yaml.load(file.read_text(), Loader=Loader)) for file in found}
+    texts = {
+        file.name.removesuffix(".yaml"): file.read_text() for file in files.iterdir() if file.name.endswith("yaml")
+    }
+    found = {name: yaml.load(texts[name], Loader=Loader) for name in sorted(texts)}
+
+    def composed(name: str) -> dict[str, Any]:
+        bases = [base for base in found[name].get("defaults", []) if isinstance(base, str) and base in found]
+        return {key: value for base in bases for key, value in composed(base).items()} | flattened(found[name])
+
+    return {name: composed(name) for name in found}

@@ -177,7 +177,7 @@ def csv_rows(text: str, texts: Collection[str]) -> list[dict[str, Any]]:
         texts: columns whose cells stay texts, whatever they read as.
     """
     return [
-        {name: cell if name in texts else _value(cell) for name, cell in row.items()}
+        {name: cell if cell and name in texts else _value(cell) for name, cell in row.items()}
         for row in csv.DictReader(io.StringIO(text))
     ]
 

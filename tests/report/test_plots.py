@@ -123,6 +123,22 @@ def test_the_legend_covers_no_panel() -> None:
     assert not left.overlaps(right)
 
 
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("length", [10, 60, 400])
+def test_legends_fit(count: int, length: int) -> None:
+    """Whatever the labels, they stand on the paper and leave the panels room."""
+    labels = {str(i): " ".join(["setting=0.1"] * (length // 10)) + f" {i}" for i in range(count)}
+    lines = [{"curve": name, "n": n, "accuracy": 0.5} for name in labels for n in (1, 2)]
+    drawn_one: Any = accuracy_figure(lines, axis="n", axis_label="n", labels=labels)
+    drawn_one.draw_without_rendering()
+    (legend,), (axes,) = drawn_one.legends, drawn_one.axes
+    box = legend.get_window_extent()
+    assert drawn_one.bbox.x0 <= box.x0 < box.x1 <= drawn_one.bbox.x1
+    assert drawn_one.bbox.y0 <= box.y0 < box.y1 <= axes.get_tightbbox().y0
+    assert axes.get_window_extent().height > drawn_one.dpi, "an inch at least"
+    assert {" ".join(text.get_text().split()) for text in legend.get_texts()} == set(labels.values())
+
+
 def test_many_curves_look_different() -> None:
     looks = curve_looks([str(i) for i in range(2 * len(COLOURS))], {})
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 2 * len(COLOURS)
