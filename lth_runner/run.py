@@ -19,13 +19,14 @@ from lth_runner.problem import Method, Problem
 from lth_runner.record.folder import LOCK, RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
-from lth_runner.report.plots import save_figure
-from lth_runner.report.tables import TICKET_COLUMNS, cells, read_ticket_csv, ticket_csv, ticket_terminal
+from lth_runner.report.draw import draw
+from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
+from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
 from lth_runner.ticket.file import needed_trust, save_ticket
 from lth_runner.ticket.names import recipe
 
-TABLE = "table.csv"
+TABLE, LOOKS = "table.csv", "table.json"
 
 
 def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | None:
@@ -120,14 +121,19 @@ def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
-    """Puts table, figures, tickets and summary into the folder, each whole."""
-    folder.write_text(TABLE, ticket_csv(outcome.rows))
-    folder.add_table("networks", list(TICKET_COLUMNS), cells(outcome.rows))
+    """Puts table, points, tickets and summary into the folder, each whole, and draws the figures from there."""
+    table = Results(columns=outcome.columns, rows=outcome.rows)
+    folder.write_text(TABLE, table.csv())
+    folder.write_text(LOOKS, table.looks())
+    folder.add_table("networks", list(table.shown()), table.cells())
     for name, text in outcome.texts.items():
         folder.write_text(name, text)
-    for name, figure in outcome.figures.items():
-        png, _ = save_figure(figure, folder.path / name)
-        folder.add_figure(name, png)
+    if outcome.figures:
+        folder.write_text(POINTS, points_csv(outcome.points))
+        folder.write_text(FIGURES, figures_json(outcome.figures))
+        draw(folder.path)
+    for name in outcome.figures:
+        folder.add_figure(name, folder.path / f"{name}.png")
     for k, (name, ticket) in enumerate(outcome.tickets.items()):
         path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
@@ -138,7 +144,9 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
 
 def show(path: Path, terminal: Terminal) -> None:
     """The table of a run folder and the paths of its figures, on the terminal."""
-    terminal.show(ticket_terminal(read_ticket_csv((path / TABLE).read_text())))
+    looks = path / LOOKS
+    table = read_results((path / TABLE).read_text(), looks.read_text() if looks.exists() else None)
+    terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")
 

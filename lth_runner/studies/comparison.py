@@ -11,8 +11,7 @@ from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
-from lth_runner.report.plots import settings_figure
-from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
+from lth_runner.report.points import Description, Point
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.ticket import Ticket
@@ -22,7 +21,7 @@ Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Finds the ticket of every method, measures them alike, and draws accuracy and error against one setting.
+    """Finds the ticket of every method, measures them alike, and follows accuracy and error along one setting.
 
     Attributes:
         axis: the setting that varies along the curves, a field of the methods ("n", "density").
@@ -77,9 +76,10 @@ class Comparison:
                 measured[name] |= further
         points = self._points(problem, methods, measured, recorder)
         return Outcome(
-            rows=[TicketRow(**{key: row.get(key, name) for key in TICKET_COLUMNS}) for name, row in measured.items()],
+            rows=[{**row, "network": name} for name, row in measured.items()],
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
-            figures=self._figures(points, measured),
+            points=points,
+            figures=self._figures(measured) if points else {},
             tickets=tickets,
         )
 
@@ -104,7 +104,7 @@ class Comparison:
 
     def _points(
         self, problem: Problem, methods: Mapping[str, Method], measured: dict[str, dict[str, Any]], recorder: Recorder
-    ) -> list[dict[str, Any]]:
+    ) -> list[Point]:
         points = []
         for name in self.curves:
             for value in self.own_values.get(name, self.values):
@@ -113,21 +113,23 @@ class Comparison:
                 else:
                     method: Any = replace(methods[name], **{self.axis: value})  # pyright: ignore[reportArgumentType]
                     found, _ = self._measured(method, problem, recorder, outputs=False)
-                point = {"curve": name, "axis": self.axis, **found, self.axis: value}
-                recorder.metrics(**{key: value for key, value in point.items() if value is not None})
-                points.append(point)
+                line = {"curve": name, "axis": self.axis, **found, self.axis: value}
+                recorder.metrics(**{key: value for key, value in line.items() if value is not None})
+                points.append({key: value for key, value in line.items() if key != "axis"})
         return points
 
-    def _figures(self, points: list[dict[str, Any]], measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        if not points:
-            return {}
-        target = measured["target"]["accuracy"] if "target" in measured else None
-        if self.against == "drawn":
-            look: dict[str, Any] = {"axis": "drawn", "axis_label": "random weights drawn in all", "log_axis": True}
-        else:
-            look = {"axis": self.axis, "axis_label": self.axis_label}
-        figure = settings_figure(points, **look, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
-        return {"curves": figure}
+    def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
+        drawn = self.against == "drawn"
+        description = {
+            "kind": "curves",
+            "axis": "drawn" if drawn else self.axis,
+            "axis_label": "random weights drawn in all" if drawn else self.axis_label,
+            "log_axis": drawn,
+            "target_accuracy": measured["target"]["accuracy"] if "target" in measured else None,
+            "epsilon": self.epsilon,
+            "labels": self.labels,
+        }
+        return {"curves": description}
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

@@ -96,7 +96,7 @@ class TrainedTarget:
         name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
         found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
         with torch.device("meta"):
-            names = state(network.module())
+            names = tensors_of(network.module())
         return arrays({name: torch.from_numpy(found.tensors[name]) for name in names})
 
     def key(self, network: Architecture, data: Dataset, device: str) -> str:

@@ -149,7 +149,7 @@ def test_the_study_puts_them_side_by_side() -> None:
     outcome = Theorem(comparison=comparison, function_error=SEARCH).run(
         posed, {"doubled": methods(8)[2], "copied": copies}, recorder
     )
-    assert [row.network for row in outcome.rows] == ["target", "doubled", "copied"]
+    assert [row["network"] for row in outcome.rows] == ["target", "doubled", "copied"]
     for name in ("doubled", "copied"):
         seen = outcome.summary[f"{name}/function_error_test"]
         (line,) = [line for line in recorder.said if line.startswith(f"{name}: outputs differ")]

@@ -21,12 +21,14 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Problem
+from lth_runner.report.draw import figure
 from lth_runner.report.plots import save_figure
+from lth_runner.report.points import points_csv
 from lth_runner.search import edge_popup
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.masked import masked_weights
-from lth_runner.studies.find_versus_exist import FindVersusExist
+from lth_runner.studies.find_versus_exist import COLUMNS, FindVersusExist
 from lth_runner.studies.trial import CURVES, Trial, signal_gains
 from lth_runner.study import Outcome
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
@@ -196,7 +198,8 @@ def test_random_masks_share_what_chance_says() -> None:
 
 
 def test_every_curve_has_every_n_and_seed(done: tuple[Outcome, Memory]) -> None:
-    lines = list(csv.DictReader(done[0].texts["points.csv"].splitlines()))
+    lines = list(csv.DictReader(points_csv(done[0].points).splitlines()))
+    assert list(lines[0]) == list(COLUMNS)
     found = [(line["curve"], int(line["n"]), int(line["seed"])) for line in lines]
     assert sorted(found) == sorted((curve, n, seed) for curve in CURVES for n in (4, 8) for seed in (3, 4))
     assert {(line["curve"], line["n"], line["seed"]) for line in done[1].lines if "curve" in line} == set(found)
@@ -204,13 +207,13 @@ def test_every_curve_has_every_n_and_seed(done: tuple[Outcome, Memory]) -> None:
 
 def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
     outcome, recorder = done
-    assert outcome.rows[0].network == "target"
-    assert outcome.rows[0].accuracy == measure_target(problem())["accuracy"]
-    rows = {row.network: row for row in outcome.rows}
+    assert outcome.rows[0]["network"] == "target"
+    assert outcome.rows[0]["accuracy"] == measure_target(problem())["accuracy"]
+    rows = {row["network"]: row for row in outcome.rows}
     assert len(rows) == 1 + 2 * len(CURVES)
     points = [line for line in recorder.lines if line.get("curve") == "sums" and line.get("n") == 8]
     accuracies: list[Any] = [point["accuracy"] for point in points]
-    assert rows["n = 8, the sums"].accuracy == pytest.approx(sum(accuracies) / 2)
+    assert rows["n = 8, the sums"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
     assert outcome.summary["sums/8/accuracy_max"] == max(accuracies)
     table = outcome.texts["find_versus_exist.md"]
     assert table.count("\n| the ") == 2 * len(CURVES)
@@ -218,9 +221,10 @@ def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
 
 
 def test_the_figure_is_drawn(done: tuple[Outcome, Memory], tmp_path: Path) -> None:
-    png, _ = save_figure(done[0].figures["find_versus_exist"], tmp_path / "figure")
+    drawn = figure(done[0].points, done[0].figures["find_versus_exist"])
+    png, _ = save_figure(drawn, tmp_path / "figure")
     assert png.stat().st_size > 10_000
-    *_, overlap = done[0].figures["find_versus_exist"].axes
+    overlap: Any = drawn.axes[-1]
     assert "found too" in overlap.get_ylabel()
     assert len(overlap.lines) == 2 * (len(CURVES) - 1) + 1, "each with its chance, and a line for the legend"
 
@@ -242,6 +246,8 @@ def test_a_second_attempt_finds_only_what_is_missing(done: tuple[Outcome, Memory
     assert any("3 parts of this study were finished before" in line for line in recorder.said)
     assert len(recorder.bars) < len(done[1].bars)
     assert outcome.texts == done[0].texts
+    assert outcome.points == done[0].points
+    assert outcome.figures == done[0].figures
     assert outcome.summary == done[0].summary
 
 
