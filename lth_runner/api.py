@@ -1,8 +1,8 @@
-"""The library: everything the commands do, in three lines of a notebook. `import lth_runner as lth` gives these names."""
+"""The library: everything the commands do, in three lines of a notebook, as `import lth_runner as lth` gives it."""
 
 import contextlib
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lth_runner.config.compose import method_of, source_of
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
@@ -178,13 +178,15 @@ def verify(
         module = target
     loaded = path if isinstance(path, Loaded) else load(path, module=module, trust=trust)
     with _recorder(False) as recorder:
-        dataset = _dataset(data, recorder) if data is not None else claimed_dataset(loaded.ticket, {}, trust, recorder)
+        dataset = (
+            _dataset(data, recorder) if data is not None else claimed_dataset(loaded.ticket, {}, trust, recorder.say)
+        )
         weights = None if target is None else _weights(target, original_architecture(loaded.ticket))
     return Verified(list(findings(loaded.ticket, weights, dataset)))
 
 
 def claimed_dataset(
-    ticket: Ticket, changes: Mapping[str, Any], trust: Collection[str], recorder: Recorder
+    ticket: Ticket, changes: Mapping[str, Any], trust: Collection[str], say: Callable[[str], None]
 ) -> Dataset | None:
     """The dataset that a ticket names, loaded; None where it names none.
 
@@ -192,7 +194,7 @@ def claimed_dataset(
         changes: settings that say where its files lie.
     """
     recipe = ticket.origin.data
-    return None if recipe is None else source_of(recipe, changes, trust).load(recorder.say)
+    return None if recipe is None else source_of(recipe, changes, trust).load(say)
 
 
 def measure(ticket: Loaded, *, target: Target | None = None, data: Any = None, epsilon: float = 0.01) -> dict[str, Any]:
@@ -215,6 +217,8 @@ def measure(ticket: Loaded, *, target: Target | None = None, data: Any = None, e
 def _bound(architecture: Architecture, module: torch.nn.Module | None) -> Architecture:
     """The architecture with the module in the place of the one it was made from, however deep that stands."""
     if isinstance(architecture, Instance):
+        if module is None:
+            raise DataError("this ticket was made from a module in memory: give it, or one alike, as module=...")
         return architecture.bound(module)
     changes = {
         name: _bound(inner, module)
@@ -255,7 +259,7 @@ def _dataset(data: Any, recorder: Recorder) -> Dataset | None:
     if isinstance(data, list | tuple) and len(data) in (2, 4):
         return from_tensors(*data, *(data if len(data) == 2 else ()))
     raise ConfigError(
-        f"data must be a dataset, the name of one, a pair or four of tensors, or a DataLoader, got {type(data).__name__}"
+        f"data must be a dataset, its name, a pair or four of tensors, or a DataLoader, got {type(data).__name__}"
     )
 
 

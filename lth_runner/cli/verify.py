@@ -92,7 +92,7 @@ def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> D
         return build(config["data"], "data").load(terminal.say)
     if "accuracy" not in ticket.claims:
         return None
-    return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal)
+    return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal.say)
 
 
 def _setting(word: str) -> tuple[str, Any]:

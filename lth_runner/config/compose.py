@@ -1,4 +1,4 @@
-"""Parts by the names of their config files, with the defaults that stand there: what the library shares with the command."""
+"""Parts by the names of their config files, with the defaults that stand there: what library and command share."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import is_dataclass, replace

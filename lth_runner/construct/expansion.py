@@ -82,7 +82,7 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
         ConfigError: no target, a network without a layer to replace, or a distribution without one of the signs.
     """
     posed = prepared(problem)
-    network, target = posed.need("network", "target")
+    (target,) = posed.need("target")
     layers = _replaced(posed, layout)
     targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
     random = _random_network(posed, layout, layers)

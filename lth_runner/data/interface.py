@@ -78,6 +78,19 @@ class Dataset:
         return all(never_negative(part) for part in (self.train_inputs, self.test_inputs) if part is not None)
 
 
+def from_tensors(
+    train_inputs: Inputs, train_labels: torch.Tensor, test_inputs: Inputs, test_labels: torch.Tensor
+) -> Dataset:
+    """A dataset of tensors at hand, which nothing but they themselves can load again."""
+    return Dataset(
+        name="tensors",
+        train_inputs=train_inputs,
+        train_labels=train_labels,
+        test_inputs=test_inputs,
+        test_labels=test_labels,
+    )
+
+
 def num_samples(inputs: Inputs) -> int:
     """The length of the first axis."""
     return len(inputs) if isinstance(inputs, torch.Tensor) else len(next(iter(inputs.values())))

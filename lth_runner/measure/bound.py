@@ -1,4 +1,4 @@
-"""An upper bound on how far a pruned network's output can be from its target's, from the weights alone: up to float64 rounding."""
+"""How far a pruned network's output can be from its target's, at most: from the weights alone, up to rounding."""
 
 import math
 from collections.abc import Mapping

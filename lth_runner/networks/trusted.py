@@ -62,6 +62,15 @@ def check_builder(builder: str, arguments: Mapping[str, Any], trust: Collection[
         )
 
 
+def is_listed(builder: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether everybody can have the network built: it needs no trust."""
+    try:
+        check_builder(builder, arguments, ())
+    except DataError:
+        return False
+    return True
+
+
 def _refused(name: str, arguments: Mapping[str, Any]) -> str | None:
     """The first argument of a torchvision model that is not plain or loads weights; None if all are harmless."""
     for key, value in arguments.items():

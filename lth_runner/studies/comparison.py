@@ -93,8 +93,8 @@ class Comparison:
         return row | dict(found.times), network
 
     def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
-        warning = chance_warning(accuracy, problem.data.test_labels) if problem.data and accuracy is not None else None
-        if warning:
+        labels = None if problem.data is None else problem.data.test_labels
+        if accuracy is not None and labels is not None and (warning := chance_warning(accuracy, labels)):
             recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:

@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from lth_runner.core.errors import DataError
+from lth_runner.networks.imported import Imported
+from lth_runner.networks.trusted import check_builder, is_listed
 
 OWN = "lth_runner"
 PACKAGES = ("lth_runner.networks", "lth_runner.distributions")
@@ -36,6 +38,8 @@ def foreign(settings: Any) -> set[str]:
     if isinstance(settings, Mapping):
         name = str(settings.get(KIND, ""))
         own = {name.partition(":")[0].partition(".")[0]} if ":" in name else set()
+        if name == Imported.kind and not is_listed(settings["builder"], settings["arguments"]):
+            own = {str(settings["builder"]).partition(".")[0].partition(":")[0]}
         return own.union(*(foreign(value) for value in settings.values()))
     if isinstance(settings, list | tuple):
         return set().union(*(foreign(value) for value in settings))
@@ -53,6 +57,8 @@ def built(settings: Mapping[str, Any], trust: Collection[str]) -> Any:
     """
     found = class_of(str(settings[KIND]), trust)
     values = {key: _built(value, trust) for key, value in settings.items() if key != KIND}
+    if found is Imported:  # building it will run the builder
+        check_builder(values["builder"], values["arguments"], trust)
     return found(**values)
 
 

@@ -114,4 +114,4 @@ def test_settings_are_checked() -> None:
         burkholz(twin="maybe")
     empty = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
     with pytest.raises(ConfigError, match="add target=trained"):
-        burkholz().find(empty, Memory()).ticket
+        burkholz().find(empty, Memory())

@@ -261,7 +261,7 @@ def test_masks_that_are_no_gadget_are_refused() -> None:
     ticket = pensia().find(posed, Memory()).ticket
     every = {name: Mask.pack(np.ones(mask.shape, bool)) for name, mask in ticket.masks.items()}
     with pytest.raises(DataError, match="several edges"):
-        materialise(replace(ticket, masks=every)).readings
+        _ = materialise(replace(ticket, masks=every)).readings
     x = images(FullyConnected(inputs=3, hidden=4, outputs=2, depth=1, biases=True), 0)
     whole = replace(ticket, masks=every)  # yet it is a network, and its forward pass is that of the dense arrays
     torch.testing.assert_close(
@@ -325,6 +325,6 @@ def test_other_choices_in_the_same_network_come_close_too(method: Method) -> Non
 def test_problems_it_cannot_take_are_refused() -> None:
     posed = problem(FullyConnected(inputs=3, hidden=4, outputs=2, depth=2, biases=False), seed=3)
     with pytest.raises(ConfigError, match="add target=trained"):
-        pensia().find(replace(posed, target=None), Memory()).ticket
+        pensia().find(replace(posed, target=None), Memory())
     with pytest.raises(ConfigError, match="one sign only"):
-        pensia(distribution=Uniform(low=0.1, high=1.0)).find(posed, Memory()).ticket
+        pensia(distribution=Uniform(low=0.1, high=1.0)).find(posed, Memory())

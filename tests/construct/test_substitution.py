@@ -137,7 +137,7 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="offers no random weights"):
         offered_per_weight(None, 3, 1.0)
     with pytest.raises(ConfigError, match="add target=trained"):
-        METHOD.find(replace(problem(), target=None), Memory()).ticket
+        METHOD.find(replace(problem(), target=None), Memory())
     constant = {name: np.ones(shape) for name, shape in parameter_shapes(NETWORK).items()}
     with pytest.raises(ConfigError, match="needs target weights that differ"):
-        replace(METHOD, distribution=TargetRange()).find(replace(problem(), target=constant), Memory()).ticket
+        replace(METHOD, distribution=TargetRange()).find(replace(problem(), target=constant), Memory())

@@ -70,8 +70,8 @@ def test_second_weights_are_on_a_path_where_their_neuron_has_an_input() -> None:
 def constructed() -> Ticket:
     law = Uniform(low=-1.0, high=1.0)
     method = Pensia(
-        stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted", max_paths=24,
-        distribution=law, solver=MeetInMiddle(),
+        stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted",
+        max_paths=24, distribution=law, solver=MeetInMiddle(),
     )  # fmt: skip
     target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in parameter_shapes(NETWORK).items()}
     problem = Problem(network=NETWORK, target=target, data=None, streams=Streams(0), device="cpu")

@@ -89,12 +89,12 @@ def test_layers_of_no_sequence_are_found_at_their_paths() -> None:
     assert [layer.name for layer in layers] == ["0.first", "0.second", "1"]  # in the order of the forward pass
     assert [layer.never_negative for layer in layers] == [False, True, False]
     assert [layer.never_negative for layer in weight_layers(network, positive_inputs=True)] == [True, True, False]
+
+    class Opaque(FullyConnected):
+        def module(self) -> torch.nn.Module:
+            return Residual()
+
     with pytest.raises(ConfigError, match="no plain sequence"):
-
-        class Opaque(FullyConnected):
-            def module(self) -> torch.nn.Module:
-                return Residual()
-
         sequence(Opaque(inputs=2, hidden=2, outputs=2, depth=1, biases=False))
 
 
