@@ -14,12 +14,14 @@ RESULTS_VERSION = 1
 # Settings that say where a run lives, what it is called and who is told of it, but not what comes out.
 NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
+FILE_KEYS = ("path", "calibration")  # settings, anywhere in a config, that name a file which the results depend on
+
 
 def identity(config: dict[str, Any]) -> str:
     """Ten hex digits of a hash over the resolved config without its neutral settings, and over the files it names.
 
-    A file given as `path` anywhere in the config counts by its content, so that new weights under an old name are a
-    new run.
+    A file given by one of FILE_KEYS anywhere in the config counts by its content, so that new weights under an old
+    name are a new run.
 
     Raises:
         DataError: a file that the config names cannot be read.
@@ -41,9 +43,8 @@ def _file_digests(node: Any) -> list[str]:
     if not isinstance(node, dict):
         return []
     digests = [digest for value in node.values() for digest in _file_digests(value)]
-    if isinstance(node.get("path"), str):
-        digests.append(_digest(Path(node["path"]).expanduser()))
-    return digests
+    paths = [node[key] for key in FILE_KEYS if isinstance(node.get(key), str)]
+    return digests + [_digest(Path(path).expanduser()) for path in paths]
 
 
 def _digest(path: Path) -> str:
