@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from lth_runner.config.compose import method_of, source_of
-from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
@@ -102,11 +102,7 @@ def load(path: str | Path, *, module: torch.nn.Module | None = None, trust: Coll
     Raises:
         DataError: no ticket, an altered one, or one that needs the module or the trust.
     """
-    ticket = read_ticket(path, trust)
-    architecture = original_architecture(ticket)
-    if not isinstance(architecture, Instance):
-        return Loaded(ticket)
-    return Loaded(replace(ticket, architecture=_bound(ticket.architecture, module)))
+    return Loaded(read_ticket(path, trust, module))
 
 
 def find(
@@ -212,20 +208,6 @@ def measure(ticket: Loaded, *, target: Target | None = None, data: Any = None, e
     return measure_ticket(
         materialise(ticket.ticket), problem, epsilon, outputs=target is not None, approximates=target is not None
     )
-
-
-def _bound(architecture: Architecture, module: torch.nn.Module | None) -> Architecture:
-    """The architecture with the module in the place of the one it was made from, however deep that stands."""
-    if isinstance(architecture, Instance):
-        if module is None:
-            raise DataError("this ticket was made from a module in memory: give it, or one alike, as module=...")
-        return architecture.bound(module)
-    changes = {
-        name: _bound(inner, module)
-        for name in ("target", "original")
-        if isinstance(inner := getattr(architecture, name, None), Architecture)
-    }
-    return replace(architecture, **changes)  # pyright: ignore[reportArgumentType] (architectures are dataclasses)
 
 
 def _weights(target: Target, architecture: Architecture) -> dict[str, np.ndarray]:

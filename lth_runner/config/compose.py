@@ -48,7 +48,7 @@ def method_of(method: Any, given: Mapping[str, Any]) -> Any:
         checks.choice(key, given[key], choices(f"method/{GROUPS[key]}"))
         overrides.append(f"method/{GROUPS[key]}@method.{key}={given[key]}")
     overrides += [f"{key}={given[key]}" for key in ROOT if given.get(key) is not None]
-    config = composed(["data=null", "network=null", "target=null", *overrides])["method"]
+    config = composed(["~data", "~network", "~target", *overrides])["method"]
     known = [key for key in config if key != "_target_"]
     for key, value in given.items():
         checks.choice("setting", key, known)
@@ -81,5 +81,5 @@ def source_of(recipe: Mapping[str, Any], changes: Mapping[str, Any], trust: Coll
             )
         return build({"_target_": f"{module}.{found}", **given}, "data")
     checks.choice("data", name, choices("data"))
-    config = composed([f"data={name}", "network=null", "target=null"])["data"]
+    config = composed([f"data={name}", "~network", "~target"])["data"]
     return build({**config, **given}, "data")

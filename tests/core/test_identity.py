@@ -59,9 +59,10 @@ def test_the_version_of_the_code_counts(monkeypatch: pytest.MonkeyPatch) -> None
     assert identity(CONFIG) != before
 
 
-def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["path", "calibration"])
+def test_a_named_file_counts_by_its_content(key: str, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
-    config = changed(target={"path": str(weights)})
+    config = changed(target={key: str(weights)})
     with pytest.raises(DataError, match=r"weights.pt.*give the path of an existing file"):
         identity(config)
     weights.write_bytes(b"one")
