@@ -121,7 +121,7 @@ def fill_(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if tensors[name].shape != array.shape:
             raise RuntimeError(f"{name} has shape {tuple(tensors[name].shape)}, not {array.shape}")
-        tensors[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        tensors[name].copy_(torch.as_tensor(array))
 
 
 def filled(

@@ -110,7 +110,7 @@ def _tensors(ticket: Ticket) -> Tensors:
     tensors = {MASK + name: mask.bits for name, mask in ticket.masks.items()}
     for prefix, sources in ((STORED, ticket.weights), (START, ticket.start)):
         stored = {name: source for name, source in sources.items() if isinstance(source, Stored)}
-        tensors |= {prefix + name: np.ascontiguousarray(source.array) for name, source in stored.items()}
+        tensors |= {prefix + name: np.require(source.array, requirements="C") for name, source in stored.items()}
     return tensors
 
 

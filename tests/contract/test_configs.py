@@ -26,12 +26,9 @@ CHOICES = sorted(
     if path.relative_to(CONFIGS).parts[0] not in ("experiment", "hydra", "config.yaml")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-NEEDS = {
-    "target/checkpoint": ["target.path=weights.pt"],
-    "network/imported": ["network.builder=torchvision.models.resnet18"],
-}  # settings without a sensible default
 NEEDS = {  # settings without a sensible default
     "target/checkpoint": ["target.path=weights.pt"],
+    "network/imported": ["network.builder=torchvision.models.resnet18"],
     "data/arrays": ["data.path=mine.npz"],
     "data/inputs": ["data.path=batch.safetensors"],
 }
