@@ -13,6 +13,8 @@ import torch
 from lth_runner import run
 from lth_runner.cli import run as cli
 from lth_runner.core.errors import ConfigError
+from lth_runner.report.draw import draw
+from lth_runner.report.points import read_points
 from lth_runner.ticket.file import read_ticket
 from lth_runner.ticket.materialise import materialise
 
@@ -83,6 +85,7 @@ def test_the_folder_holds_everything(smoke: Path) -> None:
     names = {path.name for path in smoke.iterdir()}
     assert {
         "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "table.csv", "curves.png", "curves.svg",
+        "points.csv", "figures.json", "table.json",
         "ticket.safetensors", "ticket_sparsest.safetensors", "ticket_malach.safetensors",
     } <= names  # fmt: skip
     assert summary(smoke)["status"] == "ok"
@@ -90,6 +93,20 @@ def test_the_folder_holds_everything(smoke: Path) -> None:
     lines = [json.loads(line) for line in (smoke / "metrics.jsonl").read_text().splitlines()]
     points = [(line["curve"], line["n"]) for line in lines if "curve" in line]
     assert points == [(name, n) for name in ("closest", "malach") for n in (2, 4, 8, 12)]
+
+
+def test_its_figure_is_redrawn_from_its_points(smoke: Path, scratch: Path) -> None:
+    points = read_points(smoke)
+    assert [(point["curve"], point["n"]) for point in points] == [
+        (c, n) for c in ("closest", "malach") for n in (2, 4, 8, 12)
+    ]
+    lines = [json.loads(line) for line in (smoke / "metrics.jsonl").read_text().splitlines()]
+    told = [line for line in lines if "curve" in line]
+    assert [{key: value for key, value in point.items() if value is not None} for point in points] == [
+        {key: value for key, value in line.items() if key != "axis"} for line in told
+    ], "to the bit"
+    for path in draw(smoke, scratch / "again"):
+        assert path.read_bytes() == (smoke / path.name).read_bytes()
 
 
 def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path) -> None:

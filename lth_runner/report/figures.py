@@ -53,10 +53,11 @@ def commands(runs: list[Run]) -> list[str]:
 
 
 def _over(section: Section, key: str) -> Iterator[Drawn]:
-    lines = along(section, key)
-    values = sorted({line[key] for line in lines})
+    groups = comparable(section, key)
+    lines = along(section, key, groups)
     if not 0 < len({line["curve"] for line in lines}) <= MOST_CURVES:
         return
+    values = sorted({line[key] for line in lines})
     wide = values[0] > 0 and values[-1] / values[0] >= WIDE
     description = {
         "axis": key, "axis_label": key, "log_axis": wide, "target_accuracy": None, "epsilon": None, "labels": {},
@@ -64,30 +65,31 @@ def _over(section: Section, key: str) -> Iterator[Drawn]:
     yield Drawn(
         name=f"{section.stem}_over_{key.replace('.', '_')}",
         caption=f"{section.name}: results over {key}; lines are means, bands reach from the least to the greatest seed",
-        commands=commands([run for group in section.groups for run in group.runs]),
+        commands=commands([run for group in groups for run in group.runs]),
         figure=curves.figure(lines, description),
     )
 
 
-def along(section: Section, key: str) -> list[dict[str, Any]]:
-    """One line per run and network, over a setting: of groups that agree in all other settings, two of them at least.
-
-    A curve is named by its network and by those of the other settings in which the curves differ.
-    """
+def comparable(section: Section, key: str) -> list[Group]:
+    """The groups that can be compared over a setting, a number: others agree with them in all but that one."""
     at = section.varying.index(key)
-    others = [i for i in range(len(section.varying)) if i != at]
     alike: dict[str, list[Group]] = {}
     for group in section.groups:
         if is_number(group.settings[at]):
-            alike.setdefault(text([group.settings[i] for i in others]), []).append(group)
-    kept = [group for groups in alike.values() if len(groups) > 1 for group in groups]
-    telling = [i for i in others if len({text(group.settings[i]) for group in kept}) > 1]
-    lines = []
-    for group in kept:
-        names = [f"{section.varying[i]}={text(group.settings[i])}" for i in telling]
-        for line in _points(group):
-            lines.append({**line, "curve": ", ".join([line["curve"], *names]), key: group.settings[at]})
-    return lines
+            rest = [value for i, value in enumerate(group.settings) if i != at]
+            alike.setdefault(text(rest), []).append(group)
+    return [group for groups in alike.values() if len(groups) > 1 for group in groups]
+
+
+def along(section: Section, key: str, groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """One line per run and network over a setting; curves are named by network and by what else tells them apart."""
+    settings = [dict(zip(section.varying, group.settings, strict=True)) for group in groups]
+    telling = [k for k in section.varying if k != key and len({text(values[k]) for values in settings}) > 1]
+    return [
+        {**line, "curve": ", ".join([line["curve"], *(f"{k}={text(values[k])}" for k in telling)]), key: values[key]}
+        for group, values in zip(groups, settings, strict=True)
+        for line in _points(group)
+    ]
 
 
 def _points(group: Group) -> Iterator[dict[str, Any]]:

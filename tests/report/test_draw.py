@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lth_runner
 from lth_runner.core.errors import LthError
 from lth_runner.report.draw import draw, figure, known_kinds
 from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv, read_figures, read_points
 
+ROOT = Path(lth_runner.__file__).parent
 RESULTS = Path(__file__).parents[2] / "results"
 CURVES: dict[str, Any] = {
     "kind": "curves", "axis": "n", "axis_label": "n", "log_axis": False, "target_accuracy": 0.97, "epsilon": 0.01,
@@ -103,6 +105,15 @@ def test_published_figures_are_drawn_from_the_files_beside_them(folder: Path) ->
         drawn: Any = figure(points, description)
         shown = {text.get_text() for text in drawn.legends[0].get_texts()}
         assert set(description.get("labels", {}).values()) <= shown
+
+
+def test_studies_draw_nothing() -> None:
+    """Their points and descriptions are all that a figure is made of."""
+    drawing = {f"lth_runner.report.{name}" for name in ("draw", "figures", "kinds", "laws", "plots", "style")}
+    for path in [file for folder in ("studies", "laws") for file in (ROOT / folder).glob("*.py")]:
+        words = path.read_text().split()
+        imported = {word for word in words if word.startswith(("lth_runner.report", "matplotlib"))}
+        assert not imported & (drawing | {"matplotlib"}), path
 
 
 def test_figures_have_been_published_with_their_points() -> None:

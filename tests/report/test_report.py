@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from lth_runner.cli import report as command
-from lth_runner.report.figures import along
-from lth_runner.report.groups import sections, varying
+from lth_runner.report.figures import along, comparable
+from lth_runner.report.groups import Section, sections, varying
 from lth_runner.report.points import figures_json, points_csv
 from lth_runner.report.read import read_runs
 
@@ -217,23 +217,28 @@ def test_points_of_published_figures_are_redrawn_in_their_place_or_beside_it(
     assert (tmp_path / "all" / "two" / "curves.svg").read_bytes() == (one / "curves.svg").read_bytes()
 
 
+def over(section: Section, key: str) -> set[tuple[str, Any]]:
+    """The points that are drawn over a setting, by curve."""
+    return {(line["curve"], line[key]) for line in along(section, key, comparable(section, key))}
+
+
 def test_only_groups_that_share_the_other_settings_are_drawn_together(tmp_path: Path) -> None:
     for number, (hidden, rate) in enumerate(((100, 0.1), (200, 0.1), (300, 0.2), (400, 0.3))):
         make_run(tmp_path / str(number), hidden, 0, extra={"rate": rate})
     (section,) = sections(read_runs([tmp_path]).runs)
     assert section.varying == ["network.hidden", "extra.rate"]
-    assert along(section, "extra.rate") == [], "no two runs agree in the width"
-    assert {line["network.hidden"] for line in along(section, "network.hidden")} == {100, 200}
+    assert over(section, "extra.rate") == set(), "no two runs agree in the width"
+    assert over(section, "network.hidden") == {(name, w) for name in ("closest", "target") for w in (100, 200)}
     for number, (hidden, rate) in enumerate(((100, 0.1), (200, 0.1), (300, 0.2), (300, 0.1))):
         make_run(tmp_path / "more" / str(number), hidden, 0, extra={"rate": rate})
     (section,) = sections(read_runs([tmp_path / "more"]).runs)
-    lines = along(section, "network.hidden")
-    assert {(line["curve"], line["network.hidden"]) for line in lines} == {
+    assert over(section, "network.hidden") == {
         (name, hidden) for name in ("closest", "target") for hidden in (100, 200, 300)
-    }, "extra.rate=0.2 stands alone, and without it the rate tells nothing apart"
-    assert {(line["curve"], line["extra.rate"]) for line in along(section, "extra.rate")} == {
-        (name, rate) for name in ("closest", "target") for rate in (0.1, 0.2)
-    }
+    }, "one with a rate of 0.2 stands alone, and without it the rate tells nothing apart"
+    assert over(section, "extra.rate") == {(name, rate) for name in ("closest", "target") for rate in (0.1, 0.2)}
+    make_run(tmp_path / "more" / "4", 200, 0, extra={"rate": 0.2})
+    (section,) = sections(read_runs([tmp_path / "more"]).runs)
+    assert ("closest, extra.rate=0.2", 300) in over(section, "network.hidden")
 
 
 def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) -> None:
