@@ -74,8 +74,8 @@ class FunctionalTraining:
         """Takes out what the rule prunes for good."""
         for columns, densities, _ in self._groups:
             for run, density in enumerate(densities):
-                scores, active = self.scores[run, columns], self.active[run, columns]
-                active.copy_(self._rule.end_epoch(epoch, scores, active, density))
+                active = self.active[run, columns]
+                active.copy_(self._rule.end_epoch(epoch, self.scores[run, columns].cpu(), active.cpu(), density))
         for state in (self.scores, self.velocity, self._offered):
             state.masked_fill_(~self.active, 0)
         self.refresh()

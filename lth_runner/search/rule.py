@@ -42,5 +42,11 @@ class Rule(Protocol):
         ...
 
     def end_epoch(self, epoch: int, scores: torch.Tensor, active: torch.Tensor, density: float) -> torch.Tensor:
-        """(n,) bool: what of one group of one run is active after so many epochs; what was not stays so."""
+        """(n,) bool: what of one group of one run is active after so many epochs; what was not stays so.
+
+        Args:
+            epoch: how many are finished.
+            scores, active: (n,), on the CPU.
+            density: that this run asks for.
+        """
         ...

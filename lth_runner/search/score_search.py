@@ -19,6 +19,7 @@ from lth_runner.search.initial import drawn, recipes
 from lth_runner.search.run import History, ScoreRun
 from lth_runner.search.scored import SCOPES, Density, ScoredNetwork
 from lth_runner.search.space import BIASES, SearchSpace, random_space
+from lth_runner.search.together import why_apart
 from lth_runner.search.trainer import ScoreTrainer
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Source, Stored
@@ -152,7 +153,7 @@ class ScoreSearch(ABC):
         module = space.module(seed)
         scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
         found = []
-        for runs in turns(len(densities), problem.device):
+        for runs in self._turns(module, space, len(densities), problem, recorder):
             networks = [
                 ScoredNetwork(module=module, scores=scores, density=densities[run], scope=self.scope) for run in runs
             ]
@@ -165,6 +166,20 @@ class ScoreSearch(ABC):
                 for run, (at, history) in enumerate(zip(runs, histories, strict=True))
             ]
         return found
+
+    def _turns(
+        self, module: torch.nn.Module, space: SearchSpace, count: int, problem: Problem, recorder: Recorder
+    ) -> list[range]:
+        """Which networks are trained together: on a GPU all of them, since one alone would leave it idle."""
+        (data,) = problem.need("data")
+        if problem.device == "cpu" or count == 1:
+            return turns(count, together=False)
+        reason = why_apart(module, space.scored, data.train_inputs[:2].cpu())
+        if reason is not None:
+            recorder.say(
+                f"the densities are trained one after the other, since the network does not allow vmap: {reason}"
+            )
+        return turns(count, together=reason is None)
 
     def _found(
         self, space: SearchSpace, trainer: ScoreTrainer, run: int, density: Density, history: History, seed: int
@@ -181,9 +196,9 @@ class ScoreSearch(ABC):
         )
 
 
-def turns(count: int, device: str) -> list[range]:
-    """Which networks are trained together: on a GPU all of them, since one alone would leave it idle."""
-    return [range(count)] if device != "cpu" else [range(run, run + 1) for run in range(count)]
+def turns(count: int, *, together: bool) -> list[range]:
+    """Which of so many networks are trained at once."""
+    return [range(count)] if together else [range(run, run + 1) for run in range(count)]
 
 
 def _facts(history: History) -> dict[str, float]:

@@ -32,14 +32,12 @@ def magnitude_keys(scores: torch.Tensor) -> torch.Tensor:
 
 
 def find_cut(scores: torch.Tensor, kept: int) -> Cut:
-    """The cut that keeps `kept` of the scores (n,)."""
+    """The cut that keeps `kept` of the scores (n,), which lie on the CPU."""
     if kept == 0:
         return Cut(float("inf"), 0)
     size, keys = scores.numel(), magnitude_keys(scores.detach())
-    if keys.device.type != "cpu":
-        key = keys.kthvalue(size - kept + 1).values
-    else:  # NumPy's selection is many times faster than torch's here
-        key = torch.from_numpy(np.partition(keys.numpy(), size - kept)[size - kept : size - kept + 1])[0]
+    # NumPy's selection is many times faster than torch's
+    key = torch.from_numpy(np.partition(keys.numpy(), size - kept)[size - kept : size - kept + 1])[0]
     ties = kept - int((keys > key).sum())
     tie_end = int(torch.nonzero(keys == key)[ties - 1]) + 1
     return Cut(key.view(torch.float32).item(), tie_end)
