@@ -52,7 +52,7 @@ class Recipe:
 
 
 # One update from images, labels and learning rate: gives the loss before it, still on the device.
-Step = Callable[[Inputs, torch.Tensor, float], torch.Tensor]
+Step = Callable[[Any, torch.Tensor, float], torch.Tensor]
 
 # Called after an epoch with the number of finished epochs and the mean training loss over its steps, each taken before
 # the step; the text it returns is shown beside the epoch's bar.
