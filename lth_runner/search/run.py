@@ -87,8 +87,8 @@ class ScoreRun:
         for density in self.densities:
             given = {"density": float(density)} if isinstance(density, float | int) else {}
             found.append({**given, "score_epoch": epoch, "score_loss": loss})
-        for name, images in self.measured.items():
-            for line, value in zip(found, self.trainer.accuracies(*images, BATCH), strict=True):
+        for name, part in self.measured.items():
+            for line, value in zip(found, self.trainer.accuracies(*part, BATCH), strict=True):
                 line[name] = value
         return found
 

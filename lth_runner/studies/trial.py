@@ -107,7 +107,7 @@ class Trial:
         alike = dict.fromkeys(self.densities(), density) if isinstance(density, float) else {}
         space = SearchSpace(
             architecture=self.constructed.architecture,
-            drawn=self.constructed.random,
+            weights=self.constructed.weights,
             given=given,
             gains=signal_gains(self.constructed, self.expansion, {**self.densities(), **alike}),
         )

@@ -101,7 +101,7 @@ def _run_epoch(
     after: After,
 ) -> None:
     """The steps of one epoch, or the part of them that is asked for."""
-    losses = torch.zeros(len(numbers), device=batches.inputs.device)
+    losses = torch.zeros(len(numbers), device=batches.device)
     looked = 0  # at so many losses
     for done, (i, inputs, labels) in enumerate(batches.epoch(epoch, numbers), start=1):
         step = epoch * batches.per_epoch + i
