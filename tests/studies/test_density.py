@@ -38,6 +38,7 @@ NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
 SEARCH = EdgePopup(
     density=1.0, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+    biases="zero",
 )  # fmt: skip
 METHODS: dict[str, Any] = {
     "plain": SEARCH,
