@@ -1,9 +1,9 @@
 """Training the scores of any module: its weights are passed to it by `functional_call`, the module stays unchanged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from lth_runner.core.errors import ConfigError
@@ -12,7 +12,8 @@ from lth_runner.search.captured import CapturedStep, compiled
 from lth_runner.search.folded import folded
 from lth_runner.search.rule import Rule
 from lth_runner.search.scored import ScoredNetwork, views
-from lth_runner.search.trainer import BUFFER, evaluated, fractions_right, gathered, plain_attention
+from lth_runner.search.together import for_each_run
+from lth_runner.search.trainer import BUFFER, evaluated, fractions_right, gathered
 
 Tensors = dict[str, torch.Tensor]
 
@@ -88,7 +89,7 @@ class FunctionalTraining:
     def outputs(self, images: torch.Tensor) -> torch.Tensor:
         """What each run's network says of the images: (R, B, classes)."""
         with evaluated(self.module):
-            return self._call(lambda tensors: functional_call(self.module, tensors, (images,)))
+            return for_each_run(lambda own: functional_call(self.module, own, (images,)), self._tensors)
 
     def masks(self, run: int = 0) -> Tensors:
         """The masks of one run by weight name, True = kept: copies."""
@@ -124,17 +125,14 @@ class FunctionalTraining:
             found[:, columns] = self._mask(self.scores[:, columns], self.active[:, columns], kept)
         return found
 
-    def _call(self, function: Callable[[Tensors], torch.Tensor]) -> torch.Tensor:
-        """The function of each run's tensors, stacked."""
-        tensors = {**self._leaves, **self._statistics}
-        with plain_attention():
-            if len(self.scores) == 1:
-                return function({name: stacked.squeeze(0) for name, stacked in tensors.items()})[None]
-            return vmap(function)(tensors)
+    @property
+    def _tensors(self) -> Tensors:
+        """What each network has of its own, (R, ...)."""
+        return {**self._leaves, **self._statistics}
 
     def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        losses = self._call(
-            lambda tensors: cross_entropy(functional_call(self.module, tensors, (images,)), labels)
+        losses = for_each_run(
+            lambda own: cross_entropy(functional_call(self.module, own, (images,)), labels), self._tensors
         )  # (R,)
         leaves = list(self._leaves.values())
         gradients = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)

@@ -57,7 +57,7 @@ def test_steps_are_those_of_the_definition(
         assert training.step(*batch, rate=0.1).item() == pytest.approx(oracle.step(*batch), rel=1e-4)
     for name, scores in views(training.scores, net).items():
         torch.testing.assert_close(scores, oracle.scores[name].detach(), atol=2e-6, rtol=1e-4)
-        assert torch.equal(training.masks()[name], oracle.masks()[name]) or not binary
+        assert torch.equal(training.masks()[name], oracle.masks()[name])
 
 
 @LAYERS
