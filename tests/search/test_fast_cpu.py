@@ -1,6 +1,7 @@
 """Compiled score steps against their definition and the functional ones, the kernels against NumPy, exact resume."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,7 +19,7 @@ from lth_runner.search.scored import views
 GENERATOR = torch.Generator().manual_seed(0)
 BATCHES = [(torch.randn(8, 1, 28, 28, generator=GENERATOR), torch.arange(8)) for _ in range(12)]
 MOMENTUM, DECAY = 0.9, 5e-4
-SGD = {"rate": 0.1, "momentum": MOMENTUM, "decay": DECAY}
+SGD: dict[str, Any] = {"rate": 0.1, "momentum": MOMENTUM, "decay": DECAY}
 network = scored_lenet5
 LAYERS = pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
 DENSITIES = pytest.mark.parametrize(

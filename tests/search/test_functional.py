@@ -37,7 +37,7 @@ RULES = {
     "biprop": Biprop(**COMMON),
     "gem_miner": GemMiner(**{**COMMON, "scores": Uniform(low=0.0, high=1.0)}, penalty=1e-3, period=1),
 }
-SGD = {"rate": 0.1, "momentum": EDGE_POPUP.momentum, "decay": EDGE_POPUP.weight_decay}
+SGD: dict[str, Any] = {"rate": 0.1, "momentum": EDGE_POPUP.momentum, "decay": EDGE_POPUP.weight_decay}
 WITHOUT_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, WITHOUT_GPU])])
 
