@@ -1,5 +1,7 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,22 @@ from omegaconf import OmegaConf
 from lth_runner.config.build import build
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.identity import identity
+from lth_runner.core.files import locked
+from lth_runner.core.identity import NEUTRAL, identity
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset, DataSource, Inputs, named, select
 from lth_runner.problem import Method, Problem
-from lth_runner.record.disk import locked
-from lth_runner.record.folder import RunFolder, is_finished
+from lth_runner.record.folder import LOCK, RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
-from lth_runner.report.plots import save_figure
-from lth_runner.report.tables import TICKET_COLUMNS, cells, read_ticket_csv, ticket_csv, ticket_terminal
+from lth_runner.report.draw import draw
+from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
+from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
-from lth_runner.ticket.file import save_ticket
+from lth_runner.ticket.file import needed_trust, save_ticket
+from lth_runner.ticket.names import recipe
 
-TABLE = "table.csv"
+TABLE, LOOKS = "table.csv", "table.json"
 
 
 def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | None:
@@ -43,11 +48,11 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         return skip(path, terminal)
     study, methods = build(config["study"], "study"), build_methods(config)
     wandb = Wandb(**config["wandb"])
-    with locked(path, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
+    with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
-            outcome = study.run(pose(config, methods, folder), methods, folder)
+            outcome = study.run(build_problem(config, methods, folder), methods, folder)
             write(outcome, folder)
             show(path, terminal)
     return None
@@ -94,7 +99,7 @@ def build_methods(config: dict[str, Any]) -> dict[str, Method]:
     }
 
 
-def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
+def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
     """Data, network and target weights, in that order; what the config leaves out stays None."""
     streams = Streams(config["seed"])
     network = config["network"] and build(config["network"], "network")
@@ -102,39 +107,61 @@ def pose(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) 
     for name, method in methods.items():
         if method.needs_target and target is None:
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
-    data = config["data"] and build(config["data"], "data").load(folder.say).to(config["device"])
+    data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
     if data is not None and network is not None:
-        _check_fit(network, data.test_inputs[:1])
+        _check_fit(network, select(data.test_inputs, slice(1)))
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
 
 
+def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
+    """The dataset with the recipe that loads it again: its settings without where its files lie."""
+    settings = {key: value for key, value in recipe(source).items() if f"data.{key}" not in NEUTRAL}
+    return replace(source.load(say), recipe=settings)
+
+
 def write(outcome: Outcome, folder: RunFolder) -> None:
-    """Puts table, figures, tickets and summary into the folder, each whole."""
-    folder.write_text(TABLE, ticket_csv(outcome.rows))
-    folder.add_table("networks", list(TICKET_COLUMNS), cells(outcome.rows))
+    """Puts table, points, tickets and summary into the folder, each whole, and draws the figures from there."""
+    table = Results(columns=outcome.columns, rows=outcome.rows)
+    folder.write_text(TABLE, table.csv())
+    folder.write_text(LOOKS, table.looks())
+    folder.add_table("networks", list(table.shown()), table.cells())
     for name, text in outcome.texts.items():
         folder.write_text(name, text)
-    for name, figure in outcome.figures.items():
-        png, _ = save_figure(figure, folder.path / name)
-        folder.add_figure(name, png)
-    for k, (name, (ticket, claims)) in enumerate(outcome.tickets.items()):
-        save_ticket(ticket, folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors"), claims)
+    if outcome.figures:
+        folder.write_text(POINTS, points_csv(outcome.points))
+        folder.write_text(FIGURES, figures_json(outcome.figures))
+        draw(folder.path)
+    for name in outcome.figures:
+        folder.add_figure(name, folder.path / f"{name}.png")
+    for k, (name, ticket) in enumerate(outcome.tickets.items()):
+        path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
+        save_ticket(ticket, path)
+        if packages := sorted(needed_trust(ticket)):
+            folder.say(f"{path.name} names code of {', '.join(packages)}: only who trusts it can read it (--trust)")
     folder.finish(**outcome.summary)
 
 
 def show(path: Path, terminal: Terminal) -> None:
     """The table of a run folder and the paths of its figures, on the terminal."""
-    terminal.show(ticket_terminal(read_ticket_csv((path / TABLE).read_text())))
+    looks = path / LOOKS
+    table = read_results((path / TABLE).read_text(), looks.read_text() if looks.exists() else None)
+    terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")
 
 
-def _check_fit(network: Any, image: torch.Tensor) -> None:
+def _check_fit(network: Any, inputs: Inputs) -> None:
+    device = named(inputs)[0][1].device
     try:
-        network.module().to(image.device)(image)
-    except RuntimeError as error:
+        network.module().to(device)(inputs)
+    except (RuntimeError, TypeError) as error:
+        if isinstance(inputs, dict):
+            raise ConfigError(
+                f"the network does not take {', '.join(sorted(inputs))} ({str(error).splitlines()[0]}): name "
+                "the tensors of the data's file as the module's forward names its arguments"
+            ) from error
         raise ConfigError(
-            f"the network does not take images of shape {tuple(image.shape[1:])}: "
-            f"set network.inputs={image[0].numel()}, or choose another network"
+            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
+            f"set network.inputs={inputs[0].numel()}, or choose another network"
         ) from error

@@ -1,16 +1,14 @@
-"""What a study is: methods put to a question, and an answer of table rows, numbers, figures and tickets."""
+"""What a study is: methods put to a question, and an answer of table rows, numbers, points and tickets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from lth_runner.core.recorder import Recorder
 from lth_runner.problem import Method, Problem
-from lth_runner.report.tables import TicketRow
+from lth_runner.report.points import Description, Point
+from lth_runner.report.tables import TICKET_COLUMNS, Column, Row
 from lth_runner.ticket.ticket import Ticket
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,18 +16,23 @@ class Outcome:
     """What a study found.
 
     Attributes:
-        rows: of the table, one per network.
+        rows: of the table, by column; they may hold more than the columns show.
+        columns: of the table, in their order; those of tickets unless the study has its own.
         summary: flat, units in the keys; becomes summary.json.
-        figures: by file name without ending.
-        texts: further files by name: a study's own tables, as CSV and Markdown.
-        tickets: by row name, each with the claims made of it.
+        points: of the study's curves, by column; they become points.csv, from which the figures are drawn.
+        figures: by file name without ending: `kind`, a module of `lth_runner.report.kinds`, and what that kind draws
+            besides points (labels, captions, published values), as plain values; they become figures.json.
+        texts: further files by name: tables in the study's own words, as Markdown.
+        tickets: by row name, with their claims.
     """
 
-    rows: list[TicketRow]
+    rows: Sequence[Row]
+    columns: Mapping[str, Column] = field(default_factory=lambda: TICKET_COLUMNS)
     summary: dict[str, float | int | str | None]
-    figures: dict[str, "Figure"] = field(default_factory=dict)
+    points: Sequence[Point] = ()
+    figures: Mapping[str, Description] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
-    tickets: dict[str, tuple[Ticket, dict[str, float]]] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
 
 
 @runtime_checkable

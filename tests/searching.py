@@ -18,7 +18,7 @@ from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.ticket.ticket import Ticket
 
-DATA = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
+DATA: Any = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 PLAIN = FullyConnected(inputs=36, hidden=20, outputs=10, depth=2, biases=False)
 REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=True)
 

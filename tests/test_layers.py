@@ -13,7 +13,6 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYER = {
     "core": 0,
     "resources.py": 0,
-    "config": 1,
     "subset_sum": 1,
     "distributions": 1,
     "networks": 1,
@@ -22,6 +21,7 @@ LAYER = {
     "report": 2,
     "ticket": 2,
     "problem.py": 3,
+    "config": 3,
     "study.py": 4,
     "measure": 4,
     "training": 5,
@@ -30,6 +30,7 @@ LAYER = {
     "search": 6,
     "studies": 7,
     "laws": 7,
+    "api.py": 8,
     "run.py": 8,
     "sweep": 9,
     "cli": 10,

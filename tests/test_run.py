@@ -13,8 +13,10 @@ import torch
 from lth_runner import run
 from lth_runner.cli import run as cli
 from lth_runner.core.errors import ConfigError
+from lth_runner.report.draw import draw
+from lth_runner.report.points import read_points
 from lth_runner.ticket.file import read_ticket
-from lth_runner.ticket.materialise import effective_weights
+from lth_runner.ticket.materialise import materialise
 
 HEADER = "network,accuracy,offered_ratio,kept_ratio,weight_error_max,weight_error_median,over_epsilon,solve_time_s"
 
@@ -83,6 +85,7 @@ def test_the_folder_holds_everything(smoke: Path) -> None:
     names = {path.name for path in smoke.iterdir()}
     assert {
         "config.yaml", "environment.json", "metrics.jsonl", "summary.json", "table.csv", "curves.png", "curves.svg",
+        "points.csv", "figures.json", "table.json",
         "ticket.safetensors", "ticket_sparsest.safetensors", "ticket_malach.safetensors",
     } <= names  # fmt: skip
     assert summary(smoke)["status"] == "ok"
@@ -92,6 +95,20 @@ def test_the_folder_holds_everything(smoke: Path) -> None:
     assert points == [(name, n) for name in ("closest", "malach") for n in (2, 4, 8, 12)]
 
 
+def test_its_figure_is_redrawn_from_its_points(smoke: Path, scratch: Path) -> None:
+    points = read_points(smoke)
+    assert [(point["curve"], point["n"]) for point in points] == [
+        (c, n) for c in ("closest", "malach") for n in (2, 4, 8, 12)
+    ]
+    lines = [json.loads(line) for line in (smoke / "metrics.jsonl").read_text().splitlines()]
+    told = [line for line in lines if "curve" in line]
+    assert [{key: value for key, value in point.items() if value is not None} for point in points] == [
+        {key: value for key, value in line.items() if key != "axis"} for line in told
+    ], "to the bit"
+    for path in draw(smoke, scratch / "again"):
+        assert path.read_bytes() == (smoke / path.name).read_bytes()
+
+
 def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -99,8 +116,9 @@ def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path)
     target = {name: weight.astype(np.float64) for name, weight in load_file(kept).items()}
     for name, row in list(table(smoke).items())[1:]:
         file = "ticket.safetensors" if name == "closest" else f"ticket_{name}.safetensors"
-        ticket, claims = read_ticket(smoke / file)
-        weights = effective_weights(ticket)
+        ticket = read_ticket(smoke / file)
+        claims = ticket.claims
+        weights = materialise(ticket).readings
         error = np.concatenate([np.abs(weights[key] - target[key]).ravel() for key in target])
         assert float(row["weight_error_max"]) == error.max() == claims["weight_error_max"]
         assert float(row["weight_error_median"]) == np.median(error)
@@ -128,7 +146,7 @@ def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatc
     (other,) = (scratch / "elsewhere").glob("smoke-*")
     assert other.name == smoke.name
     for name in ("ticket.safetensors", "ticket_sparsest.safetensors"):
-        masks = [read_ticket(folder / name)[0].masks for folder in (smoke, other)]
+        masks = [read_ticket(folder / name).masks for folder in (smoke, other)]
         assert all(np.array_equal(masks[0][key].bits, masks[1][key].bits) for key in masks[0])
 
 

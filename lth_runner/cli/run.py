@@ -25,11 +25,12 @@ from lth_runner.record.terminal import Terminal
 schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
 CONFIGS = "lth_runner.configs"
+OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
 
 def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = [opened(word) for word in sys.argv[1:]]
     if not arguments:
         sys.stdout.write(menu())
         return
@@ -74,6 +75,11 @@ def task(cfg: DictConfig) -> None:
         run(config, Terminal(), Terminal())
     except Exception as error:
         raise RunError(error) from error
+
+
+def opened(word: str) -> str:
+    """An override of a key that belongs to somebody else's code, which no config file can list, as Hydra takes it."""
+    return f"++{word}" if word.startswith(OPEN) else word
 
 
 def menu() -> str:

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
-import numpy as np
+import yaml
 from rich.table import Table
 
-from lth_runner.config import schema
-from lth_runner.config.build import build, settings
-from lth_runner.core.errors import LthError
+from lth_runner.api import claimed_dataset, load
+from lth_runner.config.build import build
+from lth_runner.config.compose import composed
+from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.data.interface import Dataset
-from lth_runner.measure.verification import Finding, findings, target_network
-from lth_runner.networks.interface import parameter_shapes
+from lth_runner.measure.ticket import num_parameters
+from lth_runner.measure.verification import Finding, findings
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
-from lth_runner.ticket.file import read_ticket
+from lth_runner.ticket.materialise import original_architecture
 from lth_runner.ticket.ticket import Ticket
 
 BYTES = 4  # of a weight of the target as float32
@@ -29,7 +29,7 @@ def main() -> None:
     """Runs `lth-verify`; the exit code is 0 only if every claim that could be checked holds."""
     asked = arguments(sys.argv[1:])
     try:
-        mismatch = verify(asked.ticket, asked.target, asked.data, asked.setting, Terminal())
+        mismatch = verify(asked, Terminal())
     except KeyboardInterrupt:
         sys.exit("lth-verify: interrupted")
     except LthError as error:
@@ -42,30 +42,36 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="lth-verify",
-        description="Draws a ticket's random network again, applies the masks, and checks every claim in the file.",
-        epilog="example: lth-verify runs/theorem_1-bd50fbc8bf/ticket.safetensors --data mnist --target fc.safetensors",
+        description="Draws a ticket's random network again, applies the masks, and checks every claim in the file. The "
+        "dataset and its settings stand in the ticket.",
+        epilog="example: lth-verify runs/theorem_1-bd50fbc8bf/ticket.safetensors --target fc.safetensors",
     )
     parser.add_argument("ticket", type=Path, help="a ticket.safetensors of a run folder")
     parser.add_argument(
         "--target", metavar="FILE", help="the target's weights (.pt or .safetensors), for weight errors"
     )
-    parser.add_argument("--data", metavar="NAME", help="the dataset, as in lth-run data=NAME, for the accuracy")
+    parser.add_argument("--data", metavar="NAME", help="another dataset than the ticket's, as in lth-run data=NAME")
+    parser.add_argument(
+        "--trust", metavar="PACKAGE", action="append", default=[], help="whose code may run to build the network"
+    )
     parser.add_argument("setting", nargs="*", help="settings of the dataset, as in lth-run: data.root=FOLDER")
     return parser.parse_intermixed_args(words)
 
 
-def verify(path: Path, target: str | None, data: str | None, overrides: list[str], terminal: Terminal) -> str | None:
+def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     """Shows each claim beside what was found, up to the first that fails; that one as a sentence, or None.
 
     Raises:
         LthError: a file cannot be read, was altered, or does not fit the ticket.
     """
-    ticket, claims = read_ticket(path)
-    weights = None if target is None else matched(target_network(ticket), read_state_dict(target), target)
-    dataset = None if data is None else _dataset(data, overrides, terminal)
+    path, ticket = asked.ticket, load(asked.ticket, trust=asked.trust).ticket
+    weights = None
+    if asked.target is not None:
+        original = original_architecture(ticket)
+        weights = matched(original, read_state_dict(asked.target), {}, asked.target, terminal.say)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
-    for finding in findings(ticket, claims, weights, dataset):
+    for finding in findings(ticket, weights, _dataset(ticket, asked, terminal)):
         found.append(finding)
         if not finding.agrees:
             break
@@ -79,22 +85,30 @@ def verify(path: Path, target: str | None, data: str | None, overrides: list[str
     return None
 
 
-def _dataset(name: str, overrides: list[str], terminal: Terminal) -> Dataset:
-    schema.register()
-    with hydra.initialize_config_module("lth_runner.configs", version_base="1.3"):
-        config: dict[str, Any] = settings(hydra.compose("config", overrides=[f"data={name}", *overrides]))
-    return build(config["data"], "data").load(terminal.say)
+def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> Dataset | None:
+    """The dataset that was asked for, or else the ticket's own; None where accuracy is not claimed."""
+    if asked.data is not None:
+        config = composed([f"data={asked.data}", *asked.setting])
+        return build(config["data"], "data").load(terminal.say)
+    if "accuracy" not in ticket.claims:
+        return None
+    return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal.say)
+
+
+def _setting(word: str) -> tuple[str, Any]:
+    key, equals, value = word.partition("=")
+    if not equals or not key.startswith("data."):
+        raise ConfigError(f"{word} is no setting of the dataset: write it as data.root=FOLDER")
+    return key.removeprefix("data."), yaml.safe_load(value)
 
 
 def _size(path: Path, ticket: Ticket) -> str:
     """The file's size beside the target's: what it would take to store the weights instead."""
-    count = sum(int(np.prod(shape)) for shape in parameter_shapes(target_network(ticket)).values())
-    size = path.stat().st_size
-    frozen = sum(array.size for array in ticket.frozen.values())
+    count, size, stored = num_parameters(original_architecture(ticket)), path.stat().st_size, ticket.stored()
     return (
         f"{path}: {size:,} bytes, {size / (BYTES * count):.2f} times the {BYTES * count:,} bytes of its target's "
         f"{count:,} weights in float32"
-        + (f"; {frozen:,} of its weights are trained, not random, and stored whole" if frozen else "")
+        + (f"; {stored:,} of its numbers are stored as they are, not random" if stored else "")
     )
 
 

@@ -44,7 +44,8 @@ class Burkholz:
     Attributes:
         objective: "closest" or "sparsest" (fewest terms within epsilon).
         n: copies of every hidden neuron; in the first layer, hidden neurons per input coordinate and sign.
-        twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where pixels are negative.
+        twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where there are such
+            pixels.
         signs, max_paths: see `Layout`.
     """
 

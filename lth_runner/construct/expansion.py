@@ -82,7 +82,7 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
         ConfigError: no target, a network without a layer to replace, or a distribution without one of the signs.
     """
     posed = prepared(problem)
-    network, target = posed.need("network", "target")
+    (target,) = posed.need("target")
     layers = _replaced(posed, layout)
     targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
     random = _random_network(posed, layout, layers)
@@ -111,8 +111,7 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
 
 def positive_inputs(problem: Problem) -> bool:
     """Whether no input of the dataset, training or test, has a negative entry."""
-    data = problem.data
-    return data is not None and all(bool((part >= 0).all()) for part in (data.train_inputs, data.test_inputs))
+    return problem.data is not None and problem.data.never_negative()
 
 
 def _replaced(problem: Problem, layout: Layout) -> list[WeightLayer]:

@@ -76,11 +76,11 @@ class LayerTargets:
 
 
 def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, constant: bool) -> list[np.ndarray]:
-    """Which neurons can be used for positive inputs and, with a twin, which for negative ones: (coordinates, width) bool.
+    """Which neurons can be used for positive and, with a twin, for negative inputs: (coordinates, width) bool each.
 
     For x > 0, relu(a x) = a x if a > 0; for x < 0, relu(a x) = a x if a < 0; both are 0 otherwise. So a path of
-    second weight b contributes b a x to inputs of one sign and nothing to the others, and for both signs the same sum of
-    b a ~ w is sought: together they give w x for every x.
+    second weight b contributes b a x to inputs of one sign and nothing to the others, and for both signs the same sum
+    of b a ~ w is sought: together they give w x for every x.
 
     Args:
         first: (coordinates, width) weights a.
@@ -101,9 +101,9 @@ def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, co
 def reach(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> float:
     """Half of the sum that all products of one sign are expected to have: what subsets of them reach as a rule.
 
-    Of `neurons` independent pairs about m = neurons * P(a > 0) can be used for positive inputs, at most `max_paths` of them are
-    used, and m * E[a | a > 0] * E[b+] is the expected sum of those that are positive; the least of the signs in use
-    counts.
+    Of `neurons` independent pairs about m = neurons * P(a > 0) can be used for positive inputs, at most `max_paths` of
+    them are used, and m * E[a | a > 0] * E[b+] is the expected sum of those that are positive; the least of the signs
+    in use counts.
 
     Raises:
         ConfigError: one of the signs is never drawn.

@@ -18,7 +18,7 @@ def prepared(problem: Problem) -> Problem:
     Raises:
         ConfigError: there is no network or no target.
     """
-    network, target = problem.need("network", "target")
+    target, network = problem.need("target", "network")
     if not batch_norms(network):
         return problem
     folded = BatchNormFolded(original=network)

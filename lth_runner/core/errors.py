@@ -11,3 +11,7 @@ class ConfigError(LthError):
 
 class DataError(LthError):
     """A file, a download or a folder is missing, damaged or cannot be written."""
+
+
+class RunBusyError(DataError):
+    """Another process is working on this run."""

@@ -10,7 +10,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from lth_runner.core.errors import DataError
+from lth_runner.core.errors import DataError, RunBusyError
+
+
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turns a refusal of the file system to write `path` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -23,19 +34,16 @@ def replace_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -49,22 +57,29 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
-    """Holds the lock file `path` for the block; where another process holds it, calls `on_wait` once and waits.
+def locked(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+    """Holds the lock file `path` against other processes; a crashed holder's lock is released by the kernel.
+
+    The thread that holds it may take it again, so that "is it finished? then skip, else run" can be one held step.
+
+    Args:
+        on_wait: called once where another process holds it, before waiting for that; None: not to wait.
 
     Raises:
-        DataError: the lock file cannot be made.
+        RunBusyError: another process holds it, and nobody wants to wait.
+        DataError: the folder cannot be made or written.
     """
-    lock = FileLock(path)
-    try:
+    with refusals(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.resolve(), timeout=0, is_singleton=True)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_wait()
             lock.acquire()
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror or error}; choose a folder you can write to") from error
+        except Timeout:
+            if on_wait is None:
+                message = f"another process is working on {path.parent}: wait for it, or choose another folder"
+                raise RunBusyError(message) from None
+            on_wait()
+            lock.acquire(timeout=-1)
     try:
         yield
     finally:

@@ -14,18 +14,21 @@ RESULTS_VERSION = 1
 # Settings that say where a run lives, what it is called and who is told of it, but not what comes out.
 NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
+# Settings that may name a file: it is the same run wherever the file lies and however its path is written. `path`
+# always names one; the others may hold something else.
+FILES = ("path", "names", "calibration")
+
 
 def identity(config: dict[str, Any]) -> str:
     """Ten hex digits of a hash over the resolved config without its neutral settings, and over the files it names.
 
-    A file given as `path` anywhere in the config counts by its content, so that new weights under an old name are a
-    new run.
+    A file counts by its content alone: new weights under an old name are a new run, one file under two paths is one.
 
     Raises:
         DataError: a file that the config names cannot be read.
     """
-    science = _without(config, NEUTRAL)
-    content = json.dumps([RESULTS_VERSION, science, _file_digests(science)], sort_keys=True)
+    science, digests = _contents(_without(config, NEUTRAL))
+    content = json.dumps([RESULTS_VERSION, science, digests], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
@@ -37,13 +40,25 @@ def _without(config: dict[str, Any], dropped: tuple[str, ...], prefix: str = "")
     }
 
 
-def _file_digests(node: Any) -> list[str]:
-    if not isinstance(node, dict):
-        return []
-    digests = [digest for value in node.values() for digest in _file_digests(value)]
-    if isinstance(node.get("path"), str):
-        digests.append(_digest(Path(node["path"]).expanduser()))
-    return digests
+def _contents(node: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], list[list[str]]]:
+    """The settings without those that name a file, and for each of these its dotted key and the file's digest."""
+    left: dict[str, Any] = {}
+    digests: list[list[str]] = []
+    for key, value in node.items():
+        if isinstance(value, dict):
+            left[key], inner = _contents(value, f"{prefix}{key}.")
+            digests += inner
+        elif _names_file(key, value):
+            digests.append([f"{prefix}{key}", _digest(Path(value).expanduser())])
+        else:
+            left[key] = value
+    return left, sorted(digests)
+
+
+def _names_file(key: str, value: Any) -> bool:
+    if key not in FILES or not isinstance(value, str):
+        return False
+    return key == "path" or Path(value).expanduser().is_file()
 
 
 def _digest(path: Path) -> str:

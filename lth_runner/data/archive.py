@@ -1,4 +1,4 @@
-"""Where the four files of an MNIST-like dataset come from: the data folder, or else the first source that has them."""
+"""Where the files of a dataset come from: the data folder, or else the first source that has them; and MNIST's four."""
 
 import hashlib
 import tempfile
@@ -13,12 +13,14 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import locked, replace_file
-from lth_runner.data import idx
+from lth_runner.data import idx, pixels
 from lth_runner.data.interface import Dataset
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 SIDE = 28  # pixels of an image
+CLASSES = 10
+MD5_DIGITS = 32
 
 Say = Callable[[str], None]
 
@@ -29,7 +31,7 @@ class Source:
 
     Attributes:
         label: for the log.
-        fetch: given an empty scratch folder, returns the folder that holds the four files, plain or as .gz.
+        fetch: given an empty scratch folder, returns the folder that holds the files, plain or as .gz.
             Raises DataError with the reason where this source has nothing.
     """
 
@@ -39,52 +41,63 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """The four files of one dataset, in torchvision's layout: `root`/`folder`/raw/.
+    """The files of one dataset, in torchvision's layout: `root`/`folder`/`inner`/.
 
     Attributes:
         name: of the dataset, as in the configs.
-        folder: torchvision's name of the dataset.
-        sha256: of each unpacked file, by name; nothing else is ever handed out.
+        folder: torchvision's name of the dataset, or of its folder.
+        inner: folder in that folder; "" where there is none.
+        checksums: of each unpacked file, by name: SHA-256, or the MD5 that torchvision publishes, in hexadecimal;
+            nothing else is ever handed out. "" where none is known: the reader checks the structure.
         sources: tried in this order when the data folder does not have the files.
         by_hand: the end of the sentence "to bring the files by hand, ...".
     """
 
     name: str
     folder: str
-    sha256: Mapping[str, str]
+    inner: str
+    checksums: Mapping[str, str]
     sources: tuple[Source, ...]
     by_hand: str
 
     def arrays(self, root: Path, say: Say) -> dict[str, np.ndarray]:
-        """The four arrays, read from the data folder, and fetched into it first where that is needed.
+        """The arrays of files in the IDX format.
+
+        Raises:
+            DataError: no source has the files, one of them is no such file, or the data folder cannot be written.
+        """
+        where = root / self.folder / self.inner
+        return {name: _decoded(content, f"{name} in {where}") for name, content in self.contents(root, say).items()}
+
+    def contents(self, root: Path, say: Say) -> dict[str, bytes]:
+        """The files' bytes, read from the data folder, and fetched into it first where that is needed.
 
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        raw = root / self.folder / "raw"
+        raw = root / self.folder / self.inner
         try:
-            return self._read(raw)
+            return self._verified(raw)
         except DataError as reason:
             say(f"{self.name}: {reason}")
         with locked(raw.with_suffix(".lock"), on_wait=lambda: say(f"{self.name}: waiting for another run's download")):
             try:
-                return self._read(raw)  # the other run may have fetched them
+                return self._verified(raw)  # the other run may have fetched them
             except DataError as reason:
                 contents = self._fetch(raw, say, [str(reason)])
             for name, content in contents.items():
                 with replace_file(raw / name) as temporary:
                     temporary.write_bytes(content)
         say(f"{self.name}: the files are now in {raw}")
-        return {name: idx.decode(content) for name, content in contents.items()}
-
-    def _read(self, folder: Path) -> dict[str, np.ndarray]:
-        return {name: idx.decode(content) for name, content in self._verified(folder).items()}
+        return contents
 
     def _verified(self, folder: Path) -> dict[str, bytes]:
-        contents = {name: idx.read_bytes(folder, name) for name in self.sha256}
+        contents = {name: idx.read_bytes(folder, name) for name in self.checksums}
         for name, content in contents.items():
-            if hashlib.sha256(content).hexdigest() != self.sha256[name]:
-                raise DataError(f"{name} in {folder} is damaged or another version: its SHA-256 is not the known one")
+            known = self.checksums[name]
+            kind = "MD5" if len(known) == MD5_DIGITS else "SHA-256"
+            if known and hashlib.new(kind.replace("-", ""), content).hexdigest() != known:
+                raise DataError(f"{name} in {folder} is damaged or another version: its {kind} is not the known one")
         return contents
 
     def _fetch(self, raw: Path, say: Say, tried: list[str]) -> dict[str, bytes]:
@@ -98,8 +111,15 @@ class Archive:
                 say(f"{self.name}: {tried[-1]}")
         raise DataError(
             f"{self.name} was found nowhere; tried: {'; '.join(tried)}; to bring the files by hand, {self.by_hand}, "
-            f"and put {', '.join(self.sha256)} (plain or .gz) into {raw}"
+            f"and put {', '.join(self.checksums)} (plain or .gz) into {raw}"
         )
+
+
+def _decoded(content: bytes, file: str) -> np.ndarray:
+    try:
+        return idx.decode(content)
+    except DataError as error:
+        raise DataError(f"{file} is damaged ({error}): delete it and it is fetched again") from error
 
 
 def check_pool(pool: int) -> None:
@@ -109,20 +129,31 @@ def check_pool(pool: int) -> None:
         raise ConfigError(f"data.pool must divide the {SIDE} pixels of an image's side, got {pool}: set 1, 2, 4 or 7")
 
 
-def dataset(archive: Archive, root: str, normalize: bool, pool: int, mean: float, std: float, say: Say) -> Dataset:
+def dataset(
+    archive: Archive, root: str, normalize: bool, pool: int, moments: tuple[float, float] | None, say: Say
+) -> Dataset:
     """The archive as tensors: (N, 1, H, W) float32 pixels/255, or (pixels/255 - mean) / std, and int64 labels.
 
     Args:
         pool: side of the square blocks of pixels whose mean is one pixel of the result; taken before normalising, with
             the mean and the standard deviation of single pixels.
+        moments: mean and standard deviation of the single pixels/255 of the training set; None: worked out here.
+
+    Raises:
+        DataError: no source has the files, or they do not hold such images and labels.
     """
-    arrays = archive.arrays(Path(root).expanduser(), say)
+    folder = Path(root).expanduser()
+    arrays, raw = archive.arrays(folder, say), folder / archive.folder / archive.inner
+    for images_name, labels_name in ((TRAIN_IMAGES, TRAIN_LABELS), (TEST_IMAGES, TEST_LABELS)):
+        pixels.check_images(arrays[images_name], (SIDE, SIDE), f"{raw / images_name}")
+        pixels.check_labels(arrays[labels_name], len(arrays[images_name]), CLASSES, f"{raw / labels_name}")
+    mean, std = moments or pixels.moments(arrays[TRAIN_IMAGES])
 
     def images(name: str) -> torch.Tensor:
-        pixels = torch.from_numpy(arrays[name].astype(np.float32)).unsqueeze(1).div_(255)
+        found = torch.from_numpy(arrays[name].astype(np.float32)).unsqueeze(1).div_(255)
         if pool > 1:
-            pixels = torch.nn.functional.avg_pool2d(pixels, pool)
-        return pixels.sub_(mean).div_(std) if normalize else pixels
+            found = torch.nn.functional.avg_pool2d(found, pool)
+        return found.sub_(mean).div_(std) if normalize else found
 
     def labels(name: str) -> torch.Tensor:
         return torch.from_numpy(arrays[name].astype(np.int64))

@@ -33,7 +33,8 @@ def debian_folder(_: Path) -> Path:
 ARCHIVE = Archive(
     name="fashion_mnist",
     folder="FashionMNIST",
-    sha256={
+    inner="raw",
+    checksums={
         TRAIN_IMAGES: "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         TRAIN_LABELS: "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         TEST_IMAGES: "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
@@ -74,4 +75,4 @@ class FashionMnist:
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        return dataset(ARCHIVE, self.root, self.normalize, self.pool, self.MEAN, self.STD, say)
+        return dataset(ARCHIVE, self.root, self.normalize, self.pool, (self.MEAN, self.STD), say)

@@ -19,7 +19,7 @@ def decode(content: bytes) -> np.ndarray:
         DataError: the bytes are not a whole IDX file of unsigned bytes.
     """
     if len(content) < 4 or content[:3] != bytes((0, 0, UNSIGNED_BYTE)):
-        raise DataError("not an IDX file of unsigned bytes: fetch it again")
+        raise DataError("it is no IDX file of unsigned bytes")
     rank = content[3]
     start = 4 + 4 * rank
     shape = tuple(int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4))

@@ -12,7 +12,8 @@ from lth_runner.data.interface import Dataset
 ARCHIVE = Archive(
     name="mnist",
     folder="MNIST",
-    sha256={
+    inner="raw",
+    checksums={
         TRAIN_IMAGES: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         TRAIN_LABELS: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         TEST_IMAGES: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -50,4 +51,4 @@ class Mnist:
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        return dataset(ARCHIVE, self.root, self.normalize, self.pool, self.MEAN, self.STD, say)
+        return dataset(ARCHIVE, self.root, self.normalize, self.pool, (self.MEAN, self.STD), say)

@@ -12,6 +12,7 @@ from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.laws.first_hits import Hits, Search
 from lth_runner.laws.instances import Law
+from lth_runner.networks.layers import approximable
 from lth_runner.problem import Method, Problem
 
 
@@ -46,7 +47,7 @@ class Curve:
         weights = every_weight(problem)
         if weights is None and self.targets is None:
             raise ConfigError(f"{self.label} takes its targets from a target network and there is none: set targets")
-        law = self.law.fitted(weights)
+        law = self.law.fitted(None if weights is None else (float(weights.min()), float(weights.max())))
         found = []
         with recorder.progress(self.label, self.instances) as bar:
             for start in range(0, self.instances, self.search.block):
@@ -65,8 +66,10 @@ class Curve:
 
 
 def every_weight(problem: Problem) -> np.ndarray | None:
-    """All weights and biases of the target network, (W,); None where there is none."""
-    return None if problem.target is None else np.concatenate([weight.ravel() for weight in problem.target.values()])
+    """All weights and biases of the target network that could be approximated, (W,); None where there is none."""
+    if problem.target is None or problem.network is None:
+        return None
+    return np.concatenate([problem.target[name].ravel() for name in approximable(problem.network)])
 
 
 def check_no_methods(methods: Mapping[str, Method]) -> None:

@@ -13,9 +13,20 @@ from lth_runner.laws.closed_forms import ClosedForm
 from lth_runner.laws.curve import Curve, check_no_methods
 from lth_runner.laws.statistics import Estimate, binomial_interval, decay
 from lth_runner.problem import Method, Problem
-from lth_runner.report.laws import Measured, Panel, failure_figure
-from lth_runner.report.tables import TicketRow
+from lth_runner.report.points import Description, Point
+from lth_runner.report.tables import Column, Row
 from lth_runner.study import Outcome
+
+COLUMNS = {
+    "label": Column("curve", "text"),
+    "epsilon": Column("epsilon", "number"),
+    "n": Column("n", "count"),
+    "failures": Column("failures", "count"),
+    "instances": Column("of instances", "count"),
+    "failure_share": Column("share", "number"),
+    "failure_low": Column("at least", "number"),
+    "failure_high": Column("at most", "number"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,39 +82,48 @@ class FailureProbability:
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Follows the instances of every curve; see `Study.run`."""
         check_no_methods(methods)
-        rows: list[TicketRow] = []
+        rows: list[Row] = []
+        points: list[Point] = []
         summary: dict[str, float | int | str | None] = {}
-        parts = []
-        for panel in self.panels.values():
-            drawn = {}
+        for key, panel in self.panels.items():
             for name, curve in panel.curves.items():
                 started = time.perf_counter()
                 hits = curve.hits(problem, np.array([panel.epsilon]), recorder)
                 counted = range(0, hits.known_to(curve.search.max_n) + 1, curve.law.offered_per_draw)
                 failures = {n: int(hits.failures(n)[0]) for n in counted}
-                drawn[curve.label] = self._measured(name, curve, failures, recorder)
-                rows += [_row(curve, n, failures[n]) for n in self.table_n if n in failures]
+                found = self._points(name, curve, failures, recorder)
+                points += [{"panel": key, **point} for point in found]
+                looks = {"label": curve.label, "epsilon": panel.epsilon}
+                rows += [{**looks, **point} for n in self.table_n for point in found if point["n"] == n]
                 summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
                 summary |= self._decay(name, curve, failures, recorder)
                 summary[f"{name}/search_time_s"] = time.perf_counter() - started
-            most = max(curve.search.max_n for curve in panel.curves.values())
-            n = np.arange(1, most + 1)
-            forms = {form.label: (n, form.failure(n, panel.epsilon)) for form in panel.closed_forms.values()}
-            parts.append(Panel(title=panel.title, measured=drawn, formulas=forms))
-        return Outcome(rows=rows, summary=summary, figures={"failure_probability": failure_figure(parts)})
+        return Outcome(
+            rows=rows,
+            columns=COLUMNS,
+            summary=summary,
+            points=points,
+            figures={"failure_probability": self._figure()},
+        )
 
-    def _measured(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> Measured:
-        """The points that have failures, from the first number on; every n goes to the metrics."""
-        n, counts = np.array(list(failures)), np.array(list(failures.values()))
+    def _points(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> list[Point]:
+        """Every n that was followed; from the first number on in the metrics, too."""
+        counts = np.array(list(failures.values()))
         share = counts / curve.instances
         low, high = binomial_interval(counts, curve.instances, self.confidence)
-        for at in range(1, n.size):
-            recorder.metrics(
-                curve=name, n=int(n[at]), failures=int(counts[at]), instances=curve.instances,
-                failure_share=float(share[at]), failure_low=float(low[at]), failure_high=float(high[at]),
-            )  # fmt: skip
-        there = (counts > 0) & (n > 0)
-        return Measured(x=n[there].astype(float), y=share[there], low=low[there], high=high[there])
+        points = []
+        for at, n in enumerate(failures):
+            line = {
+                "curve": name, "n": n, "failures": failures[n], "instances": curve.instances,
+                "failure_share": float(share[at]), "failure_low": float(low[at]), "failure_high": float(high[at]),
+            }  # fmt: skip
+            if n > 0:
+                recorder.metrics(**line)
+            points.append(line)
+        return points
+
+    def _figure(self) -> Description:
+        return {"kind": "failure_probability", "panels": {name: _panel(panel) for name, panel in self.panels.items()}}
 
     def _decay(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> dict[str, float | int]:
         """The factor per number offered: in all of the tail, and in its first and its second half."""
@@ -127,17 +147,15 @@ class FailureProbability:
         } | ends
 
 
-def _row(curve: Curve, n: int, failures: int) -> TicketRow:
-    return TicketRow(
-        network=f"{curve.label}, n = {n}",
-        accuracy=None,
-        offered_ratio=float(n),
-        kept_ratio=None,
-        weight_error_max=None,
-        weight_error_median=None,
-        over_epsilon=failures,
-        solve_time_s=None,
-    )
+def _panel(panel: Comparable) -> dict[str, object]:
+    most = max(curve.search.max_n for curve in panel.curves.values())
+    n = np.arange(1, most + 1)
+    forms = panel.closed_forms.values()
+    return {
+        "title": panel.title,
+        "labels": {name: curve.label for name, curve in panel.curves.items()},
+        "formulas": {form.label: [n.tolist(), form.failure(n, panel.epsilon).tolist()] for form in forms},
+    }
 
 
 def _per_number(factor: Estimate, step: int) -> Estimate:

@@ -26,7 +26,7 @@ class Law(Protocol):
         """By how much n grows when each problem of a weight draws one number more."""
         ...
 
-    def fitted(self, target: np.ndarray | None) -> "Law":
+    def fitted(self, target_range: tuple[float, float] | None) -> "Law":
         """The same law with distributions that copy the target's range settled."""
         ...
 
@@ -52,8 +52,8 @@ class Direct:
     def offered_per_draw(self) -> int:
         return 1
 
-    def fitted(self, target: np.ndarray | None) -> "Direct":
-        return replace(self, distribution=self.distribution.fitted((1, 1), target))
+    def fitted(self, target_range: tuple[float, float] | None) -> "Direct":
+        return replace(self, distribution=self.distribution.fitted((1, 1), target_range))
 
     def draw(
         self, streams: Streams, path: tuple[str, ...], count: int, start: int, stop: int
@@ -92,8 +92,8 @@ class Products:
     def offered_per_draw(self) -> int:
         return 2 if self.twin and self.signs == "reserved" else 1
 
-    def fitted(self, target: np.ndarray | None) -> "Products":
-        return replace(self, distribution=self.distribution.fitted((1, 1), target))
+    def fitted(self, target_range: tuple[float, float] | None) -> "Products":
+        return replace(self, distribution=self.distribution.fitted((1, 1), target_range))
 
     def draw(
         self, streams: Streams, path: tuple[str, ...], count: int, start: int, stop: int

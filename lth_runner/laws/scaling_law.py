@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -15,10 +14,19 @@ from lth_runner.laws.curve import Curve, check_no_methods, every_weight
 from lth_runner.laws.first_hits import NEVER, Hits
 from lth_runner.laws.statistics import Estimate, bootstrap, crossing, line, quantile_interval
 from lth_runner.problem import Method, Problem
-from lth_runner.report.laws import Measured, Panel, scaling_figure
-from lth_runner.report.tables import TicketRow
+from lth_runner.report.points import Description
+from lth_runner.report.tables import Column, Row
 from lth_runner.study import Outcome
 
+COLUMNS = {
+    "label": Column("curve", "text"),
+    "epsilon": Column("epsilon", "number"),
+    "n": Column("smallest n", "count"),
+    "n_low": Column("at least", "count"),
+    "n_high": Column("at most", "count"),
+    "failures": Column("failures", "count"),
+    "instances": Column("of instances", "count"),
+}
 FIT_NAMES = {"logarithm": ("C", "D"), "power": ("exponent", "log2_factor")}
 SURE = 0.9999  # a point is fitted only if its interval of this confidence ends: resamples must have it too
 
@@ -93,8 +101,22 @@ class ScalingLaw:
             summary[f"{name}/C_form"] = self._form(points[name])
             summary[f"{name}/search_time_s"] = time.perf_counter() - started
             recorder.say(self._line(curve, points[name], fits[name]))
-        rows = [self._row(curve, point) for name, curve in self.curves.items() for point in points[name]]
-        return Outcome(rows=rows, summary=summary, figures={"scaling_law": self._figure(problem, points, fits)})
+        rows: list[Row] = [
+            {"label": curve.label, **asdict(point), "instances": curve.instances}
+            for name, curve in self.curves.items()
+            for point in points[name]
+        ]
+        return Outcome(
+            rows=rows,
+            columns=COLUMNS,
+            summary=summary,
+            points=[
+                {"curve": name, **asdict(point), "instances": curve.instances, "max_n": curve.search.max_n}
+                for name, curve in self.curves.items()
+                for point in points[name]
+            ],
+            figures={"scaling_law": self._figure(problem, points, fits)},
+        )
 
     def _points(self, name: str, curve: Curve, hits: Hits, recorder: Recorder) -> list[Point]:
         points = []
@@ -129,18 +151,6 @@ class ScalingLaw:
         sample = np.asfortranarray(hits.first[:, used])
         return bootstrap(sample, slope_and_offset, self.resamples, self.confidence, generator)
 
-    def _row(self, curve: Curve, point: Point) -> TicketRow:
-        return TicketRow(
-            network=f"{curve.label}, epsilon {point.epsilon:g}",
-            accuracy=None,
-            offered_ratio=None if point.n is None else float(point.n),
-            kept_ratio=None,
-            weight_error_max=None,
-            weight_error_median=None,
-            over_epsilon=point.failures,
-            solve_time_s=None,
-        )
-
     def _line(self, curve: Curve, points: list[Point], fit: list[Estimate]) -> str:
         missing = [f"{point.epsilon:g}" for point in points if point.n is None]
         words = [f"{curve.label}:"]
@@ -163,51 +173,38 @@ class ScalingLaw:
             return None
         return max((point.n or 0) / float(np.log2(2 / point.epsilon)) for point in used)
 
-    def _figure(self, problem: Problem, points: dict[str, list[Point]], fits: dict[str, list[Estimate]]) -> Any:
-        measured: dict[str, dict[str, Measured]] = {"logarithm": {}, "power": {}}
-        for name, curve in self.curves.items():
-            drawn = self._measured(curve, points[name], fits[name])
-            if drawn is not None:
-                measured[curve.search.growth][curve.label] = drawn
-        epsilons = np.array(self.epsilons)
+    def _figure(self, problem: Problem, points: dict[str, list[Point]], fits: dict[str, list[Estimate]]) -> Description:
+        curves = {
+            name: {
+                "label": curve.label,
+                "growth": curve.search.growth,
+                "fit": [estimate.value for estimate in fits[name]] or None,
+            }
+            for name, curve in self.curves.items()
+        }
         forms = {
-            form.label: (epsilons, np.array([smallest_n(form, epsilon, self.share) for epsilon in self.epsilons]))
+            form.label: [self.epsilons, [float(smallest_n(form, epsilon, self.share)) for epsilon in self.epsilons]]
             for form in (self.closed_forms.values() if problem.target is None else ())
         }
-        return scaling_figure(
-            Panel(title="any subset", measured=measured["logarithm"], formulas=self._bounds(problem, points)),
-            Panel(title="one number", measured=measured["power"], formulas=forms),
-            self.share,
-        )
+        return {
+            "kind": "scaling_law",
+            "share": self.share,
+            "fit_epsilon": self.fit_epsilon,
+            "curves": curves,
+            "formulas": {"logarithm": self._bounds(problem, points), "power": forms},
+        }
 
-    def _bounds(self, problem: Problem, points: dict[str, list[Point]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The information limit, and the theorem's form, as lines."""
+    def _bounds(self, problem: Problem, points: dict[str, list[Point]]) -> dict[str, list[list[float]]]:
+        """The information limit, and the theorem's form, as lines: epsilons and n."""
         epsilons, bounds = np.array(self.epsilons), {}
         weights = every_weight(problem)
         width = self.target_range if weights is None or self.target_range is not None else float(np.ptp(weights))
         if width is not None:
-            bounds["limit, log2(range / (2 epsilon))"] = epsilons, np.log2(width / (2 * epsilons))
+            bounds["limit, log2(range / (2 epsilon))"] = np.log2(width / (2 * epsilons))
         constant = self.theorem and self._form(points[self.theorem])
         if constant:
-            bounds[f"theorem, {constant:.2f} log2(2 / epsilon)"] = epsilons, constant * np.log2(2 / epsilons)
-        return bounds
-
-    def _measured(self, curve: Curve, points: list[Point], fit: list[Estimate]) -> Measured | None:
-        there = [point for point in points if point.n]
-        if not there:
-            return None
-        x, y, low, high = (
-            np.array(column, float)
-            for column in zip(
-                *((p.epsilon, p.n, p.n_low or 0, p.n_high or curve.search.max_n) for p in there), strict=True
-            )
-        )
-        fitted = None
-        if fit:
-            at = x[x <= self.fit_epsilon]
-            value = fit[0].value * np.log2(1 / at) + fit[1].value
-            fitted = at, value if curve.search.growth == "logarithm" else 2**value
-        return Measured(x=x, y=y, low=low, high=high, fit=fitted)
+            bounds[f"theorem, {constant:.2f} log2(2 / epsilon)"] = constant * np.log2(2 / epsilons)
+        return {label: [self.epsilons, n.tolist()] for label, n in bounds.items()}
 
 
 def _summary_of_fit(name: str, curve: Curve, fit: list[Estimate]) -> dict[str, float]:

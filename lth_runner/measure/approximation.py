@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from lth_runner.data.interface import Inputs, moved, split
+
 Weights = Mapping[str, np.ndarray]
 
 
@@ -30,12 +32,12 @@ def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str
 
 
 @torch.inference_mode()
-def output_difference(pruned: torch.nn.Module, target: torch.nn.Module, images: torch.Tensor, batch: int) -> float:
+def output_difference(pruned: torch.nn.Module, target: torch.nn.Module, images: Inputs, batch: int) -> float:
     """Largest |difference| of any output (logit) over the images; in the precision of the two modules."""
     dtype = next(pruned.parameters()).dtype
     largest = 0.0
-    for block in images.split(batch):
-        block = block.to(dtype)
+    for block in split(images, batch):
+        block = moved(block, dtype)
         largest = max(largest, float((pruned(block) - target(block)).abs().max()))
     return largest
 

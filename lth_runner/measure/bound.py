@@ -1,4 +1,4 @@
-"""A certified upper bound on how far a pruned network's output can be from its target's, from the weights alone."""
+"""How far a pruned network's output can be from its target's, at most: from the weights alone, up to rounding."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import torch
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.interface import Architecture
-from lth_runner.networks.layers import WeightLayer, parts, weight_layers
+from lth_runner.networks.layers import WeightLayer, sequence, weight_layers
 
 Weights = Mapping[str, np.ndarray]
 ROUNDING = 1 + 1e-9  # singular values are computed in float64
@@ -34,7 +34,7 @@ def output_bound(
     matrix) and sqrt(T) ||(K_1, ..., K_T)|| (each pixel is seen at most T times); its bias counts once per pixel.
 
     Args:
-        effective: see `effective_weights`; with an axis of readings or without.
+        effective: what stands for each target weight, with an axis of readings or without.
         image: shape of one input.
         radius: largest Euclidean norm of the inputs, all of them without negative entries if the first layer has one
             reading.
@@ -43,15 +43,22 @@ def output_bound(
         ConfigError: a layer for which none of this holds.
     """
     pixels = _pixels(network, image)
+    if strange := [
+        layer.name for layer in weight_layers(network) if layer.groups > 1 or (layer.bias and not layer.takes_constant)
+    ]:
+        raise ConfigError(
+            f"no bound is known for layer {strange[0]}, a grouped convolution or one padded beyond its kernel"
+        )
     distance, size = 0.0, radius
     for layer in weight_layers(network):
-        weight, wanted = _readings(effective[layer.weight], target[layer.weight]), target[layer.weight]
+        wanted = target[layer.weight]
+        weight = _readings(effective.get(layer.weight, wanted), wanted)
         if len(weight) > 2:
             raise ConfigError("a network with copies of its neurons has no bound from one error per weight")
         error, bias = norm_bound(weight - wanted, layer) * size, 0.0
         if layer.bias:
             per_pixel = math.sqrt(pixels[layer.name])
-            found = _readings(effective[layer.bias], target[layer.bias])[0]
+            found = _readings(effective.get(layer.bias, target[layer.bias]), target[layer.bias])[0]
             error += per_pixel * float(np.linalg.norm(found - target[layer.bias]))
             bias = per_pixel * float(np.linalg.norm(found))
         distance = norm_bound(wanted[None], layer) * distance + error
@@ -86,7 +93,7 @@ def _pixels(network: Architecture, image: tuple[int, ...]) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     x = torch.empty(1, *image, device="meta")
-    for name, part in parts(network).items():
+    for name, part in sequence(network).items():
         x = part(x)
         if isinstance(part, torch.nn.Linear | torch.nn.Conv2d):
             found[name] = math.prod(x.shape[2:])

@@ -1,19 +1,20 @@
 """The largest output difference of two networks: seen on images, found by gradient ascent, and certified."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images as images_of
 from lth_runner.measure.bound import output_bound
-from lth_runner.networks.interface import filled
-from lth_runner.networks.layers import weight_layers
-from lth_runner.networks.neuron_copies import NeuronCopies
-from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
+from lth_runner.networks.interface import Expansion, filled
 from lth_runner.problem import Problem
-from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.materialise import Materialised, approximated_by, target_architecture
 from lth_runner.ticket.ticket import Ticket
 
 BATCH = 500
@@ -36,7 +37,7 @@ class FunctionError:
         checks.integer("restarts", self.restarts, at_least=2)
         checks.integer("steps", self.steps, at_least=1)
 
-    def measure(self, ticket: Ticket, problem: Problem) -> dict[str, float]:
+    def measure(self, network: Materialised, problem: Problem, recorder: Recorder) -> dict[str, float]:
         """Largest |g_k(x) - f_k(x)| over outputs k, from float64 forward passes of the pruned network and the target.
 
         Where the ticket's first layer takes no negative inputs, the ball is its non-negative part.
@@ -44,30 +45,24 @@ class FunctionError:
         Returns:
             function_error_test: over the test images;
             function_error_box_found, _ball_found: the most that ascent found over pixels in [0, 1] and over the unit
-            ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs, which a network
-            with copies of its neurons does not have.
+            ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs, where one is
+            known for the network's layers.
         """
-        assert problem.network is not None and problem.target is not None, "a function error needs a target"
-        assert problem.data is not None, "and test images"
-        images = problem.data.test_inputs.cpu().double()
-        pair = Pair(pruned_network(ticket, torch.float64), filled(problem.network, problem.target, torch.float64))
+        architecture, target, data = problem.need("network", "target", "data")
+        images = images_of(data.test_inputs).cpu().double()
+        pair = Pair(network.module(torch.float64), filled(architecture, target, torch.float64))
         of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]
         found = {"function_error_test": float(of_images.max())}
         generator = torch.Generator().manual_seed(problem.streams.torch_seed("function_error"))
         random = torch.rand(self.restarts - len(worst), *worst.shape[1:], generator=generator, dtype=torch.float64)
-        signed = _takes_negatives(ticket)
+        signed = takes_negatives(network.ticket)
         ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
         found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
         found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
-        if isinstance(ticket.network, NeuronCopies):
-            return found
-        shape, effective = tuple(images.shape[1:]), effective_weights(ticket)
+        shape = tuple(images.shape[1:])
         radii = {"test": float(images.flatten(1).norm(dim=1).max()), "box": math.sqrt(math.prod(shape)), "ball": 1.0}
-        return found | {
-            f"function_error_{name}_bound": output_bound(effective, problem.target, problem.network, shape, radius)
-            for name, radius in radii.items()
-        }
+        return found | bounds(network, target, shape, radii, recorder)
 
     def _ascend(self, pair: "Pair", starts: torch.Tensor, project: Project) -> float:
         """The largest difference reached from any of the starts; each takes only steps that go up."""
@@ -121,8 +116,26 @@ def into_ball(signed: bool) -> Project:
     return project
 
 
-def _takes_negatives(ticket: Ticket) -> bool:
-    network = ticket.network
-    if isinstance(network, NeuronCopies):
-        return network.twin
-    return not isinstance(network, TwoLayerExpansion) or weight_layers(network.target)[0].weight in network.twins
+def takes_negatives(ticket: Ticket) -> bool:
+    """Whether the network is meant for inputs with negative entries."""
+    return not isinstance(ticket.architecture, Expansion) or ticket.architecture.takes_negatives
+
+
+def bounds(
+    network: Materialised,
+    target: Mapping[str, np.ndarray],
+    shape: tuple[int, ...],
+    radii: Mapping[str, float],
+    recorder: Recorder,
+) -> dict[str, float]:
+    """`output_bound` for each radius; empty, and said, where none is known for the network's layers."""
+    architecture = target_architecture(network.ticket)
+    reference = approximated_by(network.ticket, target)
+    try:
+        return {
+            f"function_error_{name}_bound": output_bound(network.readings, reference, architecture, shape, radius)
+            for name, radius in radii.items()
+        }
+    except ConfigError as reason:
+        recorder.say(f"the largest output difference has no upper bound here: {reason}")
+        return {}

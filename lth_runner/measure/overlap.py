@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.ticket.ticket import Ticket
 
@@ -42,7 +41,7 @@ def overlap(given: np.ndarray, other: np.ndarray, open_to_other: np.ndarray | No
     )
 
 
-def together(parts: Iterable[Overlap]) -> Overlap:
+def summed(parts: Iterable[Overlap]) -> Overlap:
     """That of several tensors as one."""
     parts = list(parts)
     return Overlap(
@@ -52,18 +51,17 @@ def together(parts: Iterable[Overlap]) -> Overlap:
     )
 
 
-def alive(split: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def on_path(split: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Which second weights of a layer, of that shape, leave a hidden neuron that the first mask gives an input."""
     neurons = split.reshape(len(split), -1).any(axis=1)
     return np.broadcast_to(neurons.reshape(1, -1, *[1] * (len(shape) - 2)), shape)
 
 
-def used(ticket: Ticket) -> int:
-    """Kept weights of a doubled network that lie on a path through their own pair of layers: the others do nothing."""
-    assert isinstance(ticket.network, TwoLayerExpansion), "its layers come in pairs"
+def num_on_path(ticket: Ticket, expansion: TwoLayerExpansion) -> int:
+    """Kept weights of a ticket that lie on a path through their own pair of layers: the others do nothing."""
     count = 0
-    for layer in weight_layers(ticket.network.target):
+    for layer in expansion.layers:
         split, total = (ticket.masks[f"{layer.name}.{which}.weight"].dense() for which in ("split", "sum"))
         leaves = np.moveaxis(total, 1, 0).reshape(total.shape[1], -1).any(axis=1)  # (hidden neurons,)
-        count += int(split[leaves].sum()) + int((total & alive(split, total.shape)).sum())
+        count += int(split[leaves].sum()) + int((total & on_path(split, total.shape)).sum())
     return count

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.measure.approximation import output_difference, weight_errors
+from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.outputs import compare
+from lth_runner.networks.imported import pool_of
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by
@@ -23,13 +25,13 @@ def measure_ticket(
     Args:
         network: the ticket, drawn once for all measures.
         epsilon: absolute weight error beyond which a weight counts in `over_epsilon`.
-        outputs: also the largest output difference to the target over the test set, in float64.
+        outputs: also how the outputs differ from the target's over the test set, in float64.
         approximates: whether the ticket's weights are meant to be the target's: a search's are not, and have no errors.
 
     Returns:
         accuracy (fraction), drawn, offered, kept, stored (counts), offered_ratio = drawn / target parameters,
         kept_ratio and stored_ratio alike (None where nothing is stored), the entries of `weight_errors` (None without
-        a target), output_difference_max, and the ticket's own facts (n, unsolved).
+        a target), those of `outputs.compare`, and the ticket's own facts (n, unsolved).
     """
     ticket = network.ticket
     size = num_parameters(problem.network or ticket.architecture)
@@ -41,11 +43,12 @@ def measure_ticket(
     if problem.target is not None and approximates:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
     if problem.data is not None:
-        found["accuracy"] = network_accuracy(network.module(), problem.data)
+        if problem.data.test_labels is not None:
+            found["accuracy"] = network_accuracy(network.module(), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
             target = filled(problem.network, problem.target, torch.float64)
-            images = problem.data.test_inputs.cpu()
-            found["output_difference_max"] = output_difference(network.module(torch.float64), target, images, BATCH)
+            inputs, pool = moved(problem.data.test_inputs, "cpu"), pool_of(problem.network)
+            found |= compare(network.module(torch.float64), target, inputs, problem.data.mask, pool, BATCH)
     return found
 
 
@@ -55,15 +58,15 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": None, "offered_ratio": 1.0, "kept_ratio": 1.0, "solve_time_s": 0.0}
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = num_parameters(network)
-    if problem.data is not None:
+    if problem.data is not None and problem.data.test_labels is not None:
         found["accuracy"] = network_accuracy(filled(network, target), problem.data)
     return found
 
 
 def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     """The network's accuracy on the test images, on the device where they lie."""
-    device = data.test_inputs.device
-    return accuracy(module.to(device), data.test_inputs, data.test_labels, BATCH)
+    device = named(data.test_inputs)[0][1].device
+    return accuracy(module.to(device), data.test_inputs, labels(data.test_labels), BATCH)
 
 
 def num_parameters(architecture: Architecture) -> int:

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
-from lth_runner.networks.interface import Architecture, Expansion
-from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.materialise import approximated_by, materialise
 from lth_runner.ticket.ticket import Ticket
 
-COUNTS = ("drawn", "offered", "kept")
+COUNTS = ("drawn", "offered", "kept", "stored")
 ERRORS = ("weight_error_max", "weight_error_median", "over_epsilon")
 RELATIVE = 1e-9  # float64 sums in another order differ by less
 IMAGES = 2  # float32 outputs on another machine may round a draw between two classes differently
@@ -37,14 +37,7 @@ class Finding:
     agrees: bool = True
 
 
-def target_network(ticket: Ticket) -> Architecture:
-    """The architecture whose weights the ticket approximates."""
-    return ticket.network.target if isinstance(ticket.network, Expansion) else ticket.network
-
-
-def findings(
-    ticket: Ticket, claims: Mapping[str, float], target: Mapping[str, np.ndarray] | None, data: Dataset | None
-) -> Iterator[Finding]:
+def findings(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None) -> Iterator[Finding]:
     """The claims in turn, the cheapest first: counts from the masks, then weights, then the pruned network's accuracy.
 
     Args:
@@ -54,10 +47,13 @@ def findings(
     Raises:
         DataError: the file claims something that is not checked here, or its parts do not fit together.
     """
+    claims = ticket.claims
     unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
     if unknown:
         raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
-    counts = {"drawn": ticket.drawn(), "offered": ticket.offered(), "kept": ticket.kept()}
+    _check_origin(ticket, target, data)
+    network = materialise(ticket)
+    counts = {name: getattr(ticket, name)() for name in COUNTS}
     for claim in (claim for claim in COUNTS if claim in claims):
         yield _compared(claim, claims[claim], counts[claim], 0)
     claimed_errors = [claim for claim in ERRORS if claim in claims]
@@ -66,15 +62,35 @@ def findings(
     elif claimed_errors and target is not None:
         if "epsilon" not in claims:
             raise DataError("the ticket claims weight errors without the epsilon they were counted with")
-        errors = weight_errors(effective_weights(ticket), dict(target), claims["epsilon"])
+        errors = weight_errors(network.approximated, approximated_by(ticket, target), claims["epsilon"])
         for claim in claimed_errors:
             slack = RELATIVE * max(abs(claims[claim]), 1e-3) if claim != "over_epsilon" else 0
             yield _compared(claim, claims[claim], errors[claim], slack)
     if "accuracy" in claims and data is None:
         yield Finding(claim="accuracy", claimed=claims["accuracy"], needs="--data")
     elif "accuracy" in claims and data is not None:
-        found = network_accuracy(pruned_network(ticket), data)
-        yield _compared("accuracy", claims["accuracy"], found, IMAGES / len(data.test_labels) + RELATIVE)
+        found = network_accuracy(network.module(), data)
+        yield _compared("accuracy", claims["accuracy"], found, IMAGES / num_samples(data.test_inputs) + RELATIVE)
+
+
+def _check_origin(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None) -> None:
+    """Refuses a target or a dataset other than those that the claims were made with.
+
+    Raises:
+        DataError: its checksum is another.
+    """
+    wanted = ticket.origin.target_checksum
+    if target is not None and wanted is not None and checksum(target) != wanted:
+        raise DataError(
+            "the target given is not the one that the ticket approximates: its weights have another checksum; "
+            "give the file of the ticket's own target"
+        )
+    wanted = ticket.origin.data_checksum
+    if data is not None and wanted is not None and data.test_checksum() != wanted:
+        raise DataError(
+            f"the dataset {data.name} is not the one that the ticket's accuracy was measured on: its test inputs or "
+            "labels have another checksum; leave out --data, or give its settings as they were"
+        )
 
 
 def _compared(claim: str, claimed: float, found: float, slack: float) -> Finding:

@@ -48,6 +48,11 @@ class Expansion(Architecture, Protocol):
         """The architecture it stands for."""
         ...
 
+    @property
+    def takes_negatives(self) -> bool:
+        """Whether the network's own inputs may have negative entries."""
+        ...
+
     def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
         """The pruned network in float64: what `filled` gives for dense masked arrays, with less memory.
 
@@ -81,10 +86,18 @@ def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def tensors_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, then persistent buffers, each under its first name."""
-    persistent = module.state_dict().keys()
-    buffers = {name: buffer for name, buffer in module.named_buffers() if name in persistent}
-    return dict(module.named_parameters()) | buffers
+    """Parameters and persistent buffers in the order of the module's state dict, tied ones under their first name."""
+    tensors = module.state_dict(keep_vars=True)
+    return {name: tensors[name] for name, first in first_names(module).items() if name == first}
+
+
+def first_names(module: torch.nn.Module) -> dict[str, str]:
+    """For every name of the module's state dict the first name of the same tensor, mostly itself."""
+    first: dict[int, str] = {}
+    tensors = module.state_dict(keep_vars=True)
+    return {
+        name: first.setdefault(id(tensor), name) for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)
+    }
 
 
 def skeleton(architecture: Architecture) -> torch.nn.Module:
@@ -108,7 +121,7 @@ def fill_(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if tensors[name].shape != array.shape:
             raise RuntimeError(f"{name} has shape {tuple(tensors[name].shape)}, not {array.shape}")
-        tensors[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        tensors[name].copy_(torch.as_tensor(array))
 
 
 def filled(

@@ -61,6 +61,11 @@ class NeuronCopies:
         """Those of the target."""
         return weight_layers(self.target)
 
+    @property
+    def takes_negatives(self) -> bool:
+        """Whether the first layer has neurons for negative inputs."""
+        return self.twin
+
     def copies_behind(self, layer: WeightLayer) -> int:
         """How often each output of a layer exists."""
         return 1 if layer.name == self.layers[-1].name else self.copies

@@ -58,6 +58,12 @@ class TwoLayerExpansion:
         """The layers that are replaced."""
         return [layer for layer in weight_layers(self.target) if layer.weight in self.gains]
 
+    @property
+    def takes_negatives(self) -> bool:
+        """Whether the first layer has neurons for negative inputs, or is the target's own."""
+        first = weight_layers(self.target)[0].weight
+        return first in self.twins or first not in self.gains
+
     def width(self, layer: WeightLayer) -> int:
         """Hidden neurons per input coordinate."""
         return self.n * (2 if layer.weight in self.twins else 1)

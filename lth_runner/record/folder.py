@@ -18,14 +18,15 @@ import numpy as np
 from rich.console import RenderableType
 
 from lth_runner.core.errors import DataError, LthError
-from lth_runner.core.files import replace_file, write_json
+from lth_runner.core.files import locked, refusals, replace_file, write_json
 from lth_runner.core.recorder import Progress
-from lth_runner.record.disk import Journal, locked, refusals
+from lth_runner.record.disk import Journal
 from lth_runner.record.environment import environment
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Copy, NoCopy, Wandb
 
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"  # held by the process that works on the run
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of the summary: written here, never by a run
 
 Plain = float | int | str | None
@@ -67,7 +68,7 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as held:
-            held.enter_context(locked(self.path))
+            held.enter_context(locked(self.path / LOCK))
             self._started, self._clock = datetime.now().astimezone(), time.monotonic()
             self._result = None
             self._write_summary("running")  # first of all: a folder without a summary is not a run

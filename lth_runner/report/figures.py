@@ -2,18 +2,20 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lth_runner.report.groups import Group, Section, is_number, text
-from lth_runner.report.plots import accuracy_figure, curves_figure, settings_figure
+from lth_runner.report.kinds import curves
+from lth_runner.report.plots import accuracy_figure
 from lth_runner.report.read import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 MOST_CURVES = 7  # colours and markers told apart
 MOST_GROUPS = 6  # curve figures of one experiment: each takes about a second to draw
 WIDE = 20.0  # ratio of the largest to the smallest value from which an axis is logarithmic
@@ -40,7 +42,7 @@ def figures(section: Section) -> Iterator[Drawn]:
     """First what varies between runs, then the curves inside runs."""
     for key in section.varying:
         yield from _over(section, key)
-    shown = section.groups if len(section.groups) <= MOST_GROUPS else _spread(section.groups, MOST_GROUPS)
+    shown = spread(section.groups, MOST_GROUPS)
     for number, group in enumerate(shown):
         yield from _curves(section, group, number, len(shown))
 
@@ -51,23 +53,47 @@ def commands(runs: list[Run]) -> list[str]:
 
 
 def _over(section: Section, key: str) -> Iterator[Drawn]:
-    at = section.varying.index(key)
-    values = sorted({group.settings[at] for group in section.groups if is_number(group.settings[at])})
-    lines = [line for group in section.groups if is_number(group.settings[at]) for line in _points(section, group, at)]
-    if len(values) < 2 or not 0 < len({line["curve"] for line in lines}) <= MOST_CURVES:
+    groups = comparable(section, key)
+    lines = along(section, key, groups)
+    if not 0 < len({line["curve"] for line in lines}) <= MOST_CURVES:
         return
+    values = sorted({line[key] for line in lines})
     wide = values[0] > 0 and values[-1] / values[0] >= WIDE
+    description = {
+        "axis": key, "axis_label": key, "log_axis": wide, "target_accuracy": None, "epsilon": None, "labels": {},
+    }  # fmt: skip
     yield Drawn(
-        name=f"{section.name}_over_{key.replace('.', '_')}",
+        name=f"{section.stem}_over_{key.replace('.', '_')}",
         caption=f"{section.name}: results over {key}; lines are means, bands reach from the least to the greatest seed",
-        commands=commands([run for group in section.groups for run in group.runs]),
-        figure=settings_figure(lines, axis=key, axis_label=key, log_axis=wide),
+        commands=commands([run for group in groups for run in group.runs]),
+        figure=curves.figure(lines, description),
     )
 
 
-def _points(section: Section, group: Group, at: int) -> Iterator[dict[str, Any]]:
-    """One line per run and network, named by the network and by what else varies."""
-    others = [f"{k}={text(v)}" for i, (k, v) in enumerate(zip(section.varying, group.settings, strict=True)) if i != at]
+def comparable(section: Section, key: str) -> list[Group]:
+    """The groups that can be compared over a setting, a number: others agree with them in all but that one."""
+    at = section.varying.index(key)
+    alike: dict[str, list[Group]] = {}
+    for group in section.groups:
+        if is_number(group.settings[at]):
+            rest = [value for i, value in enumerate(group.settings) if i != at]
+            alike.setdefault(text(rest), []).append(group)
+    return [group for groups in alike.values() if len(groups) > 1 for group in groups]
+
+
+def along(section: Section, key: str, groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """One line per run and network over a setting; curves are named by network and by what else tells them apart."""
+    settings = [dict(zip(section.varying, group.settings, strict=True)) for group in groups]
+    telling = [k for k in section.varying if k != key and len({text(values[k]) for values in settings}) > 1]
+    return [
+        {**line, "curve": ", ".join([line["curve"], *(f"{k}={text(values[k])}" for k in telling)]), key: values[key]}
+        for group, values in zip(groups, settings, strict=True)
+        for line in _points(group)
+    ]
+
+
+def _points(group: Group) -> Iterator[dict[str, Any]]:
+    """One line per run and network."""
     for run in group.runs:
         for network, row in sorted(group.rows.items(), key=lambda item: item[0] == "target"):  # colours: methods first
             if "accuracy" not in row:
@@ -75,10 +101,13 @@ def _points(section: Section, group: Group, at: int) -> Iterator[dict[str, Any]]
             measured = {measure: run.summary.get(f"{network}/{measure}") for measure in row}
             if network == "target":  # it differs from itself in nothing
                 measured = {"accuracy": measured["accuracy"]}
-            yield {**measured, "curve": ", ".join([network, *others]), section.varying[at]: group.settings[at]}
+            yield {**measured, "curve": network}
 
 
 def _curves(section: Section, group: Group, number: int, shown: int) -> Iterator[Drawn]:
+    """The curves of a group's runs together; one run that draws itself needs no other figure of the same."""
+    if len(group.runs) == 1 and group.runs[0].draws_itself:
+        return
     config = group.runs[0].config
     axis = str(config.get("study.axis", "n"))
     lines = [line for run in group.runs for line in run.metrics() if "curve" in line and is_number(line.get(axis))]
@@ -93,7 +122,11 @@ def _curves(section: Section, group: Group, number: int, shown: int) -> Iterator
     target = group.rows.get("target", {}).get("accuracy")
     epsilon = config.get("epsilon")
     if axis == "n" and target is not None and is_number(epsilon):
-        figure = curves_figure(lines, target_accuracy=target.mean, epsilon=float(epsilon or 0), labels=labels)
+        description = {
+            "axis": "n", "axis_label": "n, random weights offered per target weight", "log_axis": False,
+            "target_accuracy": target.mean, "epsilon": float(epsilon or 0), "labels": labels,
+        }  # fmt: skip
+        figure = curves.figure(lines, description)
     else:
         levels = {"target network": target.mean} if target else {}
         figure = accuracy_figure(lines, axis=axis, axis_label=axis, levels=levels, labels=labels)
@@ -101,12 +134,12 @@ def _curves(section: Section, group: Group, number: int, shown: int) -> Iterator
     caption = ": ".join(part for part in (section.name, section.label(group)) if part)
     caption += f"; accuracy and error over {axis}, {len(group.runs)} run{'s' * (len(group.runs) > 1)}"
     caption += f"; one of {shown} drawn of {len(section.groups)} combinations" if left_out else ""
-    yield Drawn(name=f"{section.name}_curves_{number}", caption=caption, commands=commands(group.runs), figure=figure)
+    yield Drawn(name=f"{section.stem}_curves_{number}", caption=caption, commands=commands(group.runs), figure=figure)
 
 
-def _spread(groups: list[Group], count: int) -> list[Group]:
-    """`count` of the groups, evenly spread, the first and the last among them."""
-    return [groups[round(i * (len(groups) - 1) / (count - 1))] for i in range(count)]
+def spread(found: Sequence[T], most: int) -> Sequence[T]:
+    """At most so many of what was found, evenly spread, the first and the last among them."""
+    return found if len(found) <= most else [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
 
 
 def _command(run: Run) -> str | None:

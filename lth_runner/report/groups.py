@@ -2,12 +2,14 @@
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lth_runner.core.identity import NEUTRAL
+from lth_runner.report.choices import title
 from lth_runner.report.read import Run
 
 SEED = "seed"
@@ -46,10 +48,10 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """The runs of one experiment.
+    """The runs of one experiment, or of one thing that was done without an experiment.
 
     Attributes:
-        name: of the experiment.
+        name: of the experiment, or what was done, as in "edge_popup on redundant_fc, mnist".
         varying: config keys whose values differ, one of those that always vary together.
         groups: in the order of their settings.
     """
@@ -57,6 +59,11 @@ class Section:
     name: str
     varying: list[str]
     groups: list[Group]
+
+    @property
+    def stem(self) -> str:
+        """The name as the beginning of a file's name."""
+        return re.sub(r"[^\w.+-]+", "_", self.name)
 
     def measures(self) -> list[str]:
         """Of any network, in the order of their first appearance."""
@@ -72,7 +79,7 @@ def sections(runs: Iterable[Run]) -> list[Section]:
     by_name: dict[str, list[Run]] = {}
     for run in runs:
         if run.ok:
-            by_name.setdefault(str(run.config.get("name")), []).append(run)
+            by_name.setdefault(title(run), []).append(run)
     return [_section(name, members) for name, members in sorted(by_name.items())]
 
 

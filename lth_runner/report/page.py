@@ -35,9 +35,14 @@ figcaption { font-size: .875rem; } code { font-size: .8125rem; overflow-wrap: an
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure on disk, as `stem`.png and `stem`.svg."""
+    """A figure on disk, as `stem`.png and `stem`.svg.
+
+    Attributes:
+        link: the way to `stem` from the page.
+    """
 
     stem: Path
+    link: str
     caption: str
     commands: list[str]
 
@@ -61,7 +66,7 @@ def markdown_page(found: Found, parts: Sequence[Part], command: str) -> str:
             markdown(headings, [[" ".join(filter(None, cell)) for cell in row] for row in rows]),
         ]
         for picture in part.pictures:
-            lines += [f"![{picture.caption}]({picture.stem.name}.svg)", "", f"{picture.caption}. Runs by", ""]
+            lines += [f"![{picture.caption}]({picture.link}.svg)", "", f"{picture.caption}. Runs by", ""]
             lines += [*(f"    {line}" for line in picture.commands), ""]
     failed = _failed(found)
     if failed:
@@ -104,15 +109,9 @@ def _table(section: Section) -> tuple[list[str], list[list[tuple[str, str]]]]:
 def _columns(section: Section) -> dict[str, Column]:
     """The measures that people are shown: those of the ticket table, or else the first few there are."""
     measures = section.measures()
-    columns = {**TICKET_COLUMNS, "over_epsilon": Column(TICKET_COLUMNS["over_epsilon"].heading, _count)}
-    known = {name: column for name, column in columns.items() if name in measures}
-    plain = {name: Column(name.replace("_", " "), lambda value: f"{value:.4g}") for name in measures[:OTHER_MEASURES]}
+    known = {name: column for name, column in TICKET_COLUMNS.items() if name in measures}
+    plain = {name: Column(name.replace("_", " "), "number") for name in measures[:OTHER_MEASURES]}
     return known or plain
-
-
-def _count(mean: float) -> str:
-    """A mean of counts need not be whole."""
-    return f"{mean:,.0f}" if mean >= 100 or mean == int(mean) else f"{mean:.2g}"
 
 
 def _cell(statistic: Statistic | None, column: Column) -> tuple[str, str]:

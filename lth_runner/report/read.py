@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lth_runner.core.errors import DataError
+from lth_runner.report.points import FIGURES
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is several times faster, where it was built
 
@@ -31,6 +32,11 @@ class Run:
     @property
     def ok(self) -> bool:
         return self.summary["status"] == "ok"
+
+    @property
+    def draws_itself(self) -> bool:
+        """Whether its folder holds what its own figures are drawn from; folders of before 0.2 do not."""
+        return (self.folder / FIGURES).exists()
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line torn by a crash is left out.
@@ -87,7 +93,7 @@ def read_runs(folders: Iterable[Path | str]) -> Found:
         DataError: one of `folders` does not exist.
     """
     found = Found([], [])
-    for folder in sorted({path for top in folders for path in _run_folders(Path(top))}):
+    for folder in run_folders(folders):
         try:
             found.runs.append(read_run(folder))
         except (DataError, OSError) as error:
@@ -124,12 +130,32 @@ def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _run_folders(top: Path) -> Iterator[Path]:
-    """Folders with a summary.json; what lies inside one (W&B's copy, figures) is not searched."""
+def run_folders(tops: Iterable[Path | str]) -> list[Path]:
+    """The folders with a summary.json at or below `tops`, each once, in the order of their paths.
+
+    Raises:
+        DataError: one of `tops` does not exist.
+    """
+    return sorted({path for top in tops for path, is_run in _holders(Path(top)) if is_run})
+
+
+def figure_folders(tops: Iterable[Path | str]) -> list[Path]:
+    """The folders that are no runs and hold points and figures.json, as those of published figures do.
+
+    Raises:
+        DataError: one of `tops` does not exist.
+    """
+    return sorted({path for top in tops for path, is_run in _holders(Path(top)) if not is_run})
+
+
+def _holders(top: Path) -> Iterator[tuple[Path, bool]]:
+    """Folders of runs (True) and of figures alone; what lies inside a run (W&B's copy, figures) is not searched."""
     if not top.is_dir():
         raise DataError(f"there is no folder {top}: name one that holds runs")
     for path, folders, files in os.walk(top.resolve()):
         if "summary.json" in files:
             folders.clear()
-            yield Path(path)
+            yield Path(path), True
+        elif FIGURES in files:
+            yield Path(path), False
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -53,6 +53,15 @@ def numbers(curves: Mapping[str, Series], value: str) -> dict[str, float]:
     }
 
 
+def kept_fractions(points: Iterable[Mapping[str, Any]], curve: str) -> dict[float, float]:
+    """What a curve's tickets kept of the weights offered, mean over seeds, by the density asked for."""
+    found: dict[float, list[float]] = {}
+    for point in points:
+        if point["curve"] == curve:
+            found.setdefault(point["density"], []).append(point["kept"] / point["offered"])
+    return {density: sum(fractions) / len(fractions) for density, fractions in found.items()}
+
+
 def floor_of_zeros(curves: Iterable[Series]) -> float | None:
     """Where a log axis can show an error of exactly zero: a decade below everything else; None if nothing is zero."""
     values = np.concatenate([np.concatenate([curve.mean, curve.low, curve.high]) for curve in curves] or [[]])

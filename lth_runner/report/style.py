@@ -1,6 +1,7 @@
 """How every figure looks: readable in print at 7 inches, told apart without colour, equal bytes from equal numbers."""
 
 import contextlib
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 CLOSE = (90.0, 100.0)  # percent, where the good networks differ: the limits of panels that look closely
+LEGEND_SHARE = 0.4  # of a figure's height: more for the legend makes the figure higher
+NARROWER, STEPS = 0.9, 40  # how labels are broken that are too wide: lines shorter by so much, at most so often
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -56,15 +59,23 @@ def curve_looks(names: Iterable[str], labels: Mapping[str, str]) -> dict[str, di
 
 
 def legend_below(figure: "Figure", panels: Sequence["Axes"]) -> None:
-    """One legend below all panels, where it can cover nothing, in as many columns as the labels leave room for."""
+    """One legend below all panels, where it can cover nothing, in as many columns as the labels leave room for.
+
+    Labels that are wider than the paper are broken, and the paper grows where the legend would crowd out the panels.
+    """
     entries = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    for columns in range(min(len(entries), 4 if len(panels) > 1 else 3), 0, -1):
-        legend = figure.legend(
-            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False
-        )
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+    longest = max(map(len, entries), default=0)
+    layouts = [(columns, longest) for columns in range(min(len(entries), 4 if len(panels) > 1 else 3), 0, -1)]
+    layouts += [(1, round(longest * NARROWER**k)) for k in range(1, 1 + STEPS)]
+    for columns, width in layouts:
+        labels = [textwrap.fill(label, width) if len(label) > width else label for label in entries]
+        legend = figure.legend(list(entries.values()), labels, loc="outside lower center", ncols=columns, frameon=False)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or (columns, width) == layouts[-1]:
+            width_in, height_in = figure.get_size_inches()
+            figure.set_size_inches(width_in, height_in + max(0.0, box.height / figure.dpi - LEGEND_SHARE * height_in))
             return
         legend.remove()

@@ -1,54 +1,23 @@
 """Tables of results: in full precision for machines (CSV), rounded for people (terminal, Markdown)."""
 
+import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from lth_runner.core import checks
+from lth_runner.core.errors import DataError
+
 NOTHING = "—"  # a cell that has no meaning for its row
 
 
-@dataclass(frozen=True, kw_only=True)
-class TicketRow:
-    """One network of the ticket table. None stands where a column has no meaning, as the weight error of the target.
-
-    Attributes:
-        network: target, closest, sparsest, malach.
-        accuracy: fraction of the test images.
-        offered_ratio: random weights offered as a multiple of the target's weights.
-        kept_ratio: weights kept, as the same multiple.
-        weight_error_max: largest |approximated - target weight|.
-        weight_error_median: the same, median.
-        over_epsilon: weights not within epsilon.
-        solve_time_s: of the whole network.
-    """
-
-    network: str
-    accuracy: float | None
-    offered_ratio: float | None
-    kept_ratio: float | None
-    weight_error_max: float | None
-    weight_error_median: float | None
-    over_epsilon: int | None
-    solve_time_s: float | None
-
-
-def ticket_row(network: str, found: Mapping[str, Any]) -> TicketRow:
-    """The row of what was found of a network; columns that were not found have no meaning for it."""
-    columns: dict[str, Any] = {field.name: found.get(field.name) for field in fields(TicketRow)}
-    return TicketRow(**{**columns, "network": network})
-
-
-@dataclass(frozen=True)
-class Column:
-    """How a column looks to a person."""
-
-    heading: str
-    text: Callable[[Any], str]
+Row = Mapping[str, Any]  # by column; None, or nothing, where a column has no meaning
 
 
 def percent(fraction: float) -> str:
@@ -73,56 +42,117 @@ def seconds(value: float) -> str:
     return f"{value:.3g} s" if value < 100 else f"{value:,.0f} s"
 
 
-TICKET_COLUMNS = {
-    "network": Column("network", str),
-    "accuracy": Column("test accuracy", percent),
-    "offered_ratio": Column("weights offered", multiple),
-    "kept_ratio": Column("weights kept", multiple),
-    "weight_error_max": Column("largest weight error", error),
-    "weight_error_median": Column("median weight error", error),
-    "over_epsilon": Column("not within epsilon", lambda count: f"{count:,}"),
-    "solve_time_s": Column("solve time", seconds),
+def count(value: float) -> str:
+    """A mean of counts need not be whole."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.2g}"
+
+
+def number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+LOOKS: dict[str, Callable[[Any], str]] = {
+    "text": str,
+    "percent": percent,
+    "multiple": multiple,
+    "error": error,
+    "count": count,
+    "number": number,
+    "seconds": seconds,
 }
-assert tuple(TICKET_COLUMNS) == tuple(f.name for f in fields(TicketRow)), "every column of a row has a heading"
 
 
-def cells(rows: Iterable[TicketRow]) -> list[tuple[Any, ...]]:
-    """The rows as plain tuples in the order of `TICKET_COLUMNS`."""
-    return [astuple(row) for row in rows]
+@dataclass(frozen=True)
+class Column:
+    """How a column looks to a person.
+
+    Attributes:
+        heading: above it.
+        look: how its cells are rounded, one of `LOOKS`; a multiple is one of the target's number of weights.
+        optional: left out of a table in which no row has a value.
+    """
+
+    heading: str
+    look: str
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        checks.choice("look", self.look, LOOKS)
+
+    def text(self, value: Any) -> str:
+        return NOTHING if value is None else LOOKS[self.look](value)
 
 
-def ticket_csv(rows: Iterable[TicketRow]) -> str:
-    """The ticket table for machines: full precision, accuracy as a fraction, None as an empty cell."""
-    return csv_text(tuple(TICKET_COLUMNS), cells(rows))
+TICKET_COLUMNS = {  # of a table of tickets, one network a row
+    "network": Column("network", "text"),
+    "accuracy": Column("test accuracy", "percent"),
+    "offered_ratio": Column("weights offered", "multiple"),
+    "kept_ratio": Column("weights kept", "multiple"),
+    "weight_error_max": Column("largest weight error", "error"),
+    "weight_error_median": Column("median weight error", "error"),
+    "over_epsilon": Column("not within epsilon", "count"),
+    "solve_time_s": Column("solve time", "seconds"),
+}
 
 
-def read_ticket_csv(text: str) -> list[TicketRow]:
-    """The rows of a ticket table written by `ticket_csv`."""
-    rows = []
-    for line in csv.DictReader(io.StringIO(text)):
-        numbers = {name: _number(cell) for name, cell in line.items() if name != "network"}
-        rows.append(TicketRow(network=line["network"], **numbers))
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """A table: its columns in their order, and its rows, which may hold more than the columns show."""
+
+    columns: Mapping[str, Column]
+    rows: Sequence[Row]
+
+    def shown(self) -> dict[str, Column]:
+        """The columns without the optional ones that no row has."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if not column.optional or any(row.get(name) is not None for row in self.rows)
+        }
+
+    def cells(self) -> list[list[Any]]:
+        """The rows as plain lists in the order of the columns shown."""
+        return [[row.get(name) for name in self.shown()] for row in self.rows]
+
+    def csv(self) -> str:
+        """For machines: full precision, fractions as fractions, None as an empty cell."""
+        return csv_text(list(self.shown()), self.cells())
+
+    def looks(self) -> str:
+        """How the columns look to people, as JSON, for `read_results`."""
+        return json_text(
+            {name: {"heading": column.heading, "look": column.look} for name, column in self.shown().items()}
+        )
+
+    def terminal(self) -> Table:
+        """For people: rounded."""
+        columns = self.shown().values()
+        multiples = any(column.look == "multiple" for column in columns)
+        table = Table(
+            box=SIMPLE_HEAD,  # no lines between columns: eight of them fit into 80 characters
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+            caption="weights offered and kept are multiples of the target's number of weights" if multiples else None,
+        )
+        for column in columns:
+            table.add_column(column.heading, justify="left" if column.look == "text" else "right")
+        for line in self.cells():
+            table.add_row(*(column.text(value) for column, value in zip(columns, line, strict=True)))
+        return table
 
 
-def ticket_markdown(rows: Iterable[TicketRow]) -> str:
-    """The ticket table for a README."""
-    return markdown([column.heading for column in TICKET_COLUMNS.values()], _rounded(rows))
+def read_results(csv_content: str, looks: str | None) -> Results:
+    """A table that was written as `csv` and `looks`; without the latter, as runs before 0.2 left it, one of tickets.
 
-
-def ticket_terminal(rows: Iterable[TicketRow]) -> Table:
-    """The ticket table for the terminal."""
-    table = Table(
-        box=SIMPLE_HEAD,  # no lines between columns: eight of them fit into 80 characters
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        caption="weights offered and kept are multiples of the target's number of weights",
-    )
-    for name, column in TICKET_COLUMNS.items():
-        table.add_column(column.heading, justify="left" if name == "network" else "right")
-    for row in _rounded(rows):
-        table.add_row(*row)
-    return table
+    Raises:
+        DataError: `looks` is damaged.
+    """
+    try:
+        columns = {name: Column(**look) for name, look in json.loads(looks).items()} if looks else TICKET_COLUMNS
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"the description of a table's columns is damaged ({error}): run it again") from error
+    texts = [name for name, column in columns.items() if column.look == "text"]
+    return Results(columns=columns, rows=csv_rows(csv_content, texts))
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -140,15 +170,31 @@ def markdown(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-def _rounded(rows: Iterable[TicketRow]) -> list[list[str]]:
-    columns = TICKET_COLUMNS.values()
+def csv_rows(text: str, texts: Collection[str]) -> list[dict[str, Any]]:
+    """The rows of a CSV: an empty cell is None, what reads as a number is one, exactly as it was written.
+
+    Args:
+        texts: columns whose cells stay texts, whatever they read as.
+    """
     return [
-        [NOTHING if value is None else column.text(value) for column, value in zip(columns, row, strict=True)]
-        for row in cells(rows)
+        {name: cell if cell and name in texts else _value(cell) for name, cell in row.items()}
+        for row in csv.DictReader(io.StringIO(text))
     ]
 
 
-def _number(cell: str) -> Any:
+def json_text(value: Any, indent: int = 0) -> str:
+    """JSON for people to read and change: a line per key, lists on one line."""
+    if not isinstance(value, Mapping) or not value:
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    margin = " " * (indent + 2)
+    inner = ",\n".join(f"{margin}{json.dumps(key)}: {json_text(part, indent + 2)}" for key, part in value.items())
+    return f"{{\n{inner}\n{' ' * indent}}}" + ("" if indent else "\n")
+
+
+def _value(cell: str) -> Any:
     if not cell:
         return None
-    return int(cell) if cell.lstrip("-").isdigit() else float(cell)
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(cell)
+    return cell

@@ -7,6 +7,8 @@ from dataclasses import replace
 import torch
 
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images
+from lth_runner.data.interface import labels as labels_of
 from lth_runner.problem import Problem
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.trainer import ScoreTrainer, gathering
@@ -41,15 +43,16 @@ class ScoreRun:
     ) -> None:
         (data,), device = problem.need("data"), problem.device
         self.densities, self.recipe, self.streams = [network.density for network in networks], recipe, problem.streams
-        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(data.train_inputs)))
+        truth = labels_of(data.train_labels)
+        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(truth)))
         held_out, trained = order[:validation].to(device), order[validation:].to(device)
         split = [split_before_scores(network) for network in networks]
         front = split[0][0].to(device)
-        train_inputs, test_inputs = (apply_front(front, part) for part in (data.train_inputs, data.test_inputs))
-        self.trained = (train_inputs[trained], data.train_labels[trained])
-        self.measured = {"test_accuracy": (test_inputs, data.test_labels)}
+        train_inputs, test_inputs = (apply_front(front, images(part)) for part in (data.train_inputs, data.test_inputs))
+        self.trained = (train_inputs[trained], truth[trained])
+        self.measured = {"test_accuracy": (test_inputs, labels_of(data.test_labels))}
         if validation:
-            self.measured["validation_accuracy"] = (train_inputs[held_out], data.train_labels[held_out])
+            self.measured["validation_accuracy"] = (train_inputs[held_out], truth[held_out])
         self.trainer = trainer([rest for _, rest in split], device)
         texts = [str(density if isinstance(density, float | int) else dict(density)) for density in self.densities]
         self.key = f"{key} densities {texts} data {data.fingerprint()} seed {self.streams.seed} {device}"
@@ -84,8 +87,8 @@ class ScoreRun:
         for density in self.densities:
             given = {"density": float(density)} if isinstance(density, float | int) else {}
             found.append({**given, "score_epoch": epoch, "score_loss": loss})
-        for name, images in self.measured.items():
-            for line, value in zip(found, self.trainer.accuracies(*images, BATCH), strict=True):
+        for name, part in self.measured.items():
+            for line, value in zip(found, self.trainer.accuracies(*part, BATCH), strict=True):
                 line[name] = value
         return found
 

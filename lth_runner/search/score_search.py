@@ -10,6 +10,7 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import images, labels
 from lth_runner.distributions.interface import Distribution
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
@@ -146,8 +147,8 @@ class ScoreSearch(ABC):
     ) -> list[Found]:
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
         (data,) = problem.need("data")
-        if self.validation >= len(data.train_inputs):
-            count = len(data.train_inputs)
+        count = len(labels(data.train_labels))
+        if self.validation >= count:
             raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
         module = space.module(seed)
@@ -174,7 +175,7 @@ class ScoreSearch(ABC):
         (data,) = problem.need("data")
         if problem.device == "cpu" or count == 1:
             return turns(count, together=False)
-        reason = why_apart(module, space.scored, data.train_inputs[:2].cpu())
+        reason = why_apart(module, space.scored, images(data.train_inputs)[:2].cpu())
         if reason is not None:
             recorder.say(
                 f"the densities are trained one after the other, since the network does not allow vmap: {reason}"

@@ -1,25 +1,27 @@
 """Methods beside each other on one target: a row each, and curves over one setting."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.measure.accuracy import chance_warning
+from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
-from lth_runner.report.plots import settings_figure
-from lth_runner.report.tables import TICKET_COLUMNS, TicketRow
+from lth_runner.report.points import Description, Point
 from lth_runner.study import Outcome, flat
+from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.ticket import Ticket
 
-CLAIMS = ("accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn", "offered")
+Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Finds the ticket of every method, measures them alike, and draws accuracy and error against one setting.
+    """Finds the ticket of every method, measures them alike, and follows accuracy and error along one setting.
 
     Attributes:
         axis: the setting that varies along the curves, a field of the methods ("n", "density").
@@ -49,27 +51,51 @@ class Comparison:
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """One ticket per method, then the points of the curves."""
+        return self.compare(problem, methods, recorder, [])
+
+    def compare(
+        self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder, also: Sequence[Also]
+    ) -> Outcome:
+        """The same, with further measures: each sees the network that all others see."""
         for name in self.curves:
             checks.choice("study.curves", name, methods)
             self._check_axis(name, methods[name])
         measured: dict[str, dict[str, Any]] = {}
-        tickets: dict[str, tuple[Ticket, dict[str, float]]] = {}
+        tickets: dict[str, Ticket] = {}
         if problem.target is not None:
             measured["target"] = measure_target(problem)
             recorder.say(_line("target", measured["target"]))
+            self._warn(measured["target"]["accuracy"], problem, recorder)
         for name, method in methods.items():
-            ticket = method.find(problem, recorder)
-            measured[name] = measure_ticket(ticket, problem, self.epsilon, outputs=True)
-            claims = {key: measured[name][key] for key in CLAIMS if measured[name][key] is not None}
-            tickets[name] = (ticket, claims | {"epsilon": self.epsilon})
+            measured[name], network = self._measured(method, problem, recorder, outputs=True)
+            tickets[name] = claimed(network.ticket, measured[name], method, problem, self.epsilon)
             recorder.say(_line(name, measured[name]))
+            for measure in also:
+                further = measure(name, network)
+                recorder.metrics(curve=name, **further)
+                measured[name] |= further
         points = self._points(problem, methods, measured, recorder)
         return Outcome(
-            rows=[TicketRow(**{key: row.get(key, name) for key in TICKET_COLUMNS}) for name, row in measured.items()],
+            rows=[{**row, "network": name} for name, row in measured.items()],
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
-            figures=self._figures(points, measured),
+            points=points,
+            figures=self._figures(measured) if points else {},
             tickets=tickets,
         )
+
+    def _measured(
+        self, method: Method, problem: Problem, recorder: Recorder, outputs: bool
+    ) -> tuple[dict[str, Any], Materialised]:
+        found = method.find(problem, recorder)
+        network = materialise(found.ticket)
+        approximates = method.needs_target
+        row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
+        return row | dict(found.times), network
+
+    def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
+        labels = None if problem.data is None else problem.data.test_labels
+        if accuracy is not None and labels is not None and (warning := chance_warning(accuracy, labels)):
+            recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:
         known = [field.name for field in fields(method)] if is_dataclass(method) else []
@@ -78,7 +104,7 @@ class Comparison:
 
     def _points(
         self, problem: Problem, methods: Mapping[str, Method], measured: dict[str, dict[str, Any]], recorder: Recorder
-    ) -> list[dict[str, Any]]:
+    ) -> list[Point]:
         points = []
         for name in self.curves:
             for value in self.own_values.get(name, self.values):
@@ -86,22 +112,24 @@ class Comparison:
                     found = measured[name]
                 else:
                     method: Any = replace(methods[name], **{self.axis: value})  # pyright: ignore[reportArgumentType]
-                    found = measure_ticket(method.find(problem, recorder), problem, self.epsilon, outputs=False)
-                point = {"curve": name, "axis": self.axis, **found, self.axis: value}
-                recorder.metrics(**{key: value for key, value in point.items() if value is not None})
-                points.append(point)
+                    found, _ = self._measured(method, problem, recorder, outputs=False)
+                line = {"curve": name, "axis": self.axis, **found, self.axis: value}
+                recorder.metrics(**{key: value for key, value in line.items() if value is not None})
+                points.append({key: value for key, value in line.items() if key != "axis"})
         return points
 
-    def _figures(self, points: list[dict[str, Any]], measured: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        if not points:
-            return {}
-        target = measured["target"]["accuracy"] if "target" in measured else None
-        if self.against == "drawn":
-            look: dict[str, Any] = {"axis": "drawn", "axis_label": "random weights drawn in all", "log_axis": True}
-        else:
-            look = {"axis": self.axis, "axis_label": self.axis_label}
-        figure = settings_figure(points, **look, target_accuracy=target, epsilon=self.epsilon, labels=self.labels)
-        return {"curves": figure}
+    def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
+        drawn = self.against == "drawn"
+        description = {
+            "kind": "curves",
+            "axis": "drawn" if drawn else self.axis,
+            "axis_label": "random weights drawn in all" if drawn else self.axis_label,
+            "log_axis": drawn,
+            "target_accuracy": measured["target"]["accuracy"] if "target" in measured else None,
+            "epsilon": self.epsilon,
+            "labels": self.labels,
+        }
+        return {"curves": description}
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

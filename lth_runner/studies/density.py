@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
@@ -13,11 +11,12 @@ from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
-from lth_runner.report.density import density_figure
-from lth_runner.report.series import Series, numbers, series
-from lth_runner.report.tables import TicketRow, csv_text, markdown, percent, spread, ticket_row
+from lth_runner.report.points import Description
+from lth_runner.report.series import Series, kept_fractions, numbers, series
+from lth_runner.report.tables import Row, markdown, percent, spread
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
+from lth_runner.ticket.materialise import materialise
 from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
@@ -72,8 +71,7 @@ class Density:
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
-        if problem.data is None:
-            raise ConfigError("this study measures accuracies: add data=mnist")
+        problem.need("data")
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
@@ -86,17 +84,13 @@ class Density:
         curves = series(points, "density", "accuracy")
         caption = self._caption(grid)
         settings = {"epochs": grid.epochs, "repeats": grid.repeats}
-        drawn = {name: _at_fractions(curve, _fractions(name, points)) for name, curve in curves.items()}
-        figure = density_figure(drawn, self._published(), accuracy, self.labels, caption)
-        rows = [] if target is None else [ticket_row("target", target)]
+        rows: list[Row] = [] if target is None else [{**target, "network": "target"}]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
             summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **settings},
-            figures={"density": figure},
-            texts={
-                "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
-                "density.md": self._table(grid, curves, points, accuracy, caption),
-            },
+            points=[{column: point.get(column) for column in COLUMNS} for point in points],
+            figures={"density": self._figure(accuracy, caption)},
+            texts={"density.md": self._table(grid, curves, points, accuracy, caption)},
         )
 
     def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
@@ -125,15 +119,21 @@ class Density:
                     found += new
         return found
 
-    def _published(self) -> dict[str, list[tuple[float, float]]]:
-        return {name: [(pair[0], pair[1]) for pair in pairs] for name, pairs in self.published.items()}
+    def _figure(self, target_accuracy: float | None, caption: str) -> Description:
+        return {
+            "kind": "density",
+            "caption": caption,
+            "target_accuracy": target_accuracy,
+            "labels": self.labels,
+            "published": self.published,
+        }
 
     def _caption(self, grid: Grid) -> str:
         seeds = f"mean of {grid.repeats} seeds, least to greatest shaded" if grid.repeats > 1 else "one seed"
         mine = f"{self.grid.capitalize()} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
         return f"{mine}; hollow: {self.source}" if self.published else mine
 
-    def _rows(self, name: str, points: Sequence[Point], target: Mapping[str, Any] | None) -> list[TicketRow]:
+    def _rows(self, name: str, points: Sequence[Point], target: Mapping[str, Any] | None) -> list[Row]:
         """Means over the seeds, one row per density; counts are multiples of the target's weights, or of those offered
         where there is no target."""
         rows = []
@@ -141,14 +141,12 @@ class Density:
             same = [point for point in points if point["curve"] == name and point["density"] == density]
             weights = target["weights"] if target else same[0]["offered"]
             rows.append(
-                ticket_row(
-                    f"{self.labels.get(name, name)}, {_list([density])}",
-                    {
-                        "accuracy": _mean([point["accuracy"] for point in same]),
-                        "offered_ratio": same[0]["offered"] / weights,
-                        "kept_ratio": _mean([point["kept"] for point in same]) / weights,
-                    },
-                )
+                {
+                    "network": f"{self.labels.get(name, name)}, {_list([density])}",
+                    "accuracy": _mean([point["accuracy"] for point in same]),
+                    "offered_ratio": same[0]["offered"] / weights,
+                    "kept_ratio": _mean([point["kept"] for point in same]) / weights,
+                }
             )
         return rows
 
@@ -162,13 +160,13 @@ class Density:
             columns.append(
                 {x: spread(*rest) for x, *rest in zip(curve.x, curve.mean, curve.low, curve.high, strict=True)}
             )
-            fractions = _fractions(name, points)
+            fractions = kept_fractions(points, name)
             if any(abs(fraction - x) > APART * x for x, fraction in fractions.items()):
                 headings.append("really kept")
                 columns.append({x: f"{100 * fraction:.3g} %" for x, fraction in fractions.items()})
             if name in self.published:
                 headings.append("published")
-                columns.append({x: f"{100 * y:.4g} %" for x, y in self._published()[name]})
+                columns.append({x: f"{100 * y:.4g} %" for x, y in self.published[name]})
         lines = [
             [f"{100 * density:g} %", *(column.get(density, "") for column in columns)]
             for density in sorted(grid.densities, reverse=True)
@@ -186,12 +184,12 @@ def _together(densities: Sequence[float], method: Method, device: str) -> list[l
 
 def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
     if hasattr(method, "find_each"):
-        tickets = method.find_each(problem, recorder, densities)
+        each = method.find_each(problem, recorder, densities)
     else:
-        tickets = [replace(method, density=density).find(problem, recorder) for density in densities]
+        each = [replace(method, density=density).find(problem, recorder) for density in densities]
     points = []
-    for density, ticket in zip(densities, tickets, strict=True):
-        found = measure_ticket(ticket, replace(problem, target=None), epsilon=1.0, outputs=False)
+    for density, one in zip(densities, each, strict=True):
+        found = measure_ticket(materialise(one.ticket), problem, epsilon=1.0, outputs=False, approximates=False)
         known = {key: found[key] for key in COLUMNS if key in found}
         given = {
             "curve": name,
@@ -201,20 +199,6 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
         }
         points.append({**known, **given, "density": density, "kept_fraction": found["kept"] / found["offered"]})
     return points
-
-
-def _fractions(name: str, points: Sequence[Point]) -> dict[float, float]:
-    """What was kept of the weights offered, mean over seeds, by the density asked for."""
-    found: dict[float, list[float]] = {}
-    for point in points:
-        if point["curve"] == name:
-            found.setdefault(point["density"], []).append(point["kept_fraction"])
-    return {density: _mean(fractions) for density, fractions in found.items()}
-
-
-def _at_fractions(curve: Series, fractions: Mapping[float, float]) -> Series:
-    """The curve over what was really kept."""
-    return replace(curve, x=np.array([fractions[x] for x in curve.x]))
 
 
 def _mean(values: Sequence[float]) -> float:

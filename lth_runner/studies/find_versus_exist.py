@@ -11,9 +11,9 @@ from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Method, Problem
-from lth_runner.report.overlap import overlap_figure
+from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
-from lth_runner.report.tables import TICKET_COLUMNS, TicketRow, csv_text, markdown, percent, spread, ticket_row
+from lth_runner.report.tables import TICKET_COLUMNS, Row, markdown, percent, spread
 from lth_runner.search.score_search import ScoreSearch
 from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
@@ -84,24 +84,13 @@ class FindVersusExist:
         target = measure_target(problem)
         curves = {value: series(points, "n", value) for value in HEADINGS}
         caption = self._caption(search)
-        figure = overlap_figure(
-            curves["accuracy"],
-            curves["overlap_sums"],
-            curves["overlap_sums_chance"],
-            target["accuracy"],
-            self.axis_label,
-            self.labels,
-            caption,
-        )
         summary = {key: number for value in curves for key, number in numbers(curves[value], value).items()}
         return Outcome(
-            rows=[ticket_row("target", target), *self._rows(points, target["weights"])],
+            rows=[{**target, "network": "target"}, *self._rows(points, target["weights"])],
             summary={**summary, "target/accuracy": target["accuracy"], "repeats": self.repeats},
-            figures={"find_versus_exist": figure},
-            texts={
-                "points.csv": csv_text(COLUMNS, [[point.get(column) for column in COLUMNS] for point in points]),
-                "find_versus_exist.md": self._table(points, curves, target["accuracy"], caption),
-            },
+            points=[{column: point.get(column) for column in COLUMNS} for point in points],
+            figures={"find_versus_exist": self._figure(target["accuracy"], caption)},
+            texts={"find_versus_exist.md": self._table(points, curves, target["accuracy"], caption)},
         )
 
     def _points(self, problem: Problem, construction: Any, search: ScoreSearch, recorder: Recorder) -> list[Point]:
@@ -127,17 +116,29 @@ class FindVersusExist:
         networks = f"{self.repeats} random networks per n, mean and range" if self.repeats > 1 else "one random network"
         return f"{networks}; scores trained for {search.epochs} epochs; on the right, weights of the summing layers"
 
-    def _rows(self, points: Sequence[Point], weights: int) -> list[TicketRow]:
+    def _figure(self, target_accuracy: float, caption: str) -> Description:
+        return {
+            "kind": "overlap",
+            "axis": "n",
+            "axis_label": self.axis_label,
+            "caption": caption,
+            "target_accuracy": target_accuracy,
+            "labels": self.labels,
+        }
+
+    def _rows(self, points: Sequence[Point], weights: int) -> list[Row]:
         """Means over the seeds, one row per n and curve; counts are multiples of the target's weights."""
         rows = []
         for n in self.values:
             for curve, label in self.labels.items():
                 same = [point for point in points if point["curve"] == curve and point["n"] == n]
-                found = {column: _mean(same, column) for column in TICKET_COLUMNS if column in same[0]}
+                known = [column for column in TICKET_COLUMNS if same[0].get(column) is not None]
+                found: dict[str, Any] = {column: _mean(same, column) for column in known}
+                found |= {"network": f"n = {n}, {label}"}
                 found |= {"offered_ratio": _mean(same, "drawn") / weights, "kept_ratio": _mean(same, "kept") / weights}
                 if "over_epsilon" in found:
                     found["over_epsilon"] = round(found["over_epsilon"])
-                rows.append(ticket_row(f"n = {n}, {label}", found))
+                rows.append(found)
         return rows
 
     def _table(

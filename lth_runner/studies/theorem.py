@@ -1,19 +1,19 @@
 """A comparison of pruned random networks that also asks how far each one's output is from the target's, and may be."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.measure.function_error import FunctionError
 from lth_runner.problem import Method, Problem
 from lth_runner.studies.comparison import Comparison
-from lth_runner.study import Outcome, flat
+from lth_runner.study import Outcome
+from lth_runner.ticket.materialise import Materialised
 
 
 @dataclass(frozen=True, kw_only=True)
 class Theorem:
-    """The theorem bounds the output's error: seen on the test set <= found by ascent <= certified, side by side.
+    """The theorem bounds the output's error: seen on the test set <= found by ascent <= upper bound, side by side.
 
     Attributes:
         comparison: of the methods; its table and figures are this study's.
@@ -25,25 +25,23 @@ class Theorem:
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The comparison, then each ticket's function errors, in the summary and as a line each."""
-        if problem.target is None or problem.data is None:
-            raise ConfigError("this study compares outputs on images with a target's: add target=trained data=mnist")
-        outcome = self.comparison.run(problem, methods, recorder)
-        summary = dict(outcome.summary)
-        for name, (ticket, _) in outcome.tickets.items():
-            errors = self.function_error.measure(ticket, problem)
-            recorder.metrics(curve=name, **errors)
-            recorder.say(_line(name, errors))
-            summary |= flat(name, errors)
-        return replace(outcome, summary=summary)
+        problem.need("network", "target", "data")
+
+        def function_errors(name: str, network: Materialised) -> dict[str, float]:
+            errors = self.function_error.measure(network, problem, recorder)
+            recorder.say(f"{name}: {_line(errors)}")
+            return errors
+
+        return self.comparison.compare(problem, methods, recorder, [function_errors])
 
 
-def _line(name: str, errors: Mapping[str, float]) -> str:
+def _line(errors: Mapping[str, float]) -> str:
     def found(inputs: str) -> str:
         bound = errors.get(f"function_error_{inputs}_bound")
-        certified = "" if bound is None else f" (certified: {bound:.2g})"
+        certified = "" if bound is None else f" (at most: {bound:.2g})"
         return f"{errors[f'function_error_{inputs}_found']:.2g}{certified}"
 
     return (
-        f"{name}: outputs differ by at most {errors['function_error_test']:.2g} on the test images; ascent finds "
+        f"outputs differ by at most {errors['function_error_test']:.2g} on the test images; ascent finds "
         f"{found('box')} over all pixels in [0, 1] and {found('ball')} over the unit ball"
     )

@@ -9,21 +9,20 @@ import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
+from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
-from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Method, Problem
-from lth_runner.search.run import Density
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.search.space import Ground
+from lth_runner.search.scored import Density
+from lth_runner.search.space import SearchSpace
 from lth_runner.studies.points import Point
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.materialise import pruned_network
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.source import Drawn
 from lth_runner.ticket.ticket import Ticket
 
-LEVELS = (np.arange(4096) + 0.5) / 4096  # where a law is looked at for its size
+LEVELS = (np.arange(4096) + 0.5) / 4096  # where a distribution is looked at for its size
 
 
 class Trial:
@@ -43,24 +42,30 @@ class Trial:
 
     @cached_property
     def constructed(self) -> Ticket:
-        """The ticket that is proved to be there.
+        """The ticket that is proved to be there."""
+        return self.construction.find(self.problem, self.recorder).ticket
+
+    @property
+    def expansion(self) -> TwoLayerExpansion:
+        """Its architecture.
 
         Raises:
-            ConfigError: its network is not one of doubled layers.
+            ConfigError: another one.
         """
-        ticket = self.construction.find(self.problem, self.recorder)
-        if not isinstance(ticket.network, TwoLayerExpansion):
-            raise ConfigError("this study searches networks of doubled layers: set compare.exists to method pensia")
-        return ticket
+        if not isinstance(self.constructed.architecture, TwoLayerExpansion):
+            raise ConfigError("this study searches networks of two layers for one: set compare.exists to method pensia")
+        return self.constructed.architecture
 
     def point(self, curve: str, recorder: Recorder) -> Point:
         """Finds the ticket of one curve and measures it beside the constructed one."""
         ticket = CURVES[curve](self, recorder)
         point: Point = {"curve": curve, "axis": "n", "seed": self.problem.streams.seed}
         point |= {"accuracy": self._accuracy(ticket), "drawn": ticket.drawn(), "offered": ticket.offered()}
-        point |= {"kept": ticket.kept(), "used": used(ticket)}
+        point |= {"kept": ticket.kept(), "used": num_on_path(ticket, self.expansion)}
         if ticket is self.constructed:
-            return {**measure_ticket(ticket, self.problem, self.epsilon, outputs=False), **point}
+            network = materialise(ticket)
+            measured = measure_ticket(network, self.problem, self.epsilon, outputs=False, approximates=True)
+            return {**measured, **point}
         for name, part in self._overlaps(ticket, structure_given=curve == "sums").items():
             end = f"_{name}" if name else ""
             point |= {f"overlap{end}": part.shared / part.kept if part.kept else None}
@@ -68,8 +73,8 @@ class Trial:
         return point
 
     def _accuracy(self, ticket: Ticket) -> float:
-        assert self.problem.data is not None, "checked by the study"
-        return network_accuracy(pruned_network(ticket), self.problem.data)
+        (data,) = self.problem.need("data")
+        return network_accuracy(materialise(ticket).module(), data)
 
     def _overlaps(self, ticket: Ticket, structure_given: bool) -> dict[str, Overlap]:
         """By tensor, of all summing layers as "sums", and of all tensors as ""; given tensors are left out.
@@ -77,38 +82,38 @@ class Trial:
         Where the structure is given, chance is that of a random mask with the same structure.
         """
         found: dict[str, Overlap] = {}
-        for layer in weight_layers(self.problem.network):  # pyright: ignore[reportArgumentType] (checked by the study)
+        for layer in self.expansion.layers:
             names = [f"{layer.name}.{which}.weight" for which in ("split", "sum")]
             (split, total), (other_split, other) = (
                 [of.masks[name].dense() for name in names] for of in (self.constructed, ticket)
             )
             if not structure_given:
                 found[names[0]] = overlap(split, other_split)
-            found[names[1]] = overlap(total, other, alive(split, total.shape) if structure_given else None)
-        sums = together(part for name, part in found.items() if name.endswith(".sum.weight"))
-        return {**found, "sums": sums, "": together(found.values())}
+            found[names[1]] = overlap(total, other, on_path(split, total.shape) if structure_given else None)
+        sums = summed(part for name, part in found.items() if name.endswith(".sum.weight"))
+        return {**found, "sums": sums, "": summed(found.values())}
 
     def densities(self) -> dict[str, float]:
         """Kept / total of each tensor of the constructed ticket."""
         return {name: mask.kept() / mask.size for name, mask in self.constructed.masks.items()}
 
-    def searched(self, density: Density, settled: dict[str, Mask], recorder: Recorder) -> Ticket:
+    def searched(self, density: Density, given: dict[str, Mask], recorder: Recorder) -> Ticket:
         """What the search finds on the weights of the constructed ticket.
 
         Args:
             density: of all weights together, or by the name of each one that is searched.
-            settled: masks that are given.
+            given: masks of the others.
         """
         alike = dict.fromkeys(self.densities(), density) if isinstance(density, float) else {}
-        ground = Ground(
-            network=self.constructed.network,
-            weights=self.constructed.tensors,
-            settled=settled,
-            gains=signal_gains(self.constructed, {**self.densities(), **alike}),
+        space = SearchSpace(
+            architecture=self.constructed.architecture,
+            weights=self.constructed.weights,
+            given=given,
+            gains=signal_gains(self.constructed, self.expansion, {**self.densities(), **alike}),
         )
         search = replace(self.search, scope="global" if alike else "layer")
-        (ticket,) = search.search(ground, [density], self.problem, recorder)
-        return ticket
+        (found,) = search.search(space, [density], self.problem, recorder)
+        return found.ticket
 
     def random(self) -> Ticket:
         """A random mask with as many weights in every tensor."""
@@ -122,8 +127,8 @@ class Trial:
 def _second_layers(trial: Trial, recorder: Recorder) -> Ticket:
     """The constructed first weights are given."""
     searched = {name: density for name, density in trial.densities().items() if name.endswith(".sum.weight")}
-    settled = {name: mask for name, mask in trial.constructed.masks.items() if name not in searched}
-    return trial.searched(searched, settled, recorder)
+    given = {name: mask for name, mask in trial.constructed.masks.items() if name not in searched}
+    return trial.searched(searched, given, recorder)
 
 
 CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
@@ -135,22 +140,21 @@ CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
 }
 
 
-def signal_gains(ticket: Ticket, densities: dict[str, float]) -> dict[str, float]:
+def signal_gains(ticket: Ticket, expansion: TwoLayerExpansion, densities: dict[str, float]) -> dict[str, float]:
     """What the random weights are multiplied with so that signals keep their size where so many of them are kept.
 
     Kept weights then have the variance 2 / inputs kept per output, at least 1, as He et al. draw them for ReLU
-    networks; the gains that the doubled layers have themselves are cancelled.
+    networks; the gains that the expanded layers have themselves are cancelled.
     """
-    assert isinstance(ticket.network, TwoLayerExpansion), "checked when it was constructed"
     gains = {}
-    for name, tensor in ticket.tensors.items():
-        inputs = max(1.0, densities[name] * math.prod(tensor.shape[1:]))
-        gains[name] = math.sqrt(2 / inputs) / _size(tensor)
-    for layer in weight_layers(ticket.network.target):
-        gains[f"{layer.name}.sum.weight"] /= ticket.network.gains[layer.weight]
+    for name, drawn in ticket.random.items():
+        inputs = max(1.0, densities[name] * math.prod(drawn.shape[1:]))
+        gains[name] = math.sqrt(2 / inputs) / _size(drawn)
+    for layer in expansion.layers:
+        gains[f"{layer.name}.sum.weight"] /= expansion.gains[layer.weight]
     return gains
 
 
-def _size(tensor: RandomTensor) -> float:
-    """Root of the mean square of its law."""
-    return float(np.sqrt(np.mean(tensor.distribution.quantile(LEVELS) ** 2)))
+def _size(drawn: Drawn) -> float:
+    """Root of the mean square of its distribution."""
+    return float(np.sqrt(np.mean(drawn.distribution.quantile(LEVELS) ** 2)))

@@ -1,94 +1,178 @@
-"""Somebody else's trained network as the target: a state dict whose layers are matched to the network by shape."""
+"""Somebody else's trained network as the target: a state dict whose tensors find their places in the network."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+import yaml
 
-from lth_runner.core.errors import ConfigError
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.networks.interface import Architecture, parameter_shapes
+from lth_runner.networks.interface import Architecture, first_names, tensors_of
+from lth_runner.targets.match import Shapes, by_name, by_shape, listed
 from lth_runner.targets.state_dict import read_state_dict
 
-Shapes = Mapping[str, tuple[int, ...]]
+COUNTER = "num_batches_tracked"  # of batch norms: files of old have none, and no output depends on it
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointTarget:
-    """The weights of a .pt state dict or a .safetensors file.
+    """The tensors of a .pt state dict or a .safetensors file.
 
     Attributes:
         path: of the file.
+        names: the network's names for those of the file, where they differ: {theirs: ours}, or the path of a YAML file
+            of that. Names that it leaves out are matched as they would be without it.
     """
 
     path: str | None
+    names: dict[str, str] | str | None
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str) or not self.path:
             raise ConfigError(f"target.path must name a file: add target.path=FILE (got {self.path!r})")
+        if self.names is not None and not isinstance(self.names, str):
+            _check_names(self.names, "target.names")
 
     def weights(
         self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
-        """The file's tensors under the network's names."""
+        """The file's tensors under the network's names; where names differ, the log says which went where."""
         assert self.path is not None, "checked when built"
-        return matched(network, read_state_dict(self.path), self.path)
+        names = _read_names(self.names) if isinstance(self.names, str) else self.names or {}
+        return matched(network, read_state_dict(self.path), names, self.path, recorder.say)
 
 
-def matched(network: Architecture, tensors: Mapping[str, np.ndarray], path: str) -> dict[str, np.ndarray]:
-    """The checkpoint's tensors under the network's names: each layer takes the first tensor of its shape not yet taken.
+def matched(
+    network: Architecture, tensors: Arrays, names: Mapping[str, str], path: str, say: Callable[[str], None]
+) -> dict[str, np.ndarray]:
+    """The file's tensors under the names of the network's state, in its order.
 
-    Weights are the tensors of 2 or 4 axes, and all of them must find a layer. What is left must be the network's
-    biases, or zero: a target that silently lost its biases would be another network.
+    By name first. Where names differ, by shape, if no two tensors of one shape could be exchanged. What is left over
+    must be zero: a target that silently lost its biases would be another network.
+
+    Args:
+        names: of the file and of the network, {theirs: ours}, as far as they are known.
 
     Raises:
-        ConfigError: the shapes don't fit, or something would be lost.
+        ConfigError: names or shapes don't fit, it is unclear which tensor is which, or something would be lost.
     """
-    layers, biases = _split(parameter_shapes(network), lambda shape: len(shape) > 1)
-    offered, others = _split(
-        {name: tensor.shape for name, tensor in tensors.items()}, lambda shape: len(shape) in (2, 4)
+    with torch.device("meta"):
+        module = network.module()
+    wanted = tensors_of(module)
+    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    tensors = _untied(module, tensors, path)
+    if not any(name.endswith(COUNTER) for name in tensors):
+        tensors = tensors | {name: np.zeros((), np.int64) for name in wanted if name.endswith(COUNTER)}
+    given = _given(names, shapes, tensors)
+    sources = given | _sources(
+        {name: shape for name, shape in shapes.items() if name not in given},
+        {name: array for name, array in tensors.items() if name not in given.values()},
+        path,
     )
-    found = _match(layers, offered)
-    if found is None or len(found) != len(offered):
-        raise ConfigError(
-            f"{path} does not fit the network: it has {_listed(offered)}, the network needs {_listed(layers)}; "
-            "change network or its sizes (network.hidden, network.depth)"
-        )
-    found_biases = _match(biases, others)
-    if found_biases is None:
-        raise ConfigError(
-            f"{path} has {_listed(others)} for the network's {_listed(biases)}: if it has no biases, add "
-            "network.biases=false"
-        )
-    lost = {name: shape for name, shape in others.items() if name not in found_biases.values() and tensors[name].any()}
+    moved = [f"{sources[name]} -> {name}" for name in wanted if sources[name] != name]
+    if moved:
+        say(f"target: of {path}, {', '.join(moved)}")
+    return {
+        name: tensors[sources[name]].astype(np.float64 if wanted[name].is_floating_point() else _dtype(wanted[name]))
+        for name in wanted
+    }
+
+
+def _sources(wanted: Shapes, tensors: Arrays, path: str) -> dict[str, str]:
+    """For each wanted name that of the file's tensor."""
+    offered = {name: array.shape for name, array in tensors.items()}
+    found = by_name(wanted, offered)
+    if found is None:
+        _check_shapes(wanted, offered, path)
+        found = by_shape(wanted, offered, path)
+    lost = {name: shape for name, shape in offered.items() if name not in found.values() and tensors[name].any()}
     if lost:
         raise ConfigError(
-            f"{path} holds biases that this network does not have ({_listed(lost)}): add network.biases=true"
+            f"{path} holds biases that this network does not have ({listed(lost)}): add network.biases=true"
+            if all(len(shape) == 1 for shape in lost.values())
+            else f"{path} holds tensors that this network does not have ({listed(lost)}): choose another network"
         )
-    sources = found | found_biases
-    return {name: tensors[sources[name]] for name in parameter_shapes(network)}
-
-
-def _split(shapes: Shapes, claim: Callable[[tuple[int, ...]], bool]) -> tuple[Shapes, Shapes]:
-    """Those whose shape fits the claim, and the others."""
-    fits = {name: shape for name, shape in shapes.items() if claim(shape)}
-    return fits, {name: shape for name, shape in shapes.items() if name not in fits}
-
-
-def _match(wanted: Shapes, offered: Shapes) -> dict[str, str] | None:
-    """For each wanted name the first offered name of that shape not yet taken; None where one finds none."""
-    left = dict(offered)
-    found: dict[str, str] = {}
-    for name, shape in wanted.items():
-        source = next((other for other in left if left[other] == shape), None)
-        if source is None:
-            return None
-        found[name] = source
-        del left[source]
     return found
 
 
-def _listed(shapes: Shapes) -> str:
-    return ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items()) or "nothing"
+def _check_shapes(wanted: Shapes, offered: Shapes, path: str) -> None:
+    """Refuses a file whose shapes cannot be those of the network: all its layers' weights must be used, no more."""
+    layers, others = _split(wanted)
+    their_layers, their_others = _split(offered)
+    if Counter(layers.values()) != Counter(their_layers.values()):
+        raise ConfigError(
+            f"{path} does not fit the network: it has {listed(their_layers)}, the network needs {listed(layers)}; "
+            "change network or its sizes (network.hidden, network.depth)"
+        )
+    if Counter(others.values()) - Counter(their_others.values()):
+        raise ConfigError(
+            f"{path} has {listed(their_others)} for the network's {listed(others)}: if it has no biases, add "
+            "network.biases=false"
+        )
+
+
+def _split(shapes: Shapes) -> tuple[Shapes, Shapes]:
+    """Weights of layers, with two axes or more, and the others."""
+    layers = {name: shape for name, shape in shapes.items() if len(shape) > 1}
+    return layers, {name: shape for name, shape in shapes.items() if name not in layers}
+
+
+def _untied(module: torch.nn.Module, tensors: Arrays, path: str) -> dict[str, np.ndarray]:
+    """The file's tensors, those that the network ties under their first name only.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    found = dict(tensors)
+    for name, first in first_names(module).items():
+        if name == first or name not in found:
+            continue
+        other = found.pop(name)
+        if not np.array_equal(found.setdefault(first, other), other):
+            raise ConfigError(f"{path} has other values for {name} than for {first}, and the network ties them")
+    return found
+
+
+def _given(names: Mapping[str, str], wanted: Shapes, tensors: Arrays) -> dict[str, str]:
+    """The pairs that the user gives, ours to theirs."""
+    for theirs, ours in names.items():
+        for name, known, whose in ((theirs, list(tensors), "of the file"), (ours, list(wanted), "of the network")):
+            if name not in known:
+                raise ConfigError(f"target.names has {name}, which is no tensor {whose}{checks.nearest(name, known)}")
+        if tensors[theirs].shape != wanted[ours]:
+            raise ConfigError(
+                f"target.names has {theirs} {'x'.join(map(str, tensors[theirs].shape))} for {ours} "
+                f"{'x'.join(map(str, wanted[ours]))}: their shapes must be equal"
+            )
+    return {ours: theirs for theirs, ours in names.items()}
+
+
+def _read_names(path: str) -> dict[str, str]:
+    file = Path(path).expanduser()
+    try:
+        return _check_names(yaml.safe_load(file.read_text()), str(file))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"{file} cannot be read as target.names ({' '.join(str(error).split())})") from error
+
+
+def _check_names(names: Any, where: str) -> dict[str, str]:
+    plain = isinstance(names, dict) and all(isinstance(name, str) for pair in names.items() for name in pair)
+    if not plain or len(set(names.values())) != len(names):
+        raise ConfigError(
+            f"{where} must pair names of the file with names of the network, {{theirs: ours}}, each once, got {names!r}"
+        )
+    return names
+
+
+def _dtype(tensor: torch.Tensor) -> Any:
+    return torch.empty((), dtype=tensor.dtype).numpy().dtype

@@ -17,7 +17,9 @@ class Target(Protocol):
     def weights(
         self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
-        """One float64 array for each name of `parameter_shapes(network)`, in that order.
+        """The network's whole state: parameters and the buffers of its state dict, in that order, tied ones once.
+
+        Floating tensors are float64; others, as counters, are as they are.
 
         Args:
             data: on the device; None where the run has no dataset.

@@ -12,12 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lth_runner.core.errors import DataError
+from lth_runner.targets.state import arrays
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts nest the state dict
 
 
 def read_state_dict(path: str) -> dict[str, np.ndarray]:
-    """The tensors of a .safetensors file, or of a state dict written by `torch.save`, float64 on the CPU.
+    """The tensors of a .safetensors file, or of a state dict written by `torch.save`; floating ones in float64.
 
     A state dict keeps its order. A .safetensors file has none of its own, so its names are sorted, numbers by value:
     fc2 before fc10.
@@ -29,11 +30,11 @@ def read_state_dict(path: str) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise DataError(f"there is no file {file}: set target.path to a state dict (.pt) or a .safetensors file")
     tensors = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
-    arrays = {name: tensor.detach().to(torch.float64).numpy() for name, tensor in tensors.items()}
-    for name, array in arrays.items():
+    found = arrays(tensors)
+    for name, array in found.items():
         if not np.isfinite(array).all():
             raise DataError(f"{file}: {name} has NaN or infinite values, so it cannot be a target; train it again")
-    return arrays
+    return found
 
 
 def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:

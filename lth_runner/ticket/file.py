@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -47,11 +48,12 @@ def to_bytes(ticket: Ticket) -> bytes:
     return save(tensors, {"ticket": f"{_digest(text, tensors)}\n{text}"})
 
 
-def read_ticket(path: Path | str, trust: Collection[str] = ()) -> Ticket:
+def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.Module | None = None) -> Ticket:
     """The ticket in a file.
 
     Args:
         trust: top-level packages outside this one whose architectures and distributions it may name.
+        module: what stands for the module in memory that the ticket was made from, if it was.
 
     Raises:
         DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
@@ -64,7 +66,7 @@ def read_ticket(path: Path | str, trust: Collection[str] = ()) -> Ticket:
         digest, _, text = entry.partition("\n")
         if digest != _digest(text, tensors):
             raise DataError("its contents are not what was written: it was damaged or altered")
-        return _ticket(json.loads(text), tensors, trust)
+        return _ticket(json.loads(text), tensors, trust, module)
     except OSError as error:
         raise DataError(f"cannot read the ticket {path}: {error.strerror or error}") from error
     except LthError as error:
@@ -108,7 +110,7 @@ def _tensors(ticket: Ticket) -> Tensors:
     tensors = {MASK + name: mask.bits for name, mask in ticket.masks.items()}
     for prefix, sources in ((STORED, ticket.weights), (START, ticket.start)):
         stored = {name: source for name, source in sources.items() if isinstance(source, Stored)}
-        tensors |= {prefix + name: np.ascontiguousarray(source.array) for name, source in stored.items()}
+        tensors |= {prefix + name: np.require(source.array, requirements="C") for name, source in stored.items()}
     return tensors
 
 
@@ -129,7 +131,7 @@ def _refuse_old(entry: str, path: Path | str) -> None:
         )
 
 
-def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str]) -> Ticket:
+def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], module: torch.nn.Module | None) -> Ticket:
     if recipe["format"] != FORMAT:
         raise ValueError(f"format {recipe['format']} is not {FORMAT}")
     expected = {MASK + name for name in recipe["masks"]}
@@ -140,7 +142,7 @@ def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str]) ->
             f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
         )
     return Ticket(
-        architecture=names.built(recipe["architecture"], trust),
+        architecture=names.built(recipe["architecture"], trust, module),
         seed=recipe["seed"],
         weights=dict(_sources(recipe["weights"], STORED, tensors, trust)),
         start=dict(_sources(recipe["start"], START, tensors, trust)),

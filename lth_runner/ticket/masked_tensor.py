@@ -29,8 +29,8 @@ class MaskedTensor:
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows of the first axis, and their masked float64 values; every row once, in order.
 
-        A random tensor with axes of length 1 where the mask is longer offers the same numbers there; a mask with axes of
-        length 1 keeps or prunes all that lies along them.
+        A random tensor with axes of length 1 where the mask is longer offers the same numbers there; a mask with such
+        axes keeps or prunes all that lies along them.
         """
         count = self.shape[0]
         if len(self.mask.shape) != len(self.tensor.shape) or {self.mask.shape[0], self.tensor.shape[0]} != {count}:

@@ -2,11 +2,14 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
 from lth_runner.networks.folding import BatchNormFolded
 from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes
 from lth_runner.ticket.masked_tensor import MaskedTensor
@@ -14,9 +17,21 @@ from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
 
-def materialise(ticket: Ticket) -> "Materialised":
-    """The ticket's network, drawn when it is first asked for."""
-    return Materialised(ticket)
+def materialise(ticket: Ticket, at: str = "end") -> "Materialised":
+    """The ticket's network, drawn when it is first asked for.
+
+    Args:
+        at: "end", or "start": a winning ticket with the tensors with which its training started.
+
+    Raises:
+        ConfigError: the ticket has no other start.
+    """
+    checks.choice("at", at, ("end", "start"))
+    if at == "end":
+        return Materialised(ticket)
+    if not ticket.start:
+        raise ConfigError("this ticket was not trained from a start of its own: leave out at=start")
+    return Materialised(replace(ticket, weights={**ticket.weights, **ticket.start}))
 
 
 class Materialised:
@@ -67,6 +82,12 @@ def target_architecture(ticket: Ticket) -> Architecture:
     """The architecture whose weights the ticket approximates, or its own."""
     found = ticket.architecture
     return found.target if isinstance(found, Expansion) else found
+
+
+def original_architecture(ticket: Ticket) -> Architecture:
+    """The architecture that the ticket was asked for: before batch norms were folded, or layers expanded."""
+    found = target_architecture(ticket)
+    return found.original if isinstance(found, BatchNormFolded) else found
 
 
 def approximated_by(ticket: Ticket, target: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

@@ -11,7 +11,12 @@ from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
+import torch
+
 from lth_runner.core.errors import DataError
+from lth_runner.networks.imported import Imported
+from lth_runner.networks.instance import Instance
+from lth_runner.networks.trusted import check_builder, is_listed
 
 OWN = "lth_runner"
 PACKAGES = ("lth_runner.networks", "lth_runner.distributions")
@@ -36,24 +41,34 @@ def foreign(settings: Any) -> set[str]:
     if isinstance(settings, Mapping):
         name = str(settings.get(KIND, ""))
         own = {name.partition(":")[0].partition(".")[0]} if ":" in name else set()
+        if name == Imported.kind and not is_listed(settings["builder"], settings["arguments"]):
+            own = {str(settings["builder"]).partition(".")[0].partition(":")[0]}
         return own.union(*(foreign(value) for value in settings.values()))
     if isinstance(settings, list | tuple):
         return set().union(*(foreign(value) for value in settings))
     return set()
 
 
-def built(settings: Mapping[str, Any], trust: Collection[str]) -> Any:
+def built(settings: Mapping[str, Any], trust: Collection[str], module: torch.nn.Module | None = None) -> Any:
     """The part of a recipe.
 
     Args:
         trust: top-level packages whose code may run.
+        module: what stands for a module that only existed in memory.
 
     Raises:
-        DataError: a name that is not known, or not trusted.
+        DataError: a name that is not known, or not trusted, or a module that is missing.
     """
     found = class_of(str(settings[KIND]), trust)
-    values = {key: _built(value, trust) for key, value in settings.items() if key != KIND}
-    return found(**values)
+    values = {key: _built(value, trust, module) for key, value in settings.items() if key != KIND}
+    if found is Imported:  # building it will run the builder
+        check_builder(values["builder"], values["arguments"], trust)
+    part = found(**values)
+    if isinstance(part, Instance):
+        if module is None:
+            raise DataError("this ticket was made from a module in memory: give it, or one alike, as module=...")
+        return part.bound(module)
+    return part
 
 
 def class_of(kind: str, trust: Collection[str]) -> type:
@@ -112,7 +127,9 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _built(value: Any, trust: Collection[str]) -> Any:
+def _built(value: Any, trust: Collection[str], module: torch.nn.Module | None) -> Any:
     if isinstance(value, Mapping):
-        return built(value, trust) if KIND in value else {key: _built(item, trust) for key, item in value.items()}
-    return [_built(item, trust) for item in value] if isinstance(value, list) else value
+        if KIND in value:
+            return built(value, trust, module)
+        return {key: _built(item, trust, module) for key, item in value.items()}
+    return [_built(item, trust, module) for item in value] if isinstance(value, list) else value

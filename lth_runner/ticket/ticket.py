@@ -76,9 +76,14 @@ class Ticket:
         source = self.weights[name]
         return np.broadcast_shapes(source.shape, self.masks[name].shape) if name in self.masks else source.shape
 
+    @property
+    def random(self) -> dict[str, Drawn]:
+        """The sources that are drawn, by name."""
+        return {name: source for name, source in self.weights.items() if isinstance(source, Drawn)}
+
     def drawn(self) -> int:
         """Random numbers really drawn, before pruning."""
-        return sum(_size(source.shape) for source in self.weights.values() if isinstance(source, Drawn))
+        return sum(_size(source.shape) for source in self.random.values())
 
     def offered(self) -> int:
         """Prunable weights before pruning: shared random numbers count once for each place they can be used."""

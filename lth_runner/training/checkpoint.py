@@ -26,6 +26,10 @@ class Checkpoint:
     history: list[dict[str, float]]
 
 
+class UnusableError(Exception):
+    """A checkpoint is damaged, or another training's; the message says why."""
+
+
 def save(path: Path, key: str, checkpoint: Checkpoint) -> None:
     """Writes the checkpoint, whole or not at all.
 
@@ -43,8 +47,19 @@ def save(path: Path, key: str, checkpoint: Checkpoint) -> None:
 
 def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
     """The checkpoint of the training `key`; None where there is none, or none of use, which `say` is told."""
-    if not path.is_file():
+    try:
+        return verified(path, key) if path.is_file() else None
+    except UnusableError as reason:
+        say(f"the checkpoint {path} is ignored and the training starts afresh ({reason})")
         return None
+
+
+def verified(path: Path, key: str) -> Checkpoint:
+    """The checkpoint of the training `key`.
+
+    Raises:
+        UnusableError: it cannot be read, is damaged, or belongs to another training.
+    """
     try:
         tensors, metadata = read(path)
         if metadata["checksum"] != checksum(tensors, metadata["about"]):
@@ -53,8 +68,7 @@ def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
         if about["key"] != key:
             raise ValueError("it belongs to a training with other settings")
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        say(f"the checkpoint {path} is ignored and the training starts afresh ({type(error).__name__}: {error})")
-        return None
+        raise UnusableError(f"{type(error).__name__}: {error}") from error
     return Checkpoint(tensors=tensors, history=about["history"])
 
 

@@ -1,4 +1,4 @@
-"""The one training loop: minibatch SGD over a dataset that lies on the device whole."""
+"""Trainings that count in epochs and bring their own step: those of scores."""
 
 import contextlib
 import math
@@ -7,14 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
-
-LOOK_EVERY = 50  # steps between two looks at the loss: a look makes a GPU wait
+from lth_runner.data.interface import Inputs
+from lth_runner.training.loop import Batches, run_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ class Recipe:
 
 
 # One update from images, labels and learning rate: gives the loss before it, still on the device.
-Step = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Step = Callable[[Any, torch.Tensor, float], torch.Tensor]
 
 # Called after an epoch with the number of finished epochs and the mean training loss over its steps, each taken before
 # the step; the text it returns is shown beside the epoch's bar.
@@ -75,40 +73,9 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def fit(
-    module: torch.nn.Module,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    recipe: Recipe,
-    streams: Streams,
-    purpose: str,
-    recorder: Recorder,
-    on_epoch: Sequence[Hook] = (),
-) -> None:
-    """Trains the parameters of `module` that require a gradient, in place, and leaves it in training mode.
-
-    The arguments are those of `run_epochs`.
-    """
-    optimizer = torch.optim.SGD(
-        module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-
-    def step(images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = cross_entropy(module(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    module.train()
-    run_epochs(step, images, labels, recipe, streams, purpose, recorder, on_epoch)
-
-
 def run_epochs(
     step: Step,
-    images: torch.Tensor,
+    images: Inputs,
     labels: torch.Tensor,
     recipe: Recipe,
     streams: Streams,
@@ -123,34 +90,24 @@ def run_epochs(
     0, is the stream (purpose, "order", e), so a training can go on after any epoch.
 
     Args:
-        images: (N, C, H, W), on the device of what is trained, as is `labels`.
+        images: (N, ...), one tensor or named ones, on the device of what is trained, as is `labels`.
         finished: epochs that were trained before.
 
     Raises:
         ConfigError: the loss became infinite or NaN.
     """
-    for epoch in range(finished, recipe.epochs):
-        order = torch.from_numpy(streams(purpose, "order", str(epoch)).permutation(len(images))).to(images.device)
-        batches = order.split(recipe.batch)
-        with recorder.progress(f"epoch {epoch + 1}/{recipe.epochs}", len(batches)) as progress:
-            losses = torch.zeros(len(batches), device=images.device)
-            for start in range(0, len(batches), LOOK_EVERY):
-                part = range(start, min(start + LOOK_EVERY, len(batches)))
-                for i in part:
-                    batch = (images.index_select(0, batches[i]), labels.index_select(0, batches[i]))
-                    losses[i] = step(*batch, recipe.rate(epoch))
-                _refuse_divergence(losses[part.start : part.stop], epoch * len(batches) + start, recipe)
-                progress.advance(len(part), f"loss {float(losses[: part.stop].mean()):.4f}")
-            loss = float(losses.mean())
-            progress.advance(0, ", ".join([f"loss {loss:.4f}", *[hook(epoch + 1, loss) for hook in on_epoch]]))
+    batches = Batches(inputs=images, labels=labels, size=recipe.batch, streams=streams, purpose=purpose, augment=None)
+    per_epoch = batches.per_epoch
 
+    def update(images: Inputs, labels: torch.Tensor | None, at: int) -> torch.Tensor:
+        assert labels is not None, "they were given"
+        return step(images, labels, recipe.rate(at // per_epoch))
 
-def _refuse_divergence(losses: torch.Tensor, first_step: int, recipe: Recipe) -> None:
-    """Stops at the first loss that is not a number: nothing after it can be."""
-    finite = torch.isfinite(losses)
-    if not bool(finite.all()):
-        step = first_step + int((~finite).nonzero()[0])
-        raise ConfigError(
-            f"training diverged: the loss at step {step} (from 0) is {float(losses[step - first_step])} with "
-            f"learning_rate={recipe.learning_rate}; set a smaller one"
-        )
+    def after(at: int, losses: torch.Tensor) -> str:
+        if at % per_epoch:
+            return ""
+        loss = float(losses.mean())
+        return ", ".join(hook(at // per_epoch, loss) for hook in on_epoch)
+
+    last = recipe.epochs * per_epoch
+    run_steps(update, batches, finished * per_epoch, last, last, recipe.learning_rate, recorder, after)

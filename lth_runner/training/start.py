@@ -5,6 +5,17 @@ import math
 import torch
 
 from lth_runner.core.streams import Streams
+from lth_runner.networks.interface import Architecture
+
+
+def built(network: Architecture, streams: Streams, purpose: str) -> torch.nn.Module:
+    """The network's module on the CPU with the values that it draws itself, under the torch seed of (purpose,).
+
+    Torch's global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(streams.torch_seed(purpose))
+        return network.module()
 
 
 @torch.no_grad()

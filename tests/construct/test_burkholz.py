@@ -19,7 +19,7 @@ from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
-from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.materialise import materialise
 
 
 def burkholz(**changes: Any) -> Burkholz:
@@ -56,13 +56,13 @@ NETWORKS = st.one_of(
 )
 @settings(max_examples=30, deadline=None)
 def test_the_pruned_network_is_its_masked_arrays(network: Architecture, n: int, seed: int, signs: str) -> None:
-    ticket = burkholz(n=n, signs=signs).find(problem(network, seed), Memory())
-    assert isinstance(ticket.network, NeuronCopies)
-    dense = {name: ticket.tensors[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
+    ticket = burkholz(n=n, signs=signs).find(problem(network, seed), Memory()).ticket
+    assert isinstance(ticket.architecture, NeuronCopies)
+    dense = {name: ticket.random[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
     x = images(network, seed)
-    output, whole = pruned_network(ticket, torch.float64)(x), filled(ticket.network, dense, torch.float64)(x)
+    output, whole = materialise(ticket).module(torch.float64)(x), filled(ticket.architecture, dense, torch.float64)(x)
     torch.testing.assert_close(output, whole, rtol=0, atol=1e-12 * max(1.0, float(whole.abs().max())))
-    effective = effective_weights(ticket)
+    effective = materialise(ticket).readings
     assert set(effective) == set(parameter_shapes(network))
     last = [name for name in parameter_shapes(network) if name.endswith("weight")][-1]
     if last != next(iter(parameter_shapes(network))):  # the sums behind the first layer, copy by copy
@@ -79,18 +79,18 @@ def test_with_enough_copies_the_network_computes_its_target(convolution: bool, b
     network = SmallConvolution(biases=biases) if convolution else fully_connected(3, biases)
     posed = problem(network, seed=4)
     assert posed.target is not None
-    ticket = burkholz(n=30).find(posed, Memory())
-    errors = [np.abs(reading - posed.target[name]) for name, reading in effective_weights(ticket).items()]
+    ticket = burkholz(n=30).find(posed, Memory()).ticket
+    errors = [np.abs(reading - posed.target[name]) for name, reading in materialise(ticket).readings.items()]
     assert np.median(np.concatenate([error.ravel() for error in errors])) < 1e-5
     x = images(network, 0)
     output, wanted = (
-        m(x) for m in (pruned_network(ticket, torch.float64), filled(network, posed.target, torch.float64))
+        m(x) for m in (materialise(ticket).module(torch.float64), filled(network, posed.target, torch.float64))
     )
     assert float((output - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
 
 
 def test_depth_and_widths_are_those_of_the_construction() -> None:
-    ticket = burkholz(n=5).find(problem(fully_connected(3, False), seed=1), Memory())
+    ticket = burkholz(n=5).find(problem(fully_connected(3, False), seed=1), Memory()).ticket
     assert {name: mask.shape for name, mask in ticket.masks.items()} == {
         "fc1.split.weight": (2 * 5 * 4, 4),
         "fc1.sum.weight": (5 * 6, 2 * 5 * 4),

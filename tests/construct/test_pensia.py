@@ -13,7 +13,7 @@ from recorders import Memory
 from small_convolution import SmallConvolution
 
 from lth_runner.construct import expansion, sums
-from lth_runner.construct.expansion import double
+from lth_runner.construct.expansion import expand
 from lth_runner.construct.malach_pairs import MalachPairs
 from lth_runner.construct.orseau import Orseau
 from lth_runner.construct.pensia import Pensia
@@ -33,7 +33,7 @@ from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket import masked_tensor
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.materialise import effective_weights, pruned_network
+from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.ticket import Ticket
 
 LAW = Uniform(low=-1.0, high=1.0)
@@ -43,7 +43,7 @@ EXHAUSTIVE = Exhaustive(max_n=16)
 def pensia(**changes: Any) -> Pensia:
     settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "halves": "both"}
     settings |= {"signs": "reserved", "gains": "fitted", "max_paths": 24, "distribution": LAW, "solver": MeetInMiddle()}
-    return Pensia(**settings | changes)
+    return Pensia(stored=[], **settings | changes)
 
 
 def problem(network: Architecture, seed: int, size: float = 0.3, zeros: float = 0.0) -> Problem:
@@ -66,7 +66,7 @@ def images(network: Architecture, seed: int) -> torch.Tensor:
 
 def dense_arrays(ticket: Ticket) -> dict[str, np.ndarray]:
     """The masked random tensors, whole."""
-    return {name: ticket.tensors[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
+    return {name: ticket.random[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
 
 
 def forward_of(effective: dict[str, np.ndarray], network: Architecture, x: torch.Tensor) -> torch.Tensor:
@@ -123,14 +123,14 @@ def test_network_weights_and_certified_sums_agree(
     certified: list[tuple[np.ndarray, float]] = []
     made = pensia(solver=EXHAUSTIVE, **choices)
     posed = problem(network, seed, zeros=zeros)
-    ticket = double(posed, Memory(), made._doubling(), "", keeping(made._choose, certified))
-    assert posed.target is not None and isinstance(ticket.network, TwoLayerExpansion)
+    ticket = expand(posed, Memory(), made._layout(), "", keeping(made._choose, certified)).ticket
+    assert posed.target is not None and isinstance(ticket.architecture, TwoLayerExpansion)
 
-    assert {epsilon for _, epsilon in certified} <= {0.01 / gain for gain in ticket.network.gains.values()}
-    effective = effective_weights(ticket)
+    assert {epsilon for _, epsilon in certified} <= {0.01 / gain for gain in ticket.architecture.gains.values()}
+    effective = materialise(ticket).readings
     unserved = [w for layer in weight_layers(network) for w in unserved_targets(ticket, layer, posed.target)]
     found = [
-        np.abs(reading - posed.target[name]) / ticket.network.gains[name.replace("bias", "weight")]
+        np.abs(reading - posed.target[name]) / ticket.architecture.gains[name.replace("bias", "weight")]
         for name, readings in effective.items()
         for reading in (readings[:1] if name.endswith("bias") else readings)
     ]
@@ -138,9 +138,9 @@ def test_network_weights_and_certified_sums_agree(
     np.testing.assert_allclose(np.sort(np.concatenate([f.ravel() for f in found])), sums, rtol=0, atol=1e-14)
 
     x = images(network, seed)
-    output = pruned_network(ticket, torch.float64)(x)
+    output = materialise(ticket).module(torch.float64)(x)
     scale = max(1.0, float(output.abs().max()))
-    dense = filled(ticket.network, dense_arrays(ticket), torch.float64)
+    dense = filled(ticket.architecture, dense_arrays(ticket), torch.float64)
     torch.testing.assert_close(output, dense(x), rtol=0, atol=1e-12 * scale)
     torch.testing.assert_close(output, forward_of(effective, network, x), rtol=0, atol=1e-12 * scale)
 
@@ -156,7 +156,7 @@ def keeping(choose: sums.Choose, certified: list[tuple[np.ndarray, float]]) -> s
 
 def unserved_targets(ticket: Ticket, layer: WeightLayer, target: dict[str, np.ndarray]) -> list[float]:
     """|w| / gain of the weights whose coordinate has no hidden neuron of the right sign: no sum was sought for them."""
-    network = ticket.network
+    network = ticket.architecture
     assert isinstance(network, TwoLayerExpansion)
     split = dense_arrays(ticket)[f"{layer.name}.split.weight"]
     split = split.reshape(split.shape[:2])
@@ -176,17 +176,17 @@ def test_with_enough_neurons_the_network_computes_its_target(network: str, biase
     fc = FullyConnected(inputs=6, hidden=7, outputs=3, depth=3, biases=biases)
     posed = problem(fc if network == "fc" else SmallConvolution(biases=biases), seed=4, size=0.15)
     assert posed.network is not None and posed.target is not None
-    ticket = pensia(n=32, signs="as_drawn").find(posed, Memory())
+    ticket = pensia(n=32, signs="as_drawn").find(posed, Memory()).ticket
     x = images(posed.network, 0)
     output, wanted = (
-        m(x) for m in (pruned_network(ticket, torch.float64), filled(posed.network, posed.target, torch.float64))
+        m(x) for m in (materialise(ticket).module(torch.float64), filled(posed.network, posed.target, torch.float64))
     )
     assert float((output - wanted).abs().max()) < 1e-3 * float(wanted.abs().max())
 
 
 def test_the_masks_are_those_of_the_theorem() -> None:
     posed = problem(FullyConnected(inputs=4, hidden=9, outputs=2, depth=2, biases=False), seed=1)
-    ticket = pensia(n=8).find(posed, Memory())
+    ticket = pensia(n=8).find(posed, Memory()).ticket
     assert {name: mask.shape for name, mask in ticket.masks.items()} == {
         "fc1.split.weight": (2 * 8 * 4, 4),
         "fc1.sum.weight": (9, 2 * 8 * 4),
@@ -194,7 +194,7 @@ def test_the_masks_are_those_of_the_theorem() -> None:
         "fc2.sum.weight": (2, 2 * 8 * 9),
     }
     assert ticket.drawn() == ticket.offered() == 64 * 4 + 9 * 64 + 144 * 9 + 2 * 144
-    weight, mask = ticket.tensors["fc2.split.weight"].draw(ticket.seed), ticket.masks["fc2.split.weight"].dense()
+    weight, mask = ticket.random["fc2.split.weight"].draw(ticket.seed), ticket.masks["fc2.split.weight"].dense()
     own = np.arange(144)[:, None] // 16 == np.arange(9)
     right_sign = np.where(np.arange(144)[:, None] % 16 < 8, weight > 0, weight < 0)
     np.testing.assert_array_equal(mask, own & right_sign)
@@ -204,43 +204,43 @@ def test_the_masks_are_those_of_the_theorem() -> None:
 @pytest.mark.parametrize("halves", expansion.HALVES)
 def test_without_negative_inputs_the_twin_is_not_needed(halves: str) -> None:
     network = FullyConnected(inputs=4, hidden=6, outputs=2, depth=3, biases=True)
-    ticket = pensia(halves=halves).find(problem(network, seed=1), Memory())
+    ticket = pensia(halves=halves).find(problem(network, seed=1), Memory()).ticket
     assert isinstance(
-        ticket.network, TwoLayerExpansion
+        ticket.architecture, TwoLayerExpansion
     )  # nothing is known of the images, so the first layer keeps its twin
-    assert ticket.network.twins == ["fc1.weight", *(["fc2.weight", "fc3.weight"] if halves == "both" else [])]
+    assert ticket.architecture.twins == ["fc1.weight", *(["fc2.weight", "fc3.weight"] if halves == "both" else [])]
 
 
 def test_memory_blocks_do_not_change_the_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
     posed = problem(FullyConnected(inputs=3, hidden=19, outputs=9, depth=2, biases=True), seed=2)
-    whole = pensia().find(posed, Memory())
+    whole = pensia().find(posed, Memory()).ticket
     monkeypatch.setattr(sums, "BLOCK", 1)
     monkeypatch.setattr(expansion, "BLOCK", 1)
-    blocks = pensia().find(posed, Memory())
+    blocks = pensia().find(posed, Memory()).ticket
     for name, mask in whole.masks.items():
         np.testing.assert_array_equal(mask.dense(), blocks.masks[name].dense())
     assert posed.network is not None
-    x, before = images(posed.network, 0), effective_weights(whole)
-    output = pruned_network(whole, torch.float64)(x)
+    x, before = images(posed.network, 0), materialise(whole).readings
+    output = materialise(whole).module(torch.float64)(x)
     monkeypatch.setattr(masked_tensor, "CHUNK", 1)
-    torch.testing.assert_close(pruned_network(whole, torch.float64)(x), output)
-    for name, weight in effective_weights(whole).items():
+    torch.testing.assert_close(materialise(whole).module(torch.float64)(x), output)
+    for name, weight in materialise(whole).readings.items():
         np.testing.assert_allclose(weight, before[name], rtol=0, atol=1e-14)
 
 
 def test_gains_bring_large_weights_within_reach_and_are_facts() -> None:
     posed = problem(FullyConnected(inputs=3, hidden=4, outputs=2, depth=2, biases=False), seed=3, size=30)
-    fitted, plain = pensia(n=20).find(posed, Memory()), pensia(n=20, gains="none").find(posed, Memory())
+    fitted, plain = pensia(n=20).find(posed, Memory()).ticket, pensia(n=20, gains="none").find(posed, Memory()).ticket
     assert posed.target is not None
     assert fitted.facts["gain/fc1.weight"] > 10 and not [fact for fact in plain.facts if fact.startswith("gain")]
     for name, weight in posed.target.items():  # out of reach, a weight is missed by about its size
-        near, far = (float(np.median(np.abs(effective_weights(t)[name] - weight))) for t in (fitted, plain))
+        near, far = (float(np.median(np.abs(materialise(t).readings[name] - weight))) for t in (fitted, plain))
         assert near < 1 < 5 < far
 
 
 def test_no_sum_uses_more_paths_than_allowed() -> None:
     network = FullyConnected(inputs=3, hidden=4, outputs=2, depth=2, biases=False)
-    ticket = pensia(n=12, max_paths=3).find(problem(network, seed=3), Memory())
+    ticket = pensia(n=12, max_paths=3).find(problem(network, seed=3), Memory()).ticket
     split, total = (ticket.masks[f"fc1.{which}.weight"].dense() for which in ("split", "sum"))
     assert split.reshape(3, 2, 12, 3).any(axis=3).sum(axis=2).max() == 3  # (coordinate, sign)
     assert total.reshape(4, 3, 2, 12).sum(axis=3).max() <= 3
@@ -248,37 +248,33 @@ def test_no_sum_uses_more_paths_than_allowed() -> None:
 
 def test_the_ticket_survives_its_file(tmp_path: Path) -> None:
     posed = problem(FullyConnected(inputs=3, hidden=4, outputs=2, depth=2, biases=True), seed=3)
-    ticket = pensia().find(posed, Memory())
-    save_ticket(ticket, tmp_path / "ticket.safetensors", {})
-    found, _ = read_ticket(tmp_path / "ticket.safetensors")
-    assert found.network == ticket.network
-    for name, weight in effective_weights(ticket).items():
-        np.testing.assert_array_equal(effective_weights(found)[name], weight)
+    ticket = pensia().find(posed, Memory()).ticket
+    save_ticket(ticket, tmp_path / "ticket.safetensors")
+    found = read_ticket(tmp_path / "ticket.safetensors")
+    assert found.architecture == ticket.architecture
+    for name, weight in materialise(ticket).readings.items():
+        np.testing.assert_array_equal(materialise(found).readings[name], weight)
 
 
 def test_masks_that_are_no_gadget_are_refused() -> None:
     posed = problem(FullyConnected(inputs=3, hidden=4, outputs=2, depth=1, biases=True), seed=3)
-    ticket = pensia().find(posed, Memory())
+    ticket = pensia().find(posed, Memory()).ticket
     every = {name: Mask.pack(np.ones(mask.shape, bool)) for name, mask in ticket.masks.items()}
     with pytest.raises(DataError, match="several edges"):
-        effective_weights(replace(ticket, masks=every))
+        _ = materialise(replace(ticket, masks=every)).readings
     x = images(FullyConnected(inputs=3, hidden=4, outputs=2, depth=1, biases=True), 0)
     whole = replace(ticket, masks=every)  # yet it is a network, and its forward pass is that of the dense arrays
     torch.testing.assert_close(
-        pruned_network(whole, torch.float64)(x), filled(ticket.network, dense_arrays(whole), torch.float64)(x)
+        materialise(whole).module(torch.float64)(x), filled(ticket.architecture, dense_arrays(whole), torch.float64)(x)
     )
-    with pytest.raises(DataError, match="have shapes"):
-        pruned_network(
-            replace(
-                ticket,
-                network=TwoLayerExpansion(
-                    target=FullyConnected(inputs=3, hidden=4, outputs=3, depth=1, biases=True),
-                    n=5,
-                    twins=["fc1.weight"],
-                    gains={"fc1.weight": 1.0},
-                ),
-            )
-        )
+    other = TwoLayerExpansion(
+        target=FullyConnected(inputs=3, hidden=4, outputs=3, depth=1, biases=True),
+        n=5,
+        twins=["fc1.weight"],
+        gains={"fc1.weight": 1.0},
+    )
+    with pytest.raises(DataError, match="has shape"):
+        replace(ticket, architecture=other)
 
 
 @pytest.mark.parametrize(
@@ -300,19 +296,27 @@ def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        MalachPairs(epsilon=0.01, c=3, n=300, halves="both", signs="as_drawn", distribution=LAW),
-        Orseau(epsilon=0.01, c=3, n=300, halves="both", signs="as_drawn", distribution=Hyperbolic(low=0.01, high=1.0)),
+        MalachPairs(stored=[], epsilon=0.01, c=3, n=300, halves="both", signs="as_drawn", distribution=LAW),
+        Orseau(
+            stored=[],
+            epsilon=0.01,
+            c=3,
+            n=300,
+            halves="both",
+            signs="as_drawn",
+            distribution=Hyperbolic(low=0.01, high=1.0),
+        ),
     ],
 )
 def test_other_choices_in_the_same_network_come_close_too(method: Method) -> None:
     posed = problem(SmallConvolution(biases=True), seed=5, size=0.15)
-    ticket = method.find(posed, Memory())
+    ticket = method.find(posed, Memory()).ticket
     assert posed.target is not None and posed.network is not None
-    found = weight_errors(effective_weights(ticket), posed.target, 0.01)
+    found = weight_errors(materialise(ticket).readings, posed.target, 0.01)
     assert found["weight_error_median"] < 0.002
     x = images(posed.network, 0)
     torch.testing.assert_close(
-        pruned_network(ticket, torch.float64)(x), forward_of(effective_weights(ticket), posed.network, x)
+        materialise(ticket).module(torch.float64)(x), forward_of(materialise(ticket).readings, posed.network, x)
     )
     most = max(int(mask.dense().sum(axis=1).max()) for name, mask in ticket.masks.items() if "fc.sum" in name)
     assert most <= 2 * 4 + 1 if isinstance(method, MalachPairs) else most > 2 * 4 + 1  # 4 inputs, both signs, a bias

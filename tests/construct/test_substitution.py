@@ -19,10 +19,11 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.exhaustive import Exhaustive
-from lth_runner.ticket.materialise import effective_weights
+from lth_runner.ticket.materialise import materialise
 
 NETWORK = FullyConnected(inputs=5, hidden=4, outputs=3, depth=2, biases=False)
 METHOD = SubsetSum(
+    stored=[],
     objective="closest",
     epsilon=0.01,
     c=3,
@@ -32,7 +33,7 @@ METHOD = SubsetSum(
     distribution=Uniform(low=-1.0, high=1.0),
     solver=Exhaustive(max_n=20),
 )
-MALACH = Malach(epsilon=0.01, c=3, n=8, sharing="weight", distribution=Uniform(low=-1.0, high=1.0))
+MALACH = Malach(stored=[], epsilon=0.01, c=3, n=8, sharing="weight", distribution=Uniform(low=-1.0, high=1.0))
 
 
 def problem(seed: int = 0) -> Problem:
@@ -44,18 +45,18 @@ def problem(seed: int = 0) -> Problem:
 
 def errors(method: SubsetSum | Malach, posed: Problem) -> np.ndarray:
     assert posed.target is not None
-    weights = effective_weights(method.find(posed, Memory()))
+    weights = materialise(method.find(posed, Memory()).ticket).readings
     return np.concatenate([np.abs(weights[name] - posed.target[name]).ravel() for name in posed.target])
 
 
 def test_the_ticket_is_optimal_for_what_it_was_offered() -> None:
     posed = problem()
     assert posed.target is not None
-    ticket = METHOD.find(posed, Memory())
-    weights = effective_weights(ticket)
+    ticket = METHOD.find(posed, Memory()).ticket
+    weights = materialise(ticket).readings
     every = (np.arange(2**8)[:, None] >> np.arange(8)) & 1  # all subsets
     for name, target in posed.target.items():
-        sums = ticket.tensors[name].draw(ticket.seed) @ every.T
+        sums = ticket.random[name].draw(ticket.seed) @ every.T
         best = np.abs(sums - target[..., None]).min(-1)
         np.testing.assert_allclose(np.abs(weights[name] - target), best, rtol=0, atol=1e-14)
 
@@ -63,22 +64,24 @@ def test_the_ticket_is_optimal_for_what_it_was_offered() -> None:
 def test_a_single_number_is_never_better_than_a_subset() -> None:
     posed = problem()
     assert (errors(METHOD, posed) <= errors(MALACH, posed) + 1e-15).all()
-    ticket = MALACH.find(posed, Memory())
+    ticket = MALACH.find(posed, Memory()).ticket
     for name, mask in ticket.masks.items():
         assert mask.dense().sum(-1).max() <= 1
-        np.testing.assert_array_equal(ticket.tensors[name].draw(0), METHOD.find(posed, Memory()).tensors[name].draw(0))
+        np.testing.assert_array_equal(
+            ticket.random[name].draw(0), METHOD.find(posed, Memory()).ticket.random[name].draw(0)
+        )
 
 
 def test_the_sparsest_is_within_epsilon_wherever_the_closest_is_and_keeps_no_more() -> None:
     posed, sparsest = problem(), replace(METHOD, objective="sparsest", epsilon=0.05)
     closest = replace(METHOD, epsilon=0.05)
     np.testing.assert_array_equal(errors(sparsest, posed) <= 0.05, errors(closest, posed) <= 0.05)
-    assert sparsest.find(posed, Memory()).kept() <= closest.find(posed, Memory()).kept()
+    assert sparsest.find(posed, Memory()).ticket.kept() <= closest.find(posed, Memory()).ticket.kept()
 
 
 @pytest.mark.parametrize("method", [METHOD, MALACH])
 def test_equal_seeds_give_equal_tickets_and_others_do_not(method: Any) -> None:
-    first, again, other = (method.find(problem(seed), Memory()) for seed in (3, 3, 4))
+    first, again, other = (method.find(problem(seed), Memory()).ticket for seed in (3, 3, 4))
     same = [np.array_equal(first.masks[name].bits, again.masks[name].bits) for name in first.masks]
     differ = [not np.array_equal(first.masks[name].bits, other.masks[name].bits) for name in first.masks]
     assert all(same)
@@ -88,9 +91,9 @@ def test_equal_seeds_give_equal_tickets_and_others_do_not(method: Any) -> None:
 @pytest.mark.parametrize("sharing", ["weight", "row"])
 def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch, sharing: str) -> None:
     method = replace(METHOD, sharing=sharing)
-    whole = method.find(problem(), Memory())
+    whole = method.find(problem(), Memory()).ticket
     monkeypatch.setattr(substitution, "BLOCK", 3)
-    parts = method.find(problem(), Memory())
+    parts = method.find(problem(), Memory()).ticket
     for name in whole.masks:
         np.testing.assert_array_equal(whole.masks[name].bits, parts.masks[name].bits)
 
@@ -99,17 +102,17 @@ def test_a_row_shares_its_numbers() -> None:
     method = replace(METHOD, sharing="row", distribution=TargetRange())
     posed = problem()
     assert posed.target is not None
-    ticket = method.find(posed, Memory())
+    ticket = method.find(posed, Memory()).ticket
     assert ticket.drawn() == 8 * (4 + 3)
     assert ticket.offered() == 8 * (20 + 12)
     every = np.concatenate([weight.ravel() for weight in posed.target.values()])
-    drawn = np.concatenate([tensor.draw(0).ravel() for tensor in ticket.tensors.values()])
+    drawn = np.concatenate([tensor.draw(0).ravel() for tensor in ticket.random.values()])
     assert every.min() < drawn.min() < drawn.max() < every.max()
 
 
 def test_small_weights_can_be_rounded_to_zero_first() -> None:
     method = replace(METHOD, threshold_small=True, epsilon=0.05)
-    weights, target = effective_weights(method.find(problem(), Memory())), problem().target
+    weights, target = materialise(method.find(problem(), Memory()).ticket).readings, problem().target
     assert target is not None
     for name, weight in target.items():
         small = np.abs(weight) <= 0.05

@@ -26,7 +26,13 @@ CHOICES = sorted(
     if path.relative_to(CONFIGS).parts[0] not in ("experiment", "hydra", "config.yaml")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml"))
-NEEDS = {"target/checkpoint": ["target.path=weights.pt"]}  # settings without a sensible default
+NEEDS = {  # settings without a sensible default
+    "target/checkpoint": ["target.path=weights.pt"],
+    "network/imported": ["network.builder=torchvision.models.resnet18"],
+    "data/arrays": ["data.path=mine.npz"],
+    "data/inputs": ["data.path=batch.safetensors"],
+}
+PLACES = {"augment": "target.augment"}  # groups that are chosen for a part, and are no part of a run themselves
 
 
 def composed(*overrides: str) -> dict[str, Any]:
@@ -38,13 +44,15 @@ def composed(*overrides: str) -> dict[str, Any]:
 def part(choice: str) -> tuple[dict[str, Any], str]:
     """The composed config of one choice ("method/solver/milp") and the key it stands at ("method.solver")."""
     group, _, option = choice.rpartition("/")
-    overrides = [f"{group}={option}", *NEEDS.get(choice, [])]
+    where = PLACES.get(group, group.replace("/", "."))
+    chosen = f"+{group}@{where}={option}" if group in PLACES else f"{group}={option}"
+    overrides = [chosen, *NEEDS.get(choice, [])]
     if group.startswith("method/"):
         overrides.insert(0, "method=subset_sum")
     node: Any = composed(*overrides)
-    for key in group.split("/"):
+    for key in where.split("."):
         node = node[key]
-    return node, group.replace("/", ".")
+    return node, where
 
 
 @pytest.mark.parametrize("choice", CHOICES)

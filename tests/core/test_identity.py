@@ -59,12 +59,37 @@ def test_the_version_of_the_code_counts(monkeypatch: pytest.MonkeyPatch) -> None
     assert identity(CONFIG) != before
 
 
-def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["path", "calibration"])
+def test_a_named_file_counts_by_its_content(key: str, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
-    config = changed(target={"path": str(weights)})
+    config = changed(target={key: str(weights)})
     with pytest.raises(DataError, match=r"weights.pt.*give the path of an existing file"):
         identity(config)
     weights.write_bytes(b"one")
     first = identity(config)
     weights.write_bytes(b"two")
     assert identity(config) != first
+
+
+@pytest.mark.parametrize("key", ["path", "names", "calibration"])
+def test_one_file_under_two_paths_is_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"one")
+    (tmp_path / "copy.pt").write_bytes(b"one")
+    (tmp_path / "other.pt").write_bytes(b"two")
+    monkeypatch.chdir(tmp_path)
+    names = ("weights.pt", "./weights.pt", str(tmp_path / "weights.pt"), "copy.pt", "other.pt")
+    found = [identity(changed(target={key: name, "seed": 0})) for name in names]
+    assert found[:4] == found[:1] * 4
+    assert found[4] != found[0]
+
+
+def test_two_files_exchanged_are_another_run(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    one, two = {"path": str(tmp_path / "one")}, {"path": str(tmp_path / "two")}
+    assert identity(changed(target=one, data=two)) != identity(changed(target=two, data=one))
+
+
+def test_names_that_are_no_file_count_as_they_are() -> None:
+    given = [{"names": {}}, {"names": {"a": "b"}}, {"names": "nowhere.yaml"}, {"calibration": "train"}, {}]
+    assert len({identity(changed(target=target)) for target in given}) == 5

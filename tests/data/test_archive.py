@@ -15,7 +15,9 @@ from lth_runner.data.archive import TRAIN_IMAGES, TRAIN_LABELS, Archive, Source
 
 
 def archive(*sources: Source) -> Archive:
-    return Archive(name="tiny", folder="Tiny", sha256=tiny.SHA256, sources=sources, by_hand="carry them")
+    return Archive(
+        name="tiny", folder="Tiny", inner="raw", checksums=tiny.SHA256, sources=sources, by_hand="carry them"
+    )
 
 
 def broken(label: str) -> Source:

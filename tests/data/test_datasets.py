@@ -11,11 +11,15 @@ import tiny_mnist as tiny
 import torch
 
 from lth_runner.core.errors import ConfigError, DataError
-from lth_runner.data import fashion_mnist, mnist
-from lth_runner.data.archive import TEST_LABELS, TRAIN_IMAGES
+from lth_runner.data import fashion_mnist, idx, mnist
+from lth_runner.data.archive import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES
+from lth_runner.data.cifar10 import Cifar10
+from lth_runner.data.cifar100 import Cifar100
 from lth_runner.data.fashion_mnist import FashionMnist
-from lth_runner.data.interface import Dataset, DataSource
+from lth_runner.data.interface import DataSource, images
+from lth_runner.data.kmnist import Kmnist
 from lth_runner.data.mnist import Mnist
+from lth_runner.data.svhn import Svhn
 from lth_runner.data.synthetic import Synthetic
 
 KINDS = [(mnist, Mnist), (fashion_mnist, FashionMnist)]
@@ -35,9 +39,9 @@ def cache() -> str:
 
 def tiny_dataset(
     module: Any, kind: Any, root: Path, monkeypatch: pytest.MonkeyPatch, normalize: bool, pool: int = 1
-) -> Dataset:
+) -> Any:
     tiny.write(root / module.ARCHIVE.folder / "raw")
-    monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, sha256=tiny.SHA256, sources=()))
+    monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, checksums=tiny.SHA256, sources=()))
     return kind(root=str(root), normalize=normalize, pool=pool).load(quiet)
 
 
@@ -92,9 +96,44 @@ def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path
         replace(module.ARCHIVE, sources=()).arrays(tmp_path, quiet)
 
 
+def test_kuzushiji_is_normalised_by_its_own_training_pixels(tmp_path: Path) -> None:
+    tiny.write(tmp_path / "KMNIST" / "raw")
+    plain, normal = (Kmnist(root=str(tmp_path), normalize=normalize, pool=1).load(quiet) for normalize in (False, True))
+    pixels = tiny.ARRAYS[TRAIN_IMAGES].astype(np.float64) / 255
+    assert plain.name == "kmnist"
+    np.testing.assert_array_equal(images(plain.train_inputs)[:, 0], pixels.astype(np.float32))
+    expected = (tiny.ARRAYS[TEST_IMAGES] / 255 - pixels.mean()) / pixels.std()
+    np.testing.assert_allclose(images(normal.test_inputs)[:, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        (TEST_LABELS, np.array([6, 10, 3], np.uint8), "has the label 10, and labels go from 0 to 9"),
+        (TEST_LABELS, np.array([6, 1], np.uint8), r"shape \(2,\), not one integer for each of the 3 images"),
+        (TRAIN_IMAGES, np.zeros((7, 14, 14), np.uint8), r"shape \(7, 14, 14\), not bytes of shape \(N, 28, 28\)"),
+        (TRAIN_IMAGES, np.zeros((0, 28, 28), np.uint8), "holds no images"),
+    ],
+)
+def test_files_without_a_known_checksum_are_checked_by_structure(
+    name: str, array: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    folder = tiny.write(tmp_path / "KMNIST" / "raw")
+    (folder / name).write_bytes(idx.encode(array))
+    with pytest.raises(DataError, match=f"KMNIST/raw/{name} .*{message}"):
+        Kmnist(root=str(tmp_path), normalize=False, pool=1).load(quiet)
+
+
+def test_a_cut_file_without_a_known_checksum_is_named(tmp_path: Path) -> None:
+    folder = tiny.write(tmp_path / "KMNIST" / "raw")
+    (folder / TRAIN_IMAGES).write_bytes(tiny.FILES[TRAIN_IMAGES][:-1])
+    with pytest.raises(DataError, match=rf"{TRAIN_IMAGES} in .* is damaged \(.*\): delete it and it is fetched again"):
+        Kmnist(root=str(tmp_path), normalize=False, pool=1).load(quiet)
+
+
 @pytest.mark.network
 def test_the_whole_of_mnist(cache: str) -> None:
-    data = Mnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = Mnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.name == "mnist"
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert data.test_inputs.shape == (10000, 1, 28, 28)
@@ -108,7 +147,7 @@ def test_the_whole_of_mnist(cache: str) -> None:
 def test_the_whole_of_fashion_mnist(cache: str) -> None:
     if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
         pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
-    data = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
@@ -131,13 +170,13 @@ def test_synthetic_data_depends_on_its_arguments_alone() -> None:
 
 
 def test_synthetic_training_and_test_images_are_different_draws() -> None:
-    data = replace(SMALL, classes=1).load(quiet)
+    data: Any = replace(SMALL, classes=1).load(quiet)
     assert not (data.train_inputs[:50] == data.test_inputs).all(dim=(1, 2, 3)).any()
 
 
 def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
     """The nearest class mean of the training images names every test image: 10 prototypes are 36 pixels apart."""
-    data = SMALL.load(quiet)
+    data: Any = SMALL.load(quiet)
     assert float(data.train_inputs.min()) >= 0
     assert float(data.train_inputs.max()) <= 1
     flat = data.train_inputs.flatten(1)
@@ -147,7 +186,7 @@ def test_synthetic_images_lie_around_their_class_in_both_parts() -> None:
 
 
 def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
-    data = SMALL.load(quiet)
+    data: Any = SMALL.load(quiet)
     before = data.fingerprint()
     data.test_labels[0] += 1
     between = data.fingerprint()
@@ -157,7 +196,15 @@ def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    [SMALL, Mnist(root="x", normalize=False, pool=1), FashionMnist(root="x", normalize=False, pool=1)],
+    [
+        SMALL,
+        Mnist(root="x", normalize=False, pool=1),
+        FashionMnist(root="x", normalize=False, pool=1),
+        Kmnist(root="x", normalize=False, pool=1),
+        Cifar10(root="x", normalize=False),
+        Cifar100(root="x", normalize=False),
+        Svhn(root="x", normalize=False),
+    ],
 )
 def test_datasets_keep_to_the_interface(source: object) -> None:
     assert isinstance(source, DataSource)

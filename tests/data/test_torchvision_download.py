@@ -16,6 +16,12 @@ def test_torchvisions_layout_is_ours(tmp_path: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in tiny.FILES} == tiny.FILES
 
 
+def test_splits_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    """Of a class that has them, the first without a file is the one that fails."""
+    with pytest.raises(DataError, match="Unknown value 'second' for argument split"):
+        torchvision_download.source("SVHN", "", splits=("second",)).fetch(tmp_path)
+
+
 def test_a_failure_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="NoSuchDataset") as caught:
         torchvision_download.source("NoSuchDataset").fetch(tmp_path)

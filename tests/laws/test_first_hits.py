@@ -18,6 +18,7 @@ from lth_runner.laws.curve import Curve
 from lth_runner.laws.first_hits import NEVER, OneBest, SubsetSums
 from lth_runner.laws.instances import Direct, Law, Products
 from lth_runner.laws.statistics import binomial_interval
+from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.exhaustive import all_sums
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
@@ -38,7 +39,8 @@ def sums(max_n: int, max_values: int = 40) -> SubsetSums:
 
 
 def problem(seed: int = 0, target: dict[str, np.ndarray] | None = None) -> Problem:
-    return Problem(network=None, target=target, data=None, streams=Streams(seed), device="cpu")
+    network = FullyConnected(inputs=2, hidden=1, outputs=1, depth=1, biases=True)
+    return Problem(network=network, target=target, data=None, streams=Streams(seed), device="cpu")
 
 
 def curve(law: Law, search: Any, instances: int, targets: Any = UNIFORM) -> Curve:
@@ -179,7 +181,7 @@ def test_targets_may_be_the_weights_of_a_network() -> None:
     unreachable = np.count_nonzero(hits.first == NEVER)
     low, high = binomial_interval(unreachable, 3000, 1 - 1e-9)
     assert low <= 1 / 3 <= high  # the bias is no multiple of 1/4; the others are reached by 20 numbers but for luck
-    fitted = replace(law, distribution=TargetRange()).fitted(np.array([0.5, -0.25]))
+    fitted = replace(law, distribution=TargetRange()).fitted((-0.25, 0.5))
     assert fitted.distribution == Uniform(low=-0.25, high=0.5)
 
 

@@ -18,6 +18,7 @@ from lth_runner.laws.instances import Direct
 from lth_runner.laws.scaling_law import ScalingLaw
 from lth_runner.laws.statistics import crossing
 from lth_runner.problem import Problem
+from lth_runner.report.draw import figure
 from lth_runner.search.random_pruning import RandomPruning
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
@@ -58,15 +59,15 @@ def test_the_points_are_the_smallest_n_that_serve_the_share() -> None:
         hits = curve.hits(PROBLEM, np.array(STUDY.epsilons), Memory())
         for e, epsilon in enumerate(STUDY.epsilons):
             (line,) = (line for line in memory.lines if (line["curve"], line["epsilon"]) == (name, epsilon))
-            (row,) = (row for row in outcome.rows if row.network == f"{curve.label}, epsilon {epsilon:g}")
+            (row,) = (row for row in outcome.rows if (row["label"], row["epsilon"]) == (curve.label, epsilon))
             if "n" not in line:
-                assert row.offered_ratio is None
-                assert row.over_epsilon == hits.failures(curve.search.max_n)[e] > 0.1 * curve.instances
+                assert row["n"] is None
+                assert row["failures"] == hits.failures(curve.search.max_n)[e] > 0.1 * curve.instances
                 continue
             n: Any = line["n"]
             assert hits.failures(n)[e] <= 0.1 * curve.instances < hits.failures(n - 1)[e]
             assert line["n_low"] <= n  # pyright: ignore[reportOperatorIssue]
-            assert (row.offered_ratio, row.over_epsilon) == (n, hits.failures(n)[e])
+            assert (row["n"], row["failures"]) == (n, hits.failures(n)[e])
 
 
 def test_the_fits_find_the_laws() -> None:
@@ -78,7 +79,7 @@ def test_the_fits_find_the_laws() -> None:
     used = [crossing(first[:, e], 0.9) for e in (1, 2, 3)]  # 0.1 is above fit_epsilon
     slope = np.polyfit(np.log2(1 / np.array(STUDY.epsilons[1:])), used, 1)[0]
     assert summary["sums/C"] == pytest.approx(slope)
-    n = [row.offered_ratio for row in STUDY.run(PROBLEM, {}, Memory()).rows[1:4]]
+    n = [row["n"] for row in STUDY.run(PROBLEM, {}, Memory()).rows[1:4]]
     assert summary["sums/C_form"] == pytest.approx(max(n / np.log2(2 / np.array([0.03, 0.01, 0.003]))))
 
 
@@ -102,8 +103,9 @@ def test_equal_seeds_give_equal_studies() -> None:
 
 
 def test_the_figure_shows_points_limit_and_closed_form() -> None:
-    figure = STUDY.run(PROBLEM, {}, Memory()).figures["scaling_law"]
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    outcome = STUDY.run(PROBLEM, {}, Memory())
+    drawn = figure(outcome.points, outcome.figures["scaling_law"])
+    labels = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert {"sums", "one", "closed form", "limit, log2(range / (2 epsilon))"} <= set(labels)
     assert "signs" not in labels  # it has no point
 
@@ -111,10 +113,11 @@ def test_the_figure_shows_points_limit_and_closed_form() -> None:
 def test_the_range_of_real_weights_is_theirs() -> None:
     target = {"fc1.weight": np.linspace(-0.25, 0.25, 11)}
     study = replace(STUDY, target_range=None, curves={"sums": replace(CURVES["sums"], instances=50, targets=None)})
-    figure: Any = study.run(replace(PROBLEM, target=target), {}, Memory()).figures["scaling_law"]
-    (limit,) = (line for line in figure.axes[0].get_lines() if str(line.get_label()).startswith("limit"))
+    outcome = study.run(replace(PROBLEM, target=target), {}, Memory())
+    drawn: Any = figure(outcome.points, outcome.figures["scaling_law"])
+    (limit,) = (line for line in drawn.axes[0].get_lines() if str(line.get_label()).startswith("limit"))
     np.testing.assert_allclose(limit.get_ydata(), np.log2(0.5 / (2 * np.array(STUDY.epsilons))))
-    assert not any("closed form" in str(line.get_label()) for line in figure.axes[1].get_lines())
+    assert not any("closed form" in str(line.get_label()) for line in drawn.axes[1].get_lines())
 
 
 def test_impossible_settings_are_refused() -> None:

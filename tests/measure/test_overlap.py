@@ -10,9 +10,10 @@ from recorders import Memory
 from lth_runner.construct.pensia import Pensia
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
-from lth_runner.measure.overlap import Overlap, alive, overlap, together, used
+from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.mask import Mask
@@ -56,25 +57,30 @@ def test_nothing_open_is_no_chance() -> None:
 
 def test_tensors_add_up() -> None:
     parts = [Overlap(kept=3, shared=1, chance=0.5), Overlap(kept=4, shared=2, chance=0.25)]
-    assert together(parts) == Overlap(kept=7, shared=3, chance=0.75)
+    assert summed(parts) == Overlap(kept=7, shared=3, chance=0.75)
 
 
-def test_second_weights_are_alive_where_their_neuron_has_an_input() -> None:
+def test_second_weights_are_on_a_path_where_their_neuron_has_an_input() -> None:
     split = np.array([[1, 0], [0, 0], [1, 1]], bool)  # (hidden, inputs)
-    assert alive(split, (2, 3)).tolist() == [[True, False, True]] * 2
-    assert alive(split[:, :, None, None], (2, 3, 5, 5)).shape == (2, 3, 5, 5)
-    assert alive(split[:, :, None, None], (2, 3, 5, 5))[:, :, 4, 0].tolist() == [[True, False, True]] * 2
+    assert on_path(split, (2, 3)).tolist() == [[True, False, True]] * 2
+    assert on_path(split[:, :, None, None], (2, 3, 5, 5)).shape == (2, 3, 5, 5)
+    assert on_path(split[:, :, None, None], (2, 3, 5, 5))[:, :, 4, 0].tolist() == [[True, False, True]] * 2
 
 
 def constructed() -> Ticket:
     law = Uniform(low=-1.0, high=1.0)
     method = Pensia(
-        objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted", max_paths=24,
-        distribution=law, solver=MeetInMiddle(),
+        stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted",
+        max_paths=24, distribution=law, solver=MeetInMiddle(),
     )  # fmt: skip
     target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in parameter_shapes(NETWORK).items()}
     problem = Problem(network=NETWORK, target=target, data=None, streams=Streams(0), device="cpu")
-    return method.find(problem, Memory())
+    return method.find(problem, Memory()).ticket
+
+
+def expansion(ticket: Ticket) -> TwoLayerExpansion:
+    assert isinstance(ticket.architecture, TwoLayerExpansion)
+    return ticket.architecture
 
 
 def test_weights_without_a_path_are_of_no_use() -> None:
@@ -88,10 +94,10 @@ def test_weights_without_a_path_are_of_no_use() -> None:
         count += sum(bool(total[:, neuron].any()) for neuron, _ in np.argwhere(split))
         count += sum(bool(split[neuron].any()) for _, neuron in np.argwhere(total))
     random = replace(ticket, masks={name: Mask.pack(mask) for name, mask in dense.items()})
-    assert used(random) == count < random.kept()
+    assert num_on_path(random, expansion(random)) == count < random.kept()
 
 
 def test_the_construction_keeps_no_second_weight_for_nothing() -> None:
     ticket = constructed()
     total = sum(mask.kept() for name, mask in ticket.masks.items() if ".sum." in name)
-    assert total <= used(ticket) <= ticket.kept()
+    assert total <= num_on_path(ticket, expansion(ticket)) <= ticket.kept()

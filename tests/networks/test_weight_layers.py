@@ -8,9 +8,8 @@ import torch
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
-from lth_runner.networks.layers import weight_layers
+from lth_runner.networks.layers import approximable, sequence, weight_layers
 from lth_runner.networks.lenet5 import LeNet5
-from lth_runner.networks.redundant import RedundantFullyConnected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ def lenet5(biases: bool, redundancy: int = 0) -> LeNet5:
 def test_lenet5_has_its_five_layers_and_its_count_of_weights() -> None:
     layers = weight_layers(lenet5(biases=True))
     assert [layer.name for layer in layers] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
-    assert [layer.after_relu for layer in layers] == [
+    assert [layer.never_negative for layer in layers] == [
         False,
         True,
         True,
@@ -51,35 +50,76 @@ def test_lenet5_has_its_five_layers_and_its_count_of_weights() -> None:
 
 def test_without_relu_the_next_input_may_be_negative() -> None:
     network = Given(layers=(torch.nn.Linear(3, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)))
-    assert [layer.after_relu for layer in weight_layers(network)] == [False, False, False]
+    assert [layer.never_negative for layer in weight_layers(network)] == [False, False, False]
     assert [
         layer.bias for layer in weight_layers(FullyConnected(inputs=2, hidden=2, outputs=2, depth=1, biases=False))
     ] == [None]
 
 
 @pytest.mark.parametrize(
-    "layer",
+    ("layer", "takes_constant"),
     [
-        torch.nn.Conv2d(4, 4, 3, groups=2),
-        torch.nn.Conv2d(4, 4, 3, dilation=2),
-        torch.nn.Conv2d(4, 4, 3, padding=2),  # the middle tap would fall on the padding
-        torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"),
-        torch.nn.BatchNorm2d(4),
+        (torch.nn.Conv2d(4, 4, 3, padding=1, stride=2), True),
+        (torch.nn.Conv2d(4, 4, 3, dilation=2), True),
+        (torch.nn.Conv2d(4, 4, 3, dilation=2, padding=2), True),
+        (torch.nn.Conv2d(4, 4, 3, groups=2), False),
+        (torch.nn.Conv2d(4, 4, 3, padding=2), False),  # the middle tap would fall on the padding
+        (torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), False),
+        (torch.nn.Linear(4, 4), True),
     ],
 )
-def test_layers_without_a_known_construction_are_refused(layer: torch.nn.Module) -> None:
-    with pytest.raises(ConfigError, match="neither linear nor a plain convolution"):
-        weight_layers(Given(layers=(layer,)))
+def test_a_constant_stands_for_a_bias_where_every_output_sees_it(layer: torch.nn.Module, takes_constant: bool) -> None:
+    (found,) = weight_layers(Given(layers=(layer,)))
+    assert found.takes_constant is takes_constant
 
 
-def test_networks_that_are_no_plain_sequence_are_refused() -> None:
-    redundant = RedundantFullyConnected(inputs=2, hidden=2, outputs=2, depth=2, redundancy=2, relu=True)
-    with pytest.raises(ConfigError, match="neither linear nor a plain convolution"):
-        weight_layers(redundant)
+def test_layers_of_no_sequence_are_found_at_their_paths() -> None:
+    class Residual(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = torch.nn.Linear(4, 4)
+            self.first = torch.nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.relu(self.first(x))
+            return self.second(h + torch.relu(x))
+
+    network = Given(layers=(Residual(), torch.nn.Linear(4, 2)))
+    layers = weight_layers(network)
+    assert [layer.name for layer in layers] == ["0.first", "0.second", "1"]  # in the order of the forward pass
+    assert [layer.never_negative for layer in layers] == [False, True, False]
+    assert [layer.never_negative for layer in weight_layers(network, positive_inputs=True)] == [True, True, False]
 
     class Opaque(FullyConnected):
         def module(self) -> torch.nn.Module:
-            return torch.nn.Linear(2, 2)
+            return Residual()
 
-    with pytest.raises(ConfigError, match="no sequence of layers"):
-        weight_layers(Opaque(inputs=2, hidden=2, outputs=2, depth=1, biases=False))
+    with pytest.raises(ConfigError, match="no plain sequence"):
+        sequence(Opaque(inputs=2, hidden=2, outputs=2, depth=1, biases=False))
+
+
+def test_what_cannot_be_traced_may_be_negative_everywhere() -> None:
+    class Branching(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x).relu()) if float(x.sum()) > 0 else self.first(x)
+
+    layers = weight_layers(Given(layers=(Branching(),)), positive_inputs=True)
+    assert [(layer.name, layer.never_negative) for layer in layers] == [("0.first", False), ("0.second", False)]
+
+
+def test_norms_embeddings_and_what_is_tied_to_them_are_not_approximated() -> None:
+    class Language(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.norm = torch.nn.Embedding(7, 4), torch.nn.LayerNorm(4)
+            self.mixer, self.head = torch.nn.Linear(4, 4), torch.nn.Linear(4, 7, bias=False)
+            self.head.weight = self.embedding.weight
+            self.scale, self.mix = torch.nn.Parameter(torch.ones(4)), torch.nn.Parameter(torch.ones(4, 4))
+
+    network = Given(layers=(Language(),))
+    assert set(approximable(network)) == {"0.mixer.weight", "0.mixer.bias", "0.mix"}
+    assert [layer.weight for layer in weight_layers(network)] == ["0.mixer.weight", "0.embedding.weight"]

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.errors import ConfigError, DataError, RunBusyError
+from lth_runner.core.files import locked
 from lth_runner.core.recorder import Recorder
-from lth_runner.record.disk import RunBusyError, locked
-from lth_runner.record.folder import RunFolder, is_finished, plain, read_summary
+from lth_runner.record.folder import LOCK, RunFolder, is_finished, plain, read_summary
 
 CONFIG = "seed: 3\nnetwork:\n  hidden: 500\n"
 
@@ -194,7 +194,7 @@ def test_a_killed_run_can_be_taken_up(tmp_path: Path) -> None:
 
 
 def test_checking_and_running_can_be_one_held_step(tmp_path: Path) -> None:
-    with locked(tmp_path):
+    with locked(tmp_path / LOCK):
         assert not is_finished(tmp_path)
         with RunFolder(tmp_path, CONFIG) as folder:
             folder.finish()

@@ -4,22 +4,25 @@ from typing import Any
 
 import numpy as np
 
-from lth_runner.report.density import density_figure
-from lth_runner.report.series import series
+from lth_runner.report.kinds import density
 
 LINES = [
-    {"curve": curve, "density": density, "accuracy": top - 0.1 / (100 * density) + shift}
+    {"curve": curve, "density": kept, "accuracy": top - 0.1 / (100 * kept) + shift, "kept": 200 * kept, "offered": 200}
     for curve, top in (("wide", 0.98), ("linear", 0.96))
-    for density in (0.02, 0.1, 0.5)
+    for kept in (0.02, 0.1, 0.5)
     for shift in (0, 0.01)
 ]
-PUBLISHED = {"wide": [(0.5, 0.983), (0.01, 0.87)]}
+DESCRIPTION = {
+    "kind": "density",
+    "published": {"wide": [[0.5, 0.983], [0.01, 0.87]]},
+    "target_accuracy": 0.985,
+    "labels": {"wide": "wide net"},
+    "caption": "how it was made",
+}
 
 
 def figure() -> Any:
-    return density_figure(
-        series(LINES, "density", "accuracy"), PUBLISHED, 0.985, {"wide": "wide net"}, "how it was made"
-    )
+    return density.figure(LINES, DESCRIPTION)
 
 
 def test_both_panels_show_ours_and_the_published_values() -> None:
@@ -45,3 +48,11 @@ def test_it_says_how_it_was_made_and_what_is_hollow() -> None:
 def test_one_panel_shows_all_and_one_the_top() -> None:
     whole, top = figure().axes
     assert (whole.get_ylim(), top.get_ylim()) == ((0, 100), (90, 100))
+
+
+def test_curves_stand_over_what_was_really_kept() -> None:
+    """A search may keep fewer than asked for; the mean over its seeds is where the point stands."""
+    lines = [{**line, "kept": kept} for line, kept in zip(LINES[:2], (2, 4), strict=True)]
+    curves = density.over_kept(lines)
+    np.testing.assert_allclose(curves["wide"].x, [3 / 200])
+    np.testing.assert_allclose(curves["wide"].mean, [0.935])

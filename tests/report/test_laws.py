@@ -6,34 +6,52 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lth_runner.report.laws import Measured, Panel, failure_figure, scaling_figure
+from lth_runner.report.kinds import failure_probability, scaling_law
 from lth_runner.report.plots import save_figure
 
-EPSILONS = np.array([1e-1, 1e-3, 1e-6])
+EPSILONS = [1e-1, 1e-3, 1e-6]
 LONG = [f"a distribution with a name, number {k}" for k in range(6)]
 
 
-def measured(y: list[float], x: np.ndarray = EPSILONS) -> Measured:
-    values = np.array(y)
-    return Measured(x=x, y=values, low=values * 0.9, high=values * 1.1, fit=(x, values))
-
-
-def panel(*labels: str) -> Panel:
-    return Panel(
-        title="any subset",
-        measured={label: measured([10.0 + k, 20.0 + k, 40.0 + k]) for k, label in enumerate(labels)},
-        formulas={"the formula of " + labels[0]: (EPSILONS, np.array([5.0, 10.0, 20.0]))},
-    )
+def curve(name: str, k: int) -> list[dict[str, Any]]:
+    """The points of one curve of the scaling law."""
+    return [
+        {"curve": name, "epsilon": epsilon, "n": n + k, "n_low": n + k - 1, "n_high": n + k + 1, "max_n": 99}
+        for epsilon, n in zip(EPSILONS, (10, 20, 40), strict=True)
+    ]
 
 
 def scaling() -> Any:
-    return scaling_figure(panel(*LONG[:4]), panel(*LONG[4:]), 0.95)
+    found = [point for k, name in enumerate("abcd") for point in curve(name, k)]
+    found += [point for k, name in enumerate("ef") for point in curve(name, k)]
+    curves = {
+        name: {"label": label, "growth": "logarithm" if name < "e" else "power", "fit": [3.0, 1.0]}
+        for name, label in zip("abcdef", LONG, strict=True)
+    }
+    formula = [EPSILONS, [5.0, 10.0, 20.0]]
+    formulas = {"logarithm": {f"the formula of {LONG[0]}": formula}, "power": {f"the formula of {LONG[4]}": formula}}
+    return scaling_law.figure(found, {"share": 0.95, "fit_epsilon": 1e-3, "curves": curves, "formulas": formulas})
 
 
 def failures() -> Any:
-    n = np.arange(1, 101.0)
-    curve = Measured(x=n, y=0.8**n, low=0.7 * 0.8**n, high=1.2 * 0.8**n)
-    return failure_figure([Panel(title="left", measured={"a": curve}, formulas={}), panel("b")])
+    found = [
+        {
+            "panel": "left", "curve": "a", "n": n, "failures": 1,
+            "failure_share": 0.8**n, "failure_low": 0.7 * 0.8**n, "failure_high": 1.2 * 0.8**n,
+        }
+        for n in range(1, 101)
+    ]  # fmt: skip
+    found += [{**point, "panel": "right", "curve": "b"} for point in found]
+    found += [{**point, "n": 101, "failures": 0, "failure_share": 0.0} for point in found[:1]]
+    panels = {
+        "left": {"title": "left", "labels": {"a": "a"}, "formulas": {}},
+        "right": {
+            "title": "right",
+            "labels": {"b": "b"},
+            "formulas": {"the formula of b": [[1, 2, 3], [0.5, 0.2, 0.1]]},
+        },
+    }
+    return failure_probability.figure(found, {"panels": panels})
 
 
 def points(axes: Any, label: str) -> np.ndarray:
@@ -72,8 +90,22 @@ def test_nothing_leaves_the_paper_or_covers_another(draw: Any) -> None:
 
 
 def test_an_empty_panel_is_no_error() -> None:
-    nothing = Panel(title="", measured={}, formulas={})
-    assert len(scaling_figure(nothing, nothing, 0.95).axes) == 2
+    nothing = {"share": 0.95, "fit_epsilon": 1e-3, "curves": {}, "formulas": {"logarithm": {}, "power": {}}}
+    assert len(scaling_law.figure([], nothing).axes) == 2
+
+
+def test_an_interval_without_an_end_reaches_as_far_as_was_looked_and_a_fit_stands_where_it_was_made() -> None:
+    found = [{**point, "n_high": None} for point in curve("a", 0)] + [{"curve": "a", "epsilon": 1e-9, "n": None}]
+    curves = {"a": {"label": "a", "growth": "logarithm", "fit": [3.0, 1.0]}}
+    formulas: dict[str, Any] = {"logarithm": {}, "power": {}}
+    description = {"share": 0.95, "fit_epsilon": 1e-3, "curves": curves, "formulas": formulas}
+    left: Any = scaling_law.figure(found, description).axes[0]
+    assert points(left, "a").shape == (3, 2), "beyond the n that were looked at there is no point"
+    (container,) = left.containers
+    (bars,) = container.lines[2]
+    assert [segment[1][1] for segment in bars.get_segments()] == [99, 99, 99]
+    (fit,) = (line for line in left.get_lines() if line.get_linestyle() == "-" and line.get_marker() == "None")
+    np.testing.assert_allclose(fit.get_xydata(), [[x, 3 * np.log2(1 / x) + 1] for x in (1e-3, 1e-6)])
 
 
 @pytest.mark.parametrize("draw", [scaling, failures])

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from lth_runner.core.errors import DataError
-from lth_runner.report.plots import accuracy_figure, curves_figure, save_figure
+from lth_runner.report.kinds import curves
+from lth_runner.report.plots import accuracy_figure, save_figure
 from lth_runner.report.series import floor_of_zeros, series
 from lth_runner.report.style import COLOURS, MARKERS, curve_looks
 
@@ -25,17 +26,22 @@ LINES = [line("closest", n, 0.5 + n / 50, 10.0**-n, 10.0 ** (1 - n)) for n in (1
 LINES += [line("malach", n, 0.4 + n / 50, 0.1 / n, 0.3 / n) for n in (1, 3, 6, 12)]
 
 
+def curves_figure(lines: list[dict[str, Any]], **changes: Any) -> Any:
+    fixed = {"kind": "curves", "axis": "n", "axis_label": "n", "log_axis": False, "labels": {}}
+    return curves.figure(lines, {**fixed, "target_accuracy": 0.97, "epsilon": 0.01, **changes})
+
+
 def test_series_averages_runs_and_keeps_their_range() -> None:
     lines = [line("a", 5, 0.8), line("a", 2, 0.5), line("b", 1, 0.1), line("a", 5, 0.6), line("a", 5, 0.7)]
-    curves = series(lines, "n", "accuracy")
-    assert list(curves) == ["a", "b"]
-    np.testing.assert_allclose(curves["a"].x, [2, 5])
-    np.testing.assert_allclose(curves["a"].mean, [0.5, 0.7])
-    np.testing.assert_allclose(curves["a"].low, [0.5, 0.6])
-    np.testing.assert_allclose(curves["a"].high, [0.5, 0.8])
-    assert curves["a"].count.tolist() == [1, 3]
-    assert curves["a"].spread
-    assert not curves["b"].spread
+    found = series(lines, "n", "accuracy")
+    assert list(found) == ["a", "b"]
+    np.testing.assert_allclose(found["a"].x, [2, 5])
+    np.testing.assert_allclose(found["a"].mean, [0.5, 0.7])
+    np.testing.assert_allclose(found["a"].low, [0.5, 0.6])
+    np.testing.assert_allclose(found["a"].high, [0.5, 0.8])
+    assert found["a"].count.tolist() == [1, 3]
+    assert found["a"].spread
+    assert not found["b"].spread
 
 
 def test_lines_of_no_curve_are_no_points() -> None:
@@ -54,8 +60,8 @@ def test_lines_of_no_curve_are_no_points() -> None:
     ("errors", "floor"), [([1e-3, 2e-6], None), ([1e-3, 2e-6, 0.0], 1e-7), ([0.0, 0.0], 1e-17), ([], None)]
 )
 def test_zeros_have_a_floor_below_everything_else(errors: list[float], floor: float | None) -> None:
-    curves = series([line("a", n, 0.5, error) for n, error in enumerate(errors)], "n", "weight_error_median")
-    found = floor_of_zeros(curves.values())
+    errors_of = series([line("a", n, 0.5, error) for n, error in enumerate(errors)], "n", "weight_error_median")
+    found = floor_of_zeros(errors_of.values())
     assert found == (None if floor is None else pytest.approx(floor, rel=1e-12))
 
 
@@ -64,7 +70,7 @@ def drawn(axes: Any) -> dict[str, Any]:
 
 
 def test_both_panels_show_every_point() -> None:
-    panels: Any = curves_figure(LINES, target_accuracy=0.97, epsilon=0.01, labels={"malach": "Malach et al."}).axes
+    panels: Any = curves_figure(LINES, labels={"malach": "Malach et al."}).axes
     left, right = panels
     np.testing.assert_allclose(drawn(left)["closest"].get_xdata(), [1, 3, 6, 12])
     np.testing.assert_allclose(drawn(left)["closest"].get_ydata(), [52, 56, 62, 74])
@@ -83,16 +89,16 @@ def test_both_panels_show_every_point() -> None:
 
 def test_an_error_of_zero_is_shown_and_said() -> None:
     with_zero = [line("closest", 3, 0.9, 1e-3, 1e-2), line("closest", 6, 0.9, 0.0, 1e-5)]
-    right = curves_figure(with_zero, target_accuracy=0.97, epsilon=0.01).axes[1]
+    right = curves_figure(with_zero).axes[1]
     np.testing.assert_allclose(drawn(right)["closest"].get_ydata(), [1e-3, 1e-6])
     assert [list(drawn(right)["exactly 0"].get_xdata()), list(drawn(right)["exactly 0"].get_ydata())] == [[6], [1e-6]]
-    assert "exactly 0" not in drawn(curves_figure(LINES, target_accuracy=0.97, epsilon=0.01).axes[1])
+    assert "exactly 0" not in drawn(curves_figure(LINES).axes[1])
 
 
 def test_several_runs_make_a_band() -> None:
     lines = LINES + [{**entry, "accuracy": entry["accuracy"] - 0.1} for entry in LINES]
-    assert len(curves_figure(lines, target_accuracy=0.97, epsilon=0.01).axes[0].collections) == 2
-    assert not curves_figure(LINES, target_accuracy=0.97, epsilon=0.01).axes[0].collections
+    assert len(curves_figure(lines).axes[0].collections) == 2
+    assert not curves_figure(LINES).axes[0].collections
 
 
 def test_accuracy_against_anything() -> None:
@@ -106,7 +112,7 @@ def test_accuracy_against_anything() -> None:
 
 
 def test_the_legend_covers_no_panel() -> None:
-    figure: Any = curves_figure(LINES, target_accuracy=0.97, epsilon=0.01)
+    figure: Any = curves_figure(LINES)
     figure.draw_without_rendering()
     (legend,) = figure.legends
     box = legend.get_window_extent()
@@ -117,6 +123,22 @@ def test_the_legend_covers_no_panel() -> None:
     assert not left.overlaps(right)
 
 
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("length", [10, 60, 400])
+def test_legends_fit(count: int, length: int) -> None:
+    """Whatever the labels, they stand on the paper and leave the panels room."""
+    labels = {str(i): " ".join(["setting=0.1"] * (length // 10)) + f" {i}" for i in range(count)}
+    lines = [{"curve": name, "n": n, "accuracy": 0.5} for name in labels for n in (1, 2)]
+    drawn_one: Any = accuracy_figure(lines, axis="n", axis_label="n", labels=labels)
+    drawn_one.draw_without_rendering()
+    (legend,), (axes,) = drawn_one.legends, drawn_one.axes
+    box = legend.get_window_extent()
+    assert drawn_one.bbox.x0 <= box.x0 < box.x1 <= drawn_one.bbox.x1
+    assert drawn_one.bbox.y0 <= box.y0 < box.y1 <= axes.get_tightbbox().y0
+    assert axes.get_window_extent().height > drawn_one.dpi, "an inch at least"
+    assert {" ".join(text.get_text().split()) for text in legend.get_texts()} == set(labels.values())
+
+
 def test_many_curves_look_different() -> None:
     looks = curve_looks([str(i) for i in range(2 * len(COLOURS))], {})
     assert len({(look["color"], look["marker"]) for look in looks.values()}) == 2 * len(COLOURS)
@@ -125,7 +147,7 @@ def test_many_curves_look_different() -> None:
 
 def test_files_are_whole_and_equal_for_equal_numbers(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        paths = save_figure(curves_figure(LINES, target_accuracy=0.97, epsilon=0.01), tmp_path / name / "curves.n1")
+        paths = save_figure(curves_figure(LINES), tmp_path / name / "curves.n1")
         assert paths == [tmp_path / name / "curves.n1.png", tmp_path / name / "curves.n1.svg"]
     first, second = ([path.read_bytes() for path in sorted((tmp_path / name).iterdir())] for name in ("a", "b"))
     assert first == second
@@ -155,5 +177,5 @@ def test_drawing_leaves_no_state() -> None:
 
 
 def test_an_empty_study_still_draws() -> None:
-    axes = curves_figure([], target_accuracy=0.97, epsilon=0.01).axes
+    axes = curves_figure([]).axes
     assert list(itertools.chain(*(panel.get_lines() for panel in axes)))

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from lth_runner.cli import report as command
-from lth_runner.report.groups import sections, varying
+from lth_runner.report.figures import along, comparable
+from lth_runner.report.groups import Section, sections, varying
+from lth_runner.report.points import figures_json, points_csv
 from lth_runner.report.read import read_runs
 
 CHROMIUM = next(
@@ -161,6 +163,91 @@ def test_runs_of_other_experiments_stand_apart(runs: Path, tmp_path: Path) -> No
         ("other", ["extra.k"]), ("widths", ["network.hidden"]),
     ]  # fmt: skip
     assert [group.settings for group in found[0].groups] == [([1, 2],), ([1],)]
+
+
+def own_figure(folder: Path, log_axis: bool = False) -> dict[str, Any]:
+    """Gives a folder points and a description of its own figure."""
+    description = {
+        "kind": "curves", "axis": "n", "axis_label": "n", "log_axis": log_axis, "target_accuracy": None,
+        "epsilon": None, "labels": {},
+    }  # fmt: skip
+    lines = [{"curve": "closest", "n": n, "accuracy": 0.5 + n / 50} for n in (2, 4, 8)]
+    (folder / "points.csv").write_text(points_csv(lines))
+    (folder / "figures.json").write_text(figures_json({"curves": description}))
+    return description
+
+
+def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Path) -> None:
+    for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
+        make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
+        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=seed == 1)
+    page = command.report([tmp_path / "runs"], tmp_path / "out", "")
+    own = [tmp_path / "out" / name / "curves.svg" for name in ("100-0", "100-1", "1000-0")]
+    assert own[0].read_bytes() == own[2].read_bytes() != own[1].read_bytes()
+    assert not list((tmp_path / "runs").rglob("curves.svg")), "a report leaves runs as they are"
+    assert (tmp_path / "out" / "widths_curves_0.svg").exists(), "two seeds together"
+    assert not (tmp_path / "out" / "widths_curves_1.svg").exists(), "the run's own figure is that of the group"
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "![widths: curves of 1000-0](1000-0/curves.svg)" in text
+    assert page.read_text().count("<svg ") == 2 + 3
+
+
+def test_a_damaged_description_stops_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "runs" / "a", 100, 0)
+    (tmp_path / "runs" / "a" / "figures.json").write_text("{")
+    command.main([str(tmp_path / "runs")])
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'runs' / 'report' / 'report.html'}\n"
+    assert "figures.json is damaged" in told.err
+
+
+def test_points_of_published_figures_are_redrawn_in_their_place_or_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        own_figure(tmp_path / "results" / name)
+    one = tmp_path / "results" / "one"
+    command.main([str(one)])
+    assert sorted(path.name for path in one.iterdir()) == ["curves.png", "curves.svg", "figures.json", "points.csv"]
+    assert capsys.readouterr().out == f"{one / 'curves.png'}\n{one / 'curves.svg'}\n"
+    command.main([str(one), "--out", str(tmp_path / "beside")])
+    assert sorted(path.name for path in (tmp_path / "beside").iterdir()) == ["curves.png", "curves.svg"]
+    command.main([str(tmp_path / "results"), "--out", str(tmp_path / "all")])
+    assert (tmp_path / "all" / "two" / "curves.svg").read_bytes() == (one / "curves.svg").read_bytes()
+
+
+def over(section: Section, key: str) -> set[tuple[str, Any]]:
+    """The points that are drawn over a setting, by curve."""
+    return {(line["curve"], line[key]) for line in along(section, key, comparable(section, key))}
+
+
+def test_only_groups_that_share_the_other_settings_are_drawn_together(tmp_path: Path) -> None:
+    for number, (hidden, rate) in enumerate(((100, 0.1), (200, 0.1), (300, 0.2), (400, 0.3))):
+        make_run(tmp_path / str(number), hidden, 0, extra={"rate": rate})
+    (section,) = sections(read_runs([tmp_path]).runs)
+    assert section.varying == ["network.hidden", "extra.rate"]
+    assert over(section, "extra.rate") == set(), "no two runs agree in the width"
+    assert over(section, "network.hidden") == {(name, w) for name in ("closest", "target") for w in (100, 200)}
+    for number, (hidden, rate) in enumerate(((100, 0.1), (200, 0.1), (300, 0.2), (300, 0.1))):
+        make_run(tmp_path / "more" / str(number), hidden, 0, extra={"rate": rate})
+    (section,) = sections(read_runs([tmp_path / "more"]).runs)
+    assert over(section, "network.hidden") == {
+        (name, hidden) for name in ("closest", "target") for hidden in (100, 200, 300)
+    }, "one with a rate of 0.2 stands alone, and without it the rate tells nothing apart"
+    assert over(section, "extra.rate") == {(name, rate) for name in ("closest", "target") for rate in (0.1, 0.2)}
+    make_run(tmp_path / "more" / "4", 200, 0, extra={"rate": 0.2})
+    (section,) = sections(read_runs([tmp_path / "more"]).runs)
+    assert ("closest, extra.rate=0.2", 300) in over(section, "network.hidden")
+
+
+def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) -> None:
+    edge_popup = {"_target_": "lth_runner.search.edge_popup.EdgePopup"}
+    make_run(tmp_path / "runs" / "a", 100, 0, name="run", compare={}, method=edge_popup)
+    make_run(tmp_path / "runs" / "b", 100, 0, name="run")
+    assert [section.name for section in sections(read_runs([tmp_path]).runs)] == ["closest on fc", "edge_popup on fc"]
+    command.report([tmp_path], tmp_path / "out", "")
+    assert (tmp_path / "out" / "edge_popup_on_fc_curves_0.svg").exists()
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:

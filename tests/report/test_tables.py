@@ -1,49 +1,52 @@
 """The ticket table: exact for machines, rounded for people."""
 
 import io
+import json
 import re
 
+import pytest
 from rich.console import Console
 
+from lth_runner.core.errors import LthError
 from lth_runner.report.tables import (
-    TicketRow,
+    TICKET_COLUMNS,
+    Column,
+    Results,
     csv_text,
+    json_text,
     markdown,
-    read_ticket_csv,
+    read_results,
     seconds,
-    ticket_csv,
-    ticket_markdown,
-    ticket_terminal,
 )
 
-NOTHING = dict.fromkeys(("weight_error_max", "weight_error_median", "over_epsilon", "solve_time_s"))
 ROWS = [
-    TicketRow(network="target", accuracy=0.9719, offered_ratio=1.0, kept_ratio=1.0, **NOTHING),
-    TicketRow(
-        network="closest",
-        accuracy=0.1 + 0.2,
-        offered_ratio=21.0,
-        kept_ratio=9.8715,
-        weight_error_max=6.2e-4,
-        weight_error_median=1.8123456789e-6,
-        over_epsilon=1234,
-        solve_time_s=3.0456,
-    ),
-    TicketRow(
-        network="malach",
-        accuracy=None,
-        offered_ratio=21.0,
-        kept_ratio=0.0,
-        weight_error_max=0.0,
-        weight_error_median=0.0,
-        over_epsilon=0,
-        solve_time_s=77266.0,
-    ),
+    {"network": "target", "accuracy": 0.9719, "offered_ratio": 1.0, "kept_ratio": 1.0, "weights": 397_000},
+    {
+        "network": "closest",
+        "accuracy": 0.1 + 0.2,
+        "offered_ratio": 21.0,
+        "kept_ratio": 9.8715,
+        "weight_error_max": 6.2e-4,
+        "weight_error_median": 1.8123456789e-6,
+        "over_epsilon": 1234,
+        "solve_time_s": 3.0456,
+    },
+    {
+        "network": "malach",
+        "accuracy": None,
+        "offered_ratio": 21.0,
+        "kept_ratio": 0.0,
+        "weight_error_max": 0.0,
+        "weight_error_median": 0.0,
+        "over_epsilon": 0,
+        "solve_time_s": 77266.0,
+    },
 ]
+TABLE = Results(columns=TICKET_COLUMNS, rows=ROWS)
 
 
 def test_csv_is_exact() -> None:
-    assert ticket_csv(ROWS) == (
+    assert TABLE.csv() == (
         "network,accuracy,offered_ratio,kept_ratio,weight_error_max,weight_error_median,over_epsilon,solve_time_s\n"
         "target,0.9719,1.0,1.0,,,,\n"
         "closest,0.30000000000000004,21.0,9.8715,0.00062,1.8123456789e-06,1234,3.0456\n"
@@ -52,29 +55,55 @@ def test_csv_is_exact() -> None:
 
 
 def test_csv_can_be_read_back() -> None:
-    back = read_ticket_csv(ticket_csv(ROWS))
-    assert back == ROWS
-    assert type(back[1].over_epsilon) is int
+    for looks in (TABLE.looks(), None):  # without a description it is a table of tickets, as old run folders hold
+        back = read_results(TABLE.csv(), looks)
+        assert back.rows == [{name: row.get(name) for name in TICKET_COLUMNS} for row in ROWS]
+        assert type(back.rows[1]["over_epsilon"]) is int
+        assert back.columns == TICKET_COLUMNS
+
+
+def test_a_study_has_columns_of_its_own() -> None:
+    columns = {"label": Column("law", "text"), "n": Column("smallest n", "count"), "epsilon": Column("eps", "number")}
+    table = Results(columns=columns, rows=[{"label": "1e5", "n": 524_288, "epsilon": 1e-6}, {"label": "b", "n": None}])
+    assert table.csv() == "label,n,epsilon\n1e5,524288,1e-06\nb,,\n"
+    back = read_results(table.csv(), table.looks())
+    assert back.rows == [{"label": "1e5", "n": 524_288, "epsilon": 1e-6}, {"label": "b", "n": None, "epsilon": None}]
+    assert back.columns == columns
+    text = terminal(back)
+    assert "524,288" in text
+    assert "multiples" not in text, "nothing here is a multiple of the target's weights"
+
+
+def test_a_column_that_no_row_has_may_be_left_out() -> None:
+    columns = {**TICKET_COLUMNS, "stored_ratio": Column("weights stored", "multiple", optional=True)}
+    assert Results(columns=columns, rows=ROWS).csv() == TABLE.csv()
+    more = Results(columns=columns, rows=[*ROWS[:2], {**ROWS[2], "stored_ratio": 0.5}])
+    assert more.csv().splitlines()[0] == f"{','.join(TICKET_COLUMNS)},stored_ratio"
+    assert [row["stored_ratio"] for row in read_results(more.csv(), more.looks()).rows] == [None, None, 0.5]
+
+
+@pytest.mark.parametrize("looks", ["{", "[]", '{"a": {"heading": "a"}}', '{"a": {"heading": "a", "look": "shiny"}}'])
+def test_a_damaged_description_is_refused(looks: str) -> None:
+    with pytest.raises(LthError, match=r"damaged|look must be one of"):
+        read_results("a\n1\n", looks)
+
+
+def terminal(table: Results) -> str:
+    text = io.StringIO()
+    Console(file=text, width=80).print(table.terminal())
+    return text.getvalue()
 
 
 def test_people_read_rounded_numbers_in_eighty_columns() -> None:
-    text = io.StringIO()
-    Console(file=text, width=80).print(ticket_terminal(ROWS))
-    heading, _, body = text.getvalue().partition("─" * 40)
+    text = terminal(TABLE)
+    heading, _, body = text.partition("─" * 40)
     assert [re.split(r"\s{2,}", line.strip("─ ")) for line in body.splitlines()[1:4]] == [
         ["target", "97.19 %", "1.00x", "1.00x", "—", "—", "—", "—"],
         ["closest", "30.00 %", "21.00x", "9.87x", "6.2e-04", "1.8e-06", "1,234", "3.05 s"],
         ["malach", "—", "21.00x", "0.00x", "0", "0", "0", "77,266 s"],
     ]
-    assert "…" not in text.getvalue()
+    assert "…" not in text
     assert heading.split()[-8:] == ["network", "accuracy", "offered", "kept", "error", "error", "epsilon", "time"]
-
-
-def test_markdown() -> None:
-    lines = ticket_markdown(ROWS).splitlines()
-    assert lines[0].startswith("| network | test accuracy | weights offered | weights kept |")
-    assert lines[1] == "| --- |" + " ---: |" * 7
-    assert lines[3] == "| closest | 30.00 % | 21.00x | 9.87x | 6.2e-04 | 1.8e-06 | 1,234 | 3.05 s |"
 
 
 def test_any_table() -> None:
@@ -84,3 +113,12 @@ def test_any_table() -> None:
 
 def test_seconds() -> None:
     assert [seconds(value) for value in (0.0312, 3.0456, 99.96, 1234.4)] == ["0.0312 s", "3.05 s", "100 s", "1,234 s"]
+
+
+def test_json_for_people_has_lists_on_one_line() -> None:
+    value = {"a": {"b": [[0.1, 2], [1e-17, None]], "c": {}}, "d": "±ß"}
+    text = json_text(value)
+    assert json.loads(text) == value
+    assert text == '{\n  "a": {\n    "b": [[0.1, 2], [1e-17, null]],\n    "c": {}\n  },\n  "d": "±ß"\n}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        json_text({"a": float("nan")})

@@ -24,18 +24,21 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.problem import Problem
+from lth_runner.report.points import points_csv
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.random_pruning import RandomPruning
-from lth_runner.studies.density import Density, Grid
+from lth_runner.studies.density import COLUMNS, Density, Grid
+from lth_runner.ticket.materialise import materialise
 
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 PLAIN = FullyConnected(inputs=36, hidden=12, outputs=10, depth=2, biases=False)
 REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=False)
-MALACH = Malach(epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange())
+MALACH = Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange())
 NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
 SEARCH = EdgePopup(
     density=1.0, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+    biases="zero",
 )  # fmt: skip
 METHODS: dict[str, Any] = {
     "plain": SEARCH,
@@ -66,7 +69,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Memory]:
 
 
 def test_every_curve_has_every_density_and_seed(done: tuple[Any, Memory]) -> None:
-    points = list(csv.DictReader(done[0].texts["points.csv"].splitlines()))
+    points = list(csv.DictReader(points_csv(done[0].points).splitlines()))
+    assert list(points[0]) == list(COLUMNS)
     found = [(point["curve"], float(point["density"]), int(point["seed"])) for point in points]
     assert sorted(found) == sorted((c, d, s) for c in METHODS for d in (0.5, 0.1) for s in (3, 4))
 
@@ -75,8 +79,9 @@ def test_a_point_is_the_accuracy_of_its_ticket(done: tuple[Any, Memory], tmp_pat
     points = {(line["curve"], line["density"], line["seed"]): line for line in done[1].lines if "curve" in line}
     for curve, network in (("plain", PLAIN), ("structure", REDUNDANT)):
         posed = replace(problem(4), network=network)
-        ticket = replace(SEARCH, density=0.1).find(posed, Memory(tmp_path / curve))
-        measured = measure_ticket(ticket, posed, epsilon=1.0, outputs=False)
+        ticket = replace(SEARCH, density=0.1).find(posed, Memory(tmp_path / curve)).ticket
+        network = materialise(ticket)
+        measured = measure_ticket(network, posed, epsilon=1.0, outputs=False, approximates=False)
         point = points[curve, 0.1, 4]
         assert point["accuracy"] == measured["accuracy"]
         assert (point["kept"], point["offered"]) == (ticket.kept(), sum(m.size for m in ticket.masks.values()))
@@ -89,11 +94,11 @@ def test_table_and_summary_are_means_over_the_seeds(done: tuple[Any, Memory]) ->
         float(line["accuracy"]) for line in recorder.lines if line.get("curve") == "plain" and line["density"] == 0.1
     ]
     assert len(values) == 2
-    row = next(row for row in outcome.rows if row.network == "plain, 10 %")
-    assert row.accuracy == outcome.summary["plain/0.1/accuracy"] == pytest.approx(sum(values) / 2)
+    row = next(row for row in outcome.rows if row["network"] == "plain, 10 %")
+    assert row["accuracy"] == outcome.summary["plain/0.1/accuracy"] == pytest.approx(sum(values) / 2)
     assert outcome.summary["plain/0.1/accuracy_min"] == min(values)
     assert outcome.summary["plain/0.1/accuracy_max"] == max(values)
-    assert (row.offered_ratio, row.kept_ratio) == (1.0, pytest.approx(0.1, abs=1e-2))
+    assert (row["offered_ratio"], row["kept_ratio"]) == (1.0, pytest.approx(0.1, abs=1e-2))
 
 
 def test_published_values_stand_beside_ours_and_say_where_they_are_from(done: tuple[Any, Memory]) -> None:
@@ -124,6 +129,8 @@ def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory]
     trained = {label.split(":")[0] for label, _, _ in recorder.bars}
     assert len(trained) == 4, "of seven missing points three are random masks, which are not trained"
     assert outcome.texts == done[0].texts
+    assert outcome.points == done[0].points
+    assert outcome.figures == done[0].figures
     assert outcome.summary == done[0].summary
     assert recorder.lines == done[1].lines
 
@@ -201,7 +208,7 @@ def test_killed_it_comes_to_the_same_figure(tmp_path: Path, monkeypatch: pytest.
     assert [summary["status"] for summary in summaries(disturbed / "runs").values()] == ["running"]
     assert lth_run_here(monkeypatch, disturbed, *RUN) is None
     assert summaries(disturbed / "runs") == summaries(once / "runs")
-    for name in ("points.csv", "density.md", "density.svg", "table.csv", "metrics.jsonl"):
+    for name in ("points.csv", "figures.json", "density.md", "density.svg", "table.csv", "metrics.jsonl"):
         one, other = (next(folder.glob(f"runs/*/{name}")).read_bytes() for folder in (once, disturbed))
         if name == "metrics.jsonl":  # the target is taken from the cache the second time
             one, other = (

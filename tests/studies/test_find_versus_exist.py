@@ -21,12 +21,14 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Problem
+from lth_runner.report.draw import figure
 from lth_runner.report.plots import save_figure
-from lth_runner.search import edge_popup
+from lth_runner.report.points import points_csv
+from lth_runner.search import score_search
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.fast_cpu.training import ScoreTraining
-from lth_runner.search.masked import masked_weights
-from lth_runner.studies.find_versus_exist import FindVersusExist
+from lth_runner.search.scored import ScoredNetwork
+from lth_runner.studies.find_versus_exist import COLUMNS, FindVersusExist
 from lth_runner.studies.trial import CURVES, Trial, signal_gains
 from lth_runner.study import Outcome
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
@@ -36,12 +38,13 @@ from lth_runner.ticket.ticket import Ticket
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)
 EXISTS = Pensia(
-    objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted", max_paths=24,
-    distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
+    stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted",
+    max_paths=24, distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
 )  # fmt: skip
 SEARCH = EdgePopup(
     density=0.5, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=Uniform(low=-1.0, high=1.0), scores=Uniform(low=-0.3, high=0.3), frozen=[],
+    biases="zero",
 )  # fmt: skip
 METHODS: dict[str, Any] = {"exists": EXISTS, "search": SEARCH}
 STUDY = FindVersusExist(
@@ -76,9 +79,10 @@ def test_all_tickets_are_of_the_same_weights(tickets: dict[str, tuple[Ticket, Me
     given = tickets["exists"][0]
     assert given.seed == 3
     for ticket, _ in tickets.values():
-        assert ticket.network == given.network
-        for name in given.tensors:
-            drawn, same = ticket.tensors[name].draw(ticket.seed), given.tensors[name].draw(3)
+        assert ticket.architecture == given.architecture
+        assert ticket.random.keys() == given.random.keys()
+        for name, drawn in given.random.items():
+            drawn, same = ticket.random[name].draw(ticket.seed), drawn.draw(3)
             assert drawn.tobytes() == same.tobytes()
 
 
@@ -86,20 +90,19 @@ def test_all_tickets_are_of_the_same_weights(tickets: dict[str, tuple[Ticket, Me
 def test_scores_are_trained_on_those_weights_times_the_gains(
     curve: str, trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainings: list[ScoreTraining] = []
+    networks: list[ScoredNetwork] = []
 
-    def remembered(*arguments: Any, **named: Any) -> ScoreTraining:
-        trainings.append(ScoreTraining(*arguments, **named))
-        return trainings[-1]
+    def remembered(network: ScoredNetwork, *arguments: Any, **named: Any) -> ScoreTraining:
+        networks.append(network)
+        return ScoreTraining(network, *arguments, **named)
 
-    monkeypatch.setattr(edge_popup, "ScoreTraining", remembered)
+    monkeypatch.setattr(score_search, "ScoreTraining", remembered)
     CURVES[curve](trial, Memory(tmp_path))
-    (training,) = trainings
-    searched = masked_weights(training.network)
-    assert list(searched) == [name for name in trial.constructed.tensors if curve != "sums" or ".sum." in name]
-    for name, weight in searched.items():
-        drawn = torch.from_numpy(trial.constructed.tensors[name].draw(3))
-        gains = weight.weight / drawn
+    (network,) = networks
+    assert list(network.scores) == [name for name in trial.constructed.random if curve != "sums" or ".sum." in name]
+    for name in network.scores:
+        drawn = torch.from_numpy(trial.constructed.random[name].draw(3))
+        gains = network.module.get_parameter(name) / drawn
         assert float(gains.min()) > 0
         torch.testing.assert_close(gains, gains.flatten()[0].expand_as(gains), rtol=1e-5, atol=0)
 
@@ -139,9 +142,9 @@ def test_the_ticket_is_as_accurate_as_what_was_trained(
 def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
     """With all weights kept, the mean square that a layer puts out is about that of its input, whatever the law."""
     ticket = trial.constructed
-    gains = signal_gains(ticket, dict.fromkeys(ticket.tensors, 1.0))
-    whole = ticket.network.module().requires_grad_(False)
-    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.tensors.items()}
+    gains = signal_gains(ticket, trial.expansion, dict.fromkeys(ticket.weights, 1.0))
+    whole = ticket.architecture.module().requires_grad_(False)
+    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.random.items()}
     whole.load_state_dict(state)
     x = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (400, 1, 4, 4))).float()
     ratio = float((whole(x) ** 2).mean() / (x**2).mean())
@@ -150,8 +153,10 @@ def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
 
 def test_gains_count_kept_inputs(trial: Trial) -> None:
     ticket = trial.constructed
-    few, many = (signal_gains(ticket, dict.fromkeys(ticket.tensors, density)) for density in (0.001, 0.5))
-    for name, tensor in ticket.tensors.items():
+    few, many = (
+        signal_gains(ticket, trial.expansion, dict.fromkeys(ticket.weights, density)) for density in (0.001, 0.5)
+    )
+    for name, tensor in ticket.weights.items():
         fan = math.prod(tensor.shape[1:])
         assert few[name] / many[name] == pytest.approx(math.sqrt(0.5 * fan)), "never fewer than one input"
 
@@ -196,7 +201,8 @@ def test_random_masks_share_what_chance_says() -> None:
 
 
 def test_every_curve_has_every_n_and_seed(done: tuple[Outcome, Memory]) -> None:
-    lines = list(csv.DictReader(done[0].texts["points.csv"].splitlines()))
+    lines = list(csv.DictReader(points_csv(done[0].points).splitlines()))
+    assert list(lines[0]) == list(COLUMNS)
     found = [(line["curve"], int(line["n"]), int(line["seed"])) for line in lines]
     assert sorted(found) == sorted((curve, n, seed) for curve in CURVES for n in (4, 8) for seed in (3, 4))
     assert {(line["curve"], line["n"], line["seed"]) for line in done[1].lines if "curve" in line} == set(found)
@@ -204,13 +210,13 @@ def test_every_curve_has_every_n_and_seed(done: tuple[Outcome, Memory]) -> None:
 
 def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
     outcome, recorder = done
-    assert outcome.rows[0].network == "target"
-    assert outcome.rows[0].accuracy == measure_target(problem())["accuracy"]
-    rows = {row.network: row for row in outcome.rows}
+    assert outcome.rows[0]["network"] == "target"
+    assert outcome.rows[0]["accuracy"] == measure_target(problem())["accuracy"]
+    rows = {row["network"]: row for row in outcome.rows}
     assert len(rows) == 1 + 2 * len(CURVES)
     points = [line for line in recorder.lines if line.get("curve") == "sums" and line.get("n") == 8]
     accuracies: list[Any] = [point["accuracy"] for point in points]
-    assert rows["n = 8, the sums"].accuracy == pytest.approx(sum(accuracies) / 2)
+    assert rows["n = 8, the sums"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
     assert outcome.summary["sums/8/accuracy_max"] == max(accuracies)
     table = outcome.texts["find_versus_exist.md"]
     assert table.count("\n| the ") == 2 * len(CURVES)
@@ -218,9 +224,10 @@ def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
 
 
 def test_the_figure_is_drawn(done: tuple[Outcome, Memory], tmp_path: Path) -> None:
-    png, _ = save_figure(done[0].figures["find_versus_exist"], tmp_path / "figure")
+    drawn = figure(done[0].points, done[0].figures["find_versus_exist"])
+    png, _ = save_figure(drawn, tmp_path / "figure")
     assert png.stat().st_size > 10_000
-    *_, overlap = done[0].figures["find_versus_exist"].axes
+    overlap: Any = drawn.axes[-1]
     assert "found too" in overlap.get_ylabel()
     assert len(overlap.lines) == 2 * (len(CURVES) - 1) + 1, "each with its chance, and a line for the legend"
 
@@ -242,6 +249,8 @@ def test_a_second_attempt_finds_only_what_is_missing(done: tuple[Outcome, Memory
     assert any("3 parts of this study were finished before" in line for line in recorder.said)
     assert len(recorder.bars) < len(done[1].bars)
     assert outcome.texts == done[0].texts
+    assert outcome.points == done[0].points
+    assert outcome.figures == done[0].figures
     assert outcome.summary == done[0].summary
 
 
@@ -278,8 +287,11 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
         ({**METHODS, "more": SEARCH}, "got exists, search, more"),
         ({"exists": SEARCH, "search": SEARCH}, "has no n to vary"),
         (
-            {"exists": Malach(epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()), "search": SEARCH},
-            "doubled layers",
+            {
+                "exists": Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()),
+                "search": SEARCH,
+            },
+            "two layers for one",
         ),
     ],
 )

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from normed_network import Normed, Tied
 from recorders import Memory
 from safetensors.torch import save_file
 
-from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.core.streams import Streams
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import filled
+from lth_runner.networks.interface import Architecture, filled
 from lth_runner.targets.checkpoint import CheckpointTarget
 
 NETWORK = FullyConnected(inputs=6, hidden=4, outputs=3, depth=3, biases=False)
@@ -30,10 +31,18 @@ STATE = collections.OrderedDict(
 BIASES = {"first.bias": random(4, seed=3), "then.bias": random(4, seed=4), "last.bias": random(3, seed=5)}
 
 
-def read(content: Any, folder: Path, network: FullyConnected = NETWORK, name: str = "x.pt") -> dict[str, np.ndarray]:
+def read(
+    content: Any,
+    folder: Path,
+    network: Architecture = NETWORK,
+    name: str = "x.pt",
+    names: Any = None,
+    recorder: Memory | None = None,
+) -> dict[str, np.ndarray]:
     path = folder / name
     torch.save(content, path) if path.suffix == ".pt" else save_file(content, path)
-    return CheckpointTarget(path=str(path)).weights(network, None, Streams(0), "cpu", Memory())
+    target = CheckpointTarget(path=str(path), names=names)
+    return target.weights(network, None, Streams(0), "cpu", recorder or Memory())
 
 
 def check(found: dict[str, np.ndarray], state: dict[str, torch.Tensor] = STATE) -> None:
@@ -126,13 +135,130 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: Any) -> 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{name} cannot be read") as caught:
-        CheckpointTarget(path=str(tmp_path / name)).weights(NETWORK, None, Streams(0), "cpu", Memory())
+        CheckpointTarget(path=str(tmp_path / name), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_missing_path_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"there is no file {tmp_path / 'none.pt'}: set target.path"):
-        CheckpointTarget(path=str(tmp_path / "none.pt")).weights(NETWORK, None, Streams(0), "cpu", Memory())
+        CheckpointTarget(path=str(tmp_path / "none.pt"), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     for path in (None, ""):
         with pytest.raises(ConfigError, match=r"add target\.path=FILE"):
-            CheckpointTarget(path=path)
+            CheckpointTarget(path=path, names=None)
+
+
+DEEP = FullyConnected(inputs=6, hidden=4, outputs=3, depth=4, biases=False)
+STRANGE = collections.OrderedDict(
+    {"out": random(3, 4), "b": random(4, 4, seed=2), "a": random(4, 4, seed=1), "in": random(4, 6, seed=3)}
+)
+NAMES = {"a": "fc2.weight", "b": "fc3.weight"}
+
+
+def test_names_decide_whatever_the_order(tmp_path: Path) -> None:
+    state = {
+        f"fc{i}.weight": random(*shape, seed=i) for i, shape in ((4, (3, 4)), (2, (4, 4)), (3, (4, 4)), (1, (4, 6)))
+    }
+    for wrapped in (state, {f"module.model.{name}": tensor for name, tensor in state.items()}):
+        recorder = Memory()
+        found = read(wrapped, tmp_path, DEEP, recorder=recorder)
+        assert list(found) == [f"fc{i}.weight" for i in (1, 2, 3, 4)]
+        for name, tensor in state.items():
+            np.testing.assert_array_equal(found[name], tensor.double().numpy())
+        assert len(recorder.said) == (wrapped is not state)
+
+
+def test_layers_of_one_shape_under_other_names_are_refused_with_both_lists(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(STRANGE, tmp_path, DEEP)
+    for part in (
+        "it has b 4x4, a 4x4",
+        "the network fc2.weight 4x4, fc3.weight 4x4",
+        "'target.names={b: fc2.weight, ...}'",
+    ):
+        assert part in str(caught.value)
+
+
+def test_names_of_another_numbering_are_no_names(tmp_path: Path) -> None:
+    """Counted from 0, fc2 is the network's fc3: one name that fits must not decide where not all do."""
+    state = {f"fc{i}.weight": random(*shape, seed=i) for i, shape in enumerate([(4, 6), (4, 4), (4, 4), (3, 4)])}
+    with pytest.raises(ConfigError, match=r"it has fc1.weight 4x4, fc2.weight 4x4"):
+        read(state, tmp_path, DEEP)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("names", [NAMES, {"b": "fc3.weight"}])
+def test_given_names_decide(tmp_path: Path, names: dict[str, str], in_file: bool) -> None:
+    (tmp_path / "names.yaml").write_text("".join(f"{theirs}: {ours}\n" for theirs, ours in names.items()))
+    recorder = Memory()
+    given = str(tmp_path / "names.yaml") if in_file else names
+    found = read(STRANGE, tmp_path, DEEP, names=given, recorder=recorder)
+    for theirs, ours in (NAMES | {"in": "fc1.weight", "out": "fc4.weight"}).items():
+        np.testing.assert_array_equal(found[ours], STRANGE[theirs].double().numpy())
+    (line,) = recorder.said
+    assert line.endswith("in -> fc1.weight, a -> fc2.weight, b -> fc3.weight, out -> fc4.weight")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"aa": "fc2.weight"}, "target.names has aa, which is no tensor of the file"),
+        ({"a": "fc2.wieght"}, r"fc2.wieght, which is no tensor of the network \(did you mean fc2.weight"),
+        ({"a": "fc1.weight"}, "a 4x4 for fc1.weight 4x6: their shapes must be equal"),
+        ({"a": "fc2.weight", "b": "fc2.weight"}, "each once"),
+        ({"a": 3}, "must pair names"),
+        ([1], "must pair names"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused(tmp_path: Path, names: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(STRANGE, tmp_path, DEEP, names=names)
+
+
+@pytest.mark.parametrize("content", [None, "a: [", "just words", "- a"])
+def test_a_file_of_names_that_is_none_is_one_sentence(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "names.yaml").write_text(content)
+    with pytest.raises(LthError, match=r"names\.yaml") as caught:
+        read(STRANGE, tmp_path, DEEP, names=str(tmp_path / "names.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bias_goes_where_its_weight_goes(tmp_path: Path) -> None:
+    """Two biases of one length: their layers decide, not the order of the file."""
+    shuffled = dict(reversed((STATE | BIASES).items()))
+    found = read(shuffled, tmp_path, WITH_BIASES)
+    np.testing.assert_array_equal(found["fc1.bias"], BIASES["first.bias"].double().numpy())
+    np.testing.assert_array_equal(found["fc2.bias"], BIASES["then.bias"].double().numpy())
+
+
+def test_buffers_and_whole_numbers_come_along(tmp_path: Path) -> None:
+    network = Normed(hidden=5)
+    module = network.module()
+    module(torch.randn(8, 36))
+    state = module.state_dict()
+    found = read(state, tmp_path, network)
+    assert list(found) == list(state)
+    for name, tensor in state.items():
+        assert found[name].dtype == (np.float64 if tensor.is_floating_point() else np.int64)
+        np.testing.assert_array_equal(found[name], tensor.to(torch.float64).numpy())
+    filled(network, found)
+    del state["2.num_batches_tracked"]  # as in files of old versions of torch
+    assert read(state, tmp_path, network)["2.num_batches_tracked"] == 0
+
+
+def test_what_one_norm_holds_could_be_exchanged(tmp_path: Path) -> None:
+    """Scale, shift, mean and variance have one shape."""
+    state = {f"net_{name.replace('.', '_')}": tensor for name, tensor in Normed(hidden=5).module().state_dict().items()}
+    with pytest.raises(ConfigError, match="of equal shapes it cannot be told which is which"):
+        read(state, tmp_path, Normed(hidden=5))
+
+
+def test_a_tied_weight_is_one(tmp_path: Path) -> None:
+    state = Tied().module().state_dict()
+    assert list(state) == ["embed.weight", "middle.weight", "head.weight"]
+    found = read(state, tmp_path, Tied())
+    assert list(found) == ["embed.weight", "middle.weight"]
+    only_last = {name: tensor for name, tensor in state.items() if name != "embed.weight"}
+    np.testing.assert_array_equal(read(only_last, tmp_path, Tied())["embed.weight"], found["embed.weight"])
+    with pytest.raises(ConfigError, match=r"other values for head.weight than for embed.weight"):
+        read({**state, "head.weight": random(4, 6)}, tmp_path, Tied())

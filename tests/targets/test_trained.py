@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_recipe import PLAIN
 from recorders import Memory
 
 from lth_runner.core.errors import ConfigError
@@ -22,7 +23,7 @@ from lth_runner.targets.trained import TrainedTarget
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DATA = Synthetic(train_count=500, test_count=200, side=6, classes=4, seed=0, noise=0.1).load(lambda line: None)
+DATA: Any = Synthetic(train_count=500, test_count=200, side=6, classes=4, seed=0, noise=0.1).load(lambda line: None)
 NETWORK = FullyConnected(inputs=36, hidden=12, outputs=4, depth=2, biases=False)
 
 Weights = dict[str, np.ndarray]
@@ -30,7 +31,15 @@ Weights = dict[str, np.ndarray]
 
 def target(cache: Path, **changes: Any) -> TrainedTarget:
     plain = TrainedTarget(
-        cache=str(cache), seed=0, epochs=3, batch=25, learning_rate=0.1, momentum=0.9, weight_decay=0.0005
+        augment=None,
+        cache=str(cache),
+        seed=0,
+        epochs=3,
+        batch=25,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.0005,
+        **PLAIN,
     )
     return replace(plain, **changes)
 
@@ -66,7 +75,19 @@ def test_the_second_run_reads_what_the_first_has_trained(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 1}, {"epochs": 2}, {"batch": 30}, {"learning_rate": 0.05}, {"momentum": 0.8}, {"weight_decay": 0.0}],
+    [
+        {"seed": 1},
+        {"epochs": 2},
+        {"batch": 30},
+        {"learning_rate": 0.05},
+        {"momentum": 0.8},
+        {"weight_decay": 0.0},
+        {"optimizer": "RMSprop", "learning_rate": 0.001},
+        {"optimizer_arguments": {"nesterov": True}},
+        {"schedule": "constant"},
+        {"schedule": "ExponentialLR", "schedule_arguments": {"gamma": 0.5}},
+        {"schedule_unit": "step"},
+    ],
 )
 def test_every_setting_makes_another_target(tmp_path: Path, change: dict[str, Any]) -> None:
     first, _ = weights(tmp_path)
@@ -78,12 +99,15 @@ def test_every_setting_makes_another_target(tmp_path: Path, change: dict[str, An
 def test_network_data_and_version_count_and_the_folder_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = target(tmp_path).key(NETWORK, DATA)
-    assert target(tmp_path / "elsewhere").key(NETWORK, DATA) == plain
-    assert target(tmp_path).key(replace(NETWORK, biases=True), DATA) != plain
-    assert target(tmp_path).key(NETWORK, replace(DATA, train_inputs=DATA.train_inputs * 0.5)) != plain
+    plain = target(tmp_path).key(NETWORK, DATA, "cpu")
+    assert target(tmp_path / "elsewhere").key(NETWORK, DATA, "cpu") == plain
+    assert target(tmp_path).key(replace(NETWORK, biases=True), DATA, "cpu") != plain
+    assert target(tmp_path).key(NETWORK, replace(DATA, train_inputs=DATA.train_inputs * 0.5), "cpu") != plain
+    with monkeypatch.context() as patch:
+        patch.setattr(trained, "arithmetic", lambda device: f"a {device} of another kind")
+        assert target(tmp_path).key(NETWORK, DATA, "cpu") != plain
     monkeypatch.setattr(trained, "TRAINING_VERSION", trained.TRAINING_VERSION + 1)
-    assert target(tmp_path).key(NETWORK, DATA) != plain
+    assert target(tmp_path).key(NETWORK, DATA, "cpu") != plain
 
 
 def flip_last_bit(path: Path) -> None:
@@ -154,3 +178,36 @@ def test_without_a_dataset_it_says_what_to_add(tmp_path: Path) -> None:
 def test_impossible_settings_are_refused_when_built(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         target(tmp_path, **wrong)
+
+
+class StoppedError(Exception):
+    """Raised in the middle of a training."""
+
+
+class Stopping(Memory):
+    """Stops the run when the metrics of an epoch come."""
+
+    def metrics(self, **values: float | int | str) -> None:
+        super().metrics(**values)
+        if values["target_epoch"] == 3:
+            raise StoppedError
+
+
+def test_a_stopped_training_goes_on(tmp_path: Path) -> None:
+    whole, told = weights(tmp_path / "whole", epochs=4)
+    with pytest.raises(StoppedError):
+        target(tmp_path / "cut", epochs=4).weights(NETWORK, DATA, Streams(9), "cpu", Stopping())
+    found, recorder = weights(tmp_path / "cut", epochs=4)
+    assert same(found, whole)
+    assert recorder.lines == told.lines
+    assert [label for label, _, _ in recorder.bars] == ["epoch 3/4", "epoch 4/4"]
+    assert recorder.said[0] == "training: going on after step 40, from a checkpoint"
+    assert not list((tmp_path / "cut").glob("*.unfinished")), "the trained target takes its place"
+
+
+def test_an_optimizer_that_does_not_fit_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="optimizer=Adam has no momentum: set momentum=0"):
+        target(tmp_path, optimizer="Adam")
+    adam = {"optimizer": "Adam", "momentum": 0.0, "learning_rate": 0.01}
+    found, _ = weights(tmp_path, **adam)
+    assert accuracy(filled(NETWORK, found), DATA.test_inputs, DATA.test_labels, 100) > 0.9

@@ -1,19 +1,27 @@
 """A ticket file holds all that the ticket is, and nothing about it can change unnoticed."""
 
+import importlib
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lth_runner.core.errors import DataError
+from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.distributions.normal import Normal
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
-from lth_runner.ticket.file import read_ticket, save_ticket
+from lth_runner.ticket import file as module
+from lth_runner.ticket.file import needed_trust, read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
-from lth_runner.ticket.ticket import Ticket
+from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.source import Drawn, Stored
+from lth_runner.ticket.ticket import Origin, Ticket
 
 NETWORK = FullyConnected(inputs=4, hidden=3, outputs=2, depth=2, biases=False)
 CLAIMS = {"accuracy": 0.1 + 0.2, "kept": 31.0}
@@ -22,29 +30,34 @@ CLAIMS = {"accuracy": 0.1 + 0.2, "kept": 31.0}
 def ticket() -> Ticket:
     law = Uniform(low=-0.3, high=1 / 3)
     tensors = {
-        name: RandomTensor(shape=(*shape, 5), distribution=law, path=("coefficients", name))
+        name: Drawn(shape=(*shape, 5), distribution=law, stream=("coefficients", name))
         for name, shape in parameter_shapes(NETWORK).items()
     }
     masks = {name: Mask.pack(np.random.default_rng(0).random(tensor.shape) < 0.5) for name, tensor in tensors.items()}
-    return Ticket(network=NETWORK, seed=2**62 + 1, tensors=tensors, masks=masks, facts={"n": 5})
+    return Ticket(architecture=NETWORK, seed=2**62 + 1, weights=tensors, masks=masks, facts={"n": 5}, claims=CLAIMS)
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    save_ticket(ticket(), tmp_path / "ticket.safetensors", CLAIMS)
-    found, claims = read_ticket(tmp_path / "ticket.safetensors")
-    assert claims == CLAIMS
-    assert (found.network, found.seed, found.tensors, found.facts) == (NETWORK, 2**62 + 1, ticket().tensors, {"n": 5})
+    save_ticket(ticket(), tmp_path / "ticket.safetensors")
+    found = read_ticket(tmp_path / "ticket.safetensors")
+    assert found.claims == CLAIMS
+    assert (found.architecture, found.seed, found.weights, found.facts) == (
+        NETWORK,
+        2**62 + 1,
+        ticket().weights,
+        {"n": 5},
+    )
     for name, mask in ticket().masks.items():
         np.testing.assert_array_equal(found.masks[name].dense(), mask.dense())
     assert found.kept() == ticket().kept()
     np.testing.assert_array_equal(
-        found.tensors["fc1.weight"].draw(found.seed), ticket().tensors["fc1.weight"].draw(2**62 + 1)
+        found.random["fc1.weight"].draw(found.seed), ticket().random["fc1.weight"].draw(2**62 + 1)
     )
 
 
 def test_no_bit_can_flip_unnoticed(tmp_path: Path) -> None:
     path = tmp_path / "ticket.safetensors"
-    save_ticket(ticket(), path, CLAIMS)
+    save_ticket(ticket(), path)
     whole = path.read_bytes()
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
@@ -57,7 +70,7 @@ def test_no_bit_can_flip_unnoticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 1, 8, 100, -1])
 def test_a_truncated_file_is_refused(tmp_path: Path, length: int) -> None:
     path = tmp_path / "ticket.safetensors"
-    save_ticket(ticket(), path, CLAIMS)
+    save_ticket(ticket(), path)
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(DataError, match="no ticket"):
         read_ticket(path)
@@ -72,11 +85,122 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "lth_runner.core.files.write_json", "lth_runner.networks.fc.torch", "subprocess.Popen"]
+    "kind", ["os:system", "lth_runner.core.files:write_json", "lth_runner.networks.fc:torch", "fcc"]
 )
-def test_a_file_cannot_name_code_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def test_a_file_cannot_name_code_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     path = tmp_path / "ticket.safetensors"
-    monkeypatch.setattr("lth_runner.ticket.file._recipe", lambda _: {"_target_": target})
-    save_ticket(ticket(), path, CLAIMS)
+    monkeypatch.setattr("lth_runner.ticket.names.recipe", lambda _: {"@": kind})
+    save_ticket(ticket(), path)
     with pytest.raises(DataError, match="not a network or distribution"):
         read_ticket(path)
+    with pytest.raises(DataError, match="not a network or distribution"):
+        read_ticket(path, trust=["lth_runner"])
+
+
+def test_equal_tickets_give_equal_bytes() -> None:
+    assert to_bytes(ticket()) == to_bytes(ticket())
+
+
+def forged(path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], None]) -> None:
+    """Writes a ticket file with another content and a digest that agrees."""
+    save_ticket(ticket(), path)
+    with safe_open(path, framework="np") as file:
+        _, _, text = file.metadata()["ticket"].partition("\n")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    recipe = json.loads(text)
+    change(recipe, tensors)
+    text = json.dumps(recipe, sort_keys=True)
+    save_file(tensors, path, {"ticket": f"{module._digest(text, tensors)}\n{text}"})
+
+
+def _shadow(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """A stored tensor under the name of a random one, which would go on being counted as drawn and kept."""
+    tensors["stored/fc1.weight"] = np.zeros((3, 4), np.float32)
+
+
+def _extra(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["weights"]["fc9.weight"] = recipe["weights"]["fc1.weight"]
+
+
+def _extra_mask(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["masks"]["fc9.weight"], tensors["mask/fc9.weight"] = [8], np.full(1, 255, np.uint8)
+
+
+def _padding(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    tensors["mask/fc1.weight"] = tensors["mask/fc1.weight"].copy()
+    tensors["mask/fc1.weight"][-1] |= 1  # 3 * 4 * 5 = 60 entries: 4 bits are left over
+
+
+def _other_shape(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["weights"]["fc1.weight"]["shape"] = [3, 5, 5]
+
+
+def _missing(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    del recipe["weights"]["fc2.weight"], recipe["masks"]["fc2.weight"], tensors["mask/fc2.weight"]
+
+
+def _negative_seed(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["seed"] = -1
+
+
+@pytest.mark.parametrize("change", [_shadow, _extra, _extra_mask, _padding, _other_shape, _missing, _negative_seed])
+def test_files_whose_parts_make_no_ticket_are_refused(tmp_path: Path, change: Any) -> None:
+    path = tmp_path / "forged.safetensors"
+    forged(path, lambda recipe, tensors: None)
+    read_ticket(path)  # the forger's digest is right
+    forged(path, change)
+    with pytest.raises(DataError):
+        read_ticket(path)
+
+
+def test_tickets_of_the_first_format_are_refused_by_name(tmp_path: Path) -> None:
+    entry = json.dumps({"format": "lth_runner.ticket/1", "network": {}})
+    save_file({"fc1.weight": np.zeros(3, np.uint8)}, tmp_path / "old.safetensors", {"ticket": entry})
+    with pytest.raises(DataError, match=r"format 1.*make it again with the command in .*environment\.json"):
+        read_ticket(tmp_path / "old.safetensors")
+
+
+def test_stored_tensors_and_starts_survive_the_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in parameter_shapes(NETWORK).items()}
+    start = {
+        name: Drawn(shape=array.shape, distribution=Normal(std=0.5), stream=(name,), scale=2.0)
+        for name, array in arrays.items()
+    }
+    winning = Ticket(
+        architecture=NETWORK,
+        seed=3,
+        weights={name: Stored(array=array, origin="trained") for name, array in arrays.items()},
+        start=start,
+        masks={name: Mask.pack(array > 0) for name, array in arrays.items()},
+        origin=Origin(method={"@": "imp", "rate": 0.2}, data={"@": "mnist"}, target_checksum="abc"),
+    )
+    save_ticket(winning, tmp_path / "t.safetensors")
+    found = read_ticket(tmp_path / "t.safetensors")
+    assert found.start == start and found.origin == winning.origin
+    kept = sum(int((array > 0).sum()) for array in arrays.values())
+    assert (found.drawn(), found.offered(), found.kept(), found.stored()) == (0, 18, kept, kept)
+    for name, array in arrays.items():
+        end, begin = (materialise(found, at).module().get_parameter(name).numpy() for at in ("end", "start"))
+        np.testing.assert_array_equal(end, np.where(array > 0, array, 0))
+        np.testing.assert_array_equal(begin, np.where(array > 0, start[name].draw(3), 0).astype(np.float32))
+    with pytest.raises(ConfigError, match="leave out at=start"):
+        materialise(ticket(), "start")
+
+
+def test_a_part_from_elsewhere_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "path"
+    folder.mkdir()
+    (folder / "some_lab.py").write_text(
+        "from dataclasses import dataclass\nimport torch\n\n\n@dataclass(frozen=True, kw_only=True)\nclass Net:\n"
+        "    width: int\n\n    def module(self):\n        return torch.nn.Linear(self.width, 2, bias=False)\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    some_lab = importlib.import_module("some_lab")
+    drawn = Drawn(shape=(2, 3), distribution=Normal(std=1.0), stream=("weight",))
+    made = Ticket(architecture=some_lab.Net(width=3), seed=0, weights={"weight": drawn}, masks={})
+    save_ticket(made, tmp_path / "t.safetensors")
+    assert needed_trust(made) == {"some_lab"} and needed_trust(ticket()) == set()
+    with pytest.raises(DataError, match=r"--trust some_lab \(trust=\[\"some_lab\"\] in Python\)"):
+        read_ticket(tmp_path / "t.safetensors")
+    assert read_ticket(tmp_path / "t.safetensors", trust=["some_lab"]).architecture == some_lab.Net(width=3)

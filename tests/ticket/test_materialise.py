@@ -1,5 +1,7 @@
 """Tickets rebuilt: the weights are the masked random numbers, drawn in blocks or whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,8 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.ticket import masked_tensor
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.materialise import effective_weights, pruned_network
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.source import Drawn, Stored
 from lth_runner.ticket.ticket import Ticket
 
 NETWORK = FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False)
@@ -22,9 +24,9 @@ def ticket(shared: bool, offered: int | None) -> Ticket:
     for name, shape in parameter_shapes(NETWORK).items():
         extra = () if offered is None else (offered,)
         drawn = (shape[0], 1, *extra) if shared else (*shape, *extra)
-        tensors[name] = RandomTensor(shape=drawn, distribution=Uniform(low=-1.0, high=1.0), path=("weights", name))
+        tensors[name] = Drawn(shape=drawn, distribution=Uniform(low=-1.0, high=1.0), stream=("weights", name))
         masks[name] = Mask.pack(np.random.default_rng(len(name)).random((*shape, *extra)) < 0.4)
-    return Ticket(network=NETWORK, seed=11, tensors=tensors, masks=masks)
+    return Ticket(architecture=NETWORK, seed=11, weights=tensors, masks=masks)
 
 
 @pytest.mark.parametrize(("shared", "offered"), [(False, None), (False, 7), (True, 7)])
@@ -34,16 +36,16 @@ def test_weights_are_masked_sums(
 ) -> None:
     monkeypatch.setattr(masked_tensor, "CHUNK", chunk)
     made = ticket(shared, offered)
-    for name, weight in effective_weights(made).items():
-        expected = made.tensors[name].draw(made.seed) * made.masks[name].dense()
+    for name, weight in materialise(made).readings.items():
+        expected = made.random[name].draw(made.seed) * made.masks[name].dense()
         np.testing.assert_allclose(weight, expected if offered is None else expected.sum(-1), rtol=0, atol=1e-15)
 
 
 def test_the_pruned_network_carries_those_weights() -> None:
     made = ticket(False, 7)
-    module = pruned_network(made, torch.float64)
+    module = materialise(made).module(torch.float64)
     images = torch.rand(4, 1, 2, 3, dtype=torch.float64)
-    weights = {name: torch.from_numpy(weight) for name, weight in effective_weights(made).items()}
+    weights = {name: torch.from_numpy(weight) for name, weight in materialise(made).readings.items()}
     hidden = (images.flatten(1) @ weights["fc1.weight"].T).relu()
     torch.testing.assert_close(module(images), hidden @ weights["fc2.weight"].T)
     assert not any(parameter.requires_grad for parameter in module.parameters())
@@ -61,7 +63,33 @@ def test_a_ticket_of_another_network_is_refused() -> None:
     made = ticket(False, 7)
     wrong = FullyConnected(inputs=6, hidden=4, outputs=3, depth=2, biases=False)
     with pytest.raises(DataError, match="has shape"):
-        effective_weights(Ticket(network=wrong, seed=0, tensors=made.tensors, masks=made.masks))
+        Ticket(architecture=wrong, seed=0, weights=made.weights, masks=made.masks)
     deeper = FullyConnected(inputs=6, hidden=5, outputs=5, depth=3, biases=False)
-    with pytest.raises(DataError, match=r"no layer fc3.weight|has shape"):
-        effective_weights(Ticket(network=deeper, seed=0, tensors=made.tensors, masks=made.masks))
+    with pytest.raises(DataError, match=r"missing are fc3\.weight"):
+        Ticket(architecture=deeper, seed=0, weights=made.weights, masks=made.masks)
+
+
+def test_a_mask_of_neurons_prunes_whole_rows_and_counts_what_it_prunes() -> None:
+    made = ticket(False, None)
+    rows = np.array([True, False, True, False, False])
+    pruned = replace(made, masks={**made.masks, "fc1.weight": Mask.pack(rows[:, None])})
+    first = materialise(pruned).readings["fc1.weight"]
+    np.testing.assert_array_equal(first, np.where(rows[:, None], made.random["fc1.weight"].draw(11), 0))
+    assert pruned.kept() == 2 * 6 + pruned.masks["fc2.weight"].kept()
+    assert pruned.offered() == made.offered()
+
+
+def test_what_is_stored_is_as_it_is_and_counted_apart() -> None:
+    made = ticket(False, None)
+    array = np.arange(15, dtype=np.float32).reshape(3, 5)
+    masks = {"fc1.weight": made.masks["fc1.weight"]}
+    mixed = Ticket(
+        architecture=NETWORK,
+        seed=11,
+        weights={**made.weights, "fc2.weight": Stored(array=array, origin="target")},
+        masks=masks,
+    )
+    assert (mixed.drawn(), mixed.stored(), mixed.offered(), mixed.kept()) == (30, 15, 30, masks["fc1.weight"].kept())
+    network = materialise(mixed)
+    np.testing.assert_array_equal(network.readings["fc2.weight"], array)
+    assert list(network.approximated) == ["fc1.weight"]

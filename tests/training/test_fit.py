@@ -1,6 +1,7 @@
 """The training loop against a plain one written out, and its promises: same seed same bits, divergence is named."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,40 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.training.fit import LOOK_EVERY, Hook, Recipe, fit, run_epochs
+from lth_runner.training.fit import Hook, Recipe, run_epochs
+from lth_runner.training.loop import LOOK_EVERY
 from lth_runner.training.start import start_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DATA = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
+DATA: Any = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
 RECIPE = Recipe(epochs=3, batch=50, learning_rate=0.1, momentum=0.9, weight_decay=0.01)  # the last batch has 30
+
+
+def fit(
+    module: torch.nn.Module,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+    streams: Streams,
+    purpose: str,
+    recorder: Memory,
+    on_epoch: Sequence[Hook] = (),
+) -> None:
+    """SGD on the cross-entropy, as a step of one's own."""
+    optimizer = torch.optim.SGD(
+        module.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
+
+    def step(images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+        optimizer.param_groups[0]["lr"] = rate
+        loss = cross_entropy(module(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    run_epochs(step, images, labels, recipe, streams, purpose, recorder, on_epoch)
 
 
 def started(seed: int = 0) -> torch.nn.Module:

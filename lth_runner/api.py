@@ -1,0 +1,270 @@
+"""The library: everything the commands do, in three lines of a notebook, as `import lth_runner as lth` gives it."""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lth_runner.config.compose import method_of, source_of
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Progress, Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Dataset, from_tensors
+from lth_runner.measure.claims import claimed
+from lth_runner.measure.ticket import measure_ticket
+from lth_runner.measure.verification import Finding, findings
+from lth_runner.networks.instance import Instance
+from lth_runner.networks.interface import Architecture, tensors_of
+from lth_runner.problem import Method, Problem
+from lth_runner.record.terminal import Terminal
+from lth_runner.targets.checkpoint import matched
+from lth_runner.targets.state_dict import read_state_dict
+from lth_runner.ticket.file import read_ticket, save_ticket
+from lth_runner.ticket.materialise import materialise, original_architecture
+from lth_runner.ticket.ticket import Ticket
+
+Target = torch.nn.Module | Mapping[str, Any] | str | Path
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A ticket at hand.
+
+    Attributes:
+        ticket: its sources, masks, facts, claims and origin.
+    """
+
+    ticket: Ticket
+
+    def module(self, at: str = "end", dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+        """The network as an ordinary module: pruned, not trainable, in evaluation mode.
+
+        Args:
+            at: "end", the network that the ticket is; or "start", a winning ticket where its training started.
+        """
+        return materialise(self.ticket, at).module(dtype)
+
+    def masks(self) -> dict[str, torch.Tensor]:
+        """Named bool tensors, True = kept, of the shape of the places there are: for a training loop of one's own."""
+        places = {name: self.ticket.places(name) for name in self.ticket.masks}
+        dense = {name: mask.dense() for name, mask in self.ticket.masks.items()}
+        return {name: torch.from_numpy(np.broadcast_to(dense[name], places[name]).copy()) for name in places}
+
+    def save(self, path: str | Path) -> None:
+        """Writes the ticket file, whole or not at all."""
+        save_ticket(self.ticket, path)
+
+
+@dataclass(frozen=True)
+class FoundTicket:
+    """What `find` found.
+
+    Attributes:
+        ticket: ready to be used and saved.
+        measured: accuracy, counts and errors, as in a run's table.
+    """
+
+    ticket: Loaded
+    measured: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found: each claim beside what is true.
+
+    Attributes:
+        findings: one per claim, up to the first that does not hold.
+    """
+
+    findings: list[Finding]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no claim was found to be false; those that could not be checked say what they need."""
+        return all(finding.agrees for finding in self.findings)
+
+    def __bool__(self) -> bool:
+        return self.holds
+
+
+def load(path: str | Path, *, module: torch.nn.Module | None = None, trust: Collection[str] = ()) -> Loaded:
+    """The ticket in a file.
+
+    Args:
+        module: where the ticket was made from a module in memory: one of the same parameters; a copy of it is filled.
+        trust: top-level packages outside lth_runner whose code may run to build the network.
+
+    Raises:
+        DataError: no ticket, an altered one, or one that needs the module or the trust.
+    """
+    return Loaded(read_ticket(path, trust, module))
+
+
+def find(
+    method: str | Method,
+    module: torch.nn.Module | Architecture | None = None,
+    *,
+    target: Target | None = None,
+    data: Any = None,
+    seed: int = 0,
+    device: str = "cpu",
+    output: str | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> FoundTicket:
+    """A ticket of a network, found by any method, with what was measured of it.
+
+    Args:
+        method: name of a method ("pensia", "edge_popup"), with the defaults of its YAML file; or a method.
+        module: the network; its own weights are the target unless another is given.
+        target: weights to approximate: a module, a state dict, or the path of one.
+        data: a dataset; the name of one ("mnist"); a pair of inputs and labels, used for training and for measuring;
+            four tensors (training inputs and labels, test inputs and labels); or a DataLoader of pairs.
+        seed: of every stream of randomness.
+        output: name of the output, where the module returns several.
+        progress: whether to show bars and lines.
+        settings: of the method, by their names; a distribution or a solver by its name or as an object.
+
+    Raises:
+        ConfigError: a setting that the method does not have, or a problem it cannot take.
+    """
+    chosen = method_of(method, settings)
+    network = Instance.of(module, output) if isinstance(module, torch.nn.Module) else module
+    if target is None and isinstance(module, torch.nn.Module):
+        target = module
+    weights = None if target is None or network is None else _weights(target, network)
+    with _recorder(progress) as recorder:
+        dataset = _dataset(data, recorder)
+        on_device = None if dataset is None else dataset.to(device)
+        problem = Problem(network=network, target=weights, data=on_device, streams=Streams(seed), device=device)
+        found = chosen.find(problem, recorder)
+        network_found = materialise(found.ticket)
+        epsilon = float(getattr(chosen, "epsilon", 0.01))
+        measured = measure_ticket(
+            network_found, problem, epsilon, outputs=True, approximates=chosen.needs_target
+        ) | dict(found.times)
+    ticket = claimed(found.ticket, measured, chosen, problem, epsilon)
+    return FoundTicket(ticket=Loaded(ticket), measured=measured)
+
+
+def verify(
+    path: str | Path | Loaded,
+    *,
+    target: Target | None = None,
+    data: Any = None,
+    trust: Collection[str] = (),
+    module: torch.nn.Module | None = None,
+) -> Verified:
+    """Draws a ticket's network again and checks every claim that its file makes.
+
+    Args:
+        target: the weights that it claims to approximate: a module, a state dict, or the path of one.
+        data: the dataset its accuracy was measured on; by default the one that the ticket names.
+        trust, module: see `load`; a target module serves as `module` too.
+
+    Raises:
+        DataError: no ticket, an altered one, or a target or dataset other than the ticket's.
+    """
+    if module is None and isinstance(target, torch.nn.Module):
+        module = target
+    loaded = path if isinstance(path, Loaded) else load(path, module=module, trust=trust)
+    with _recorder(False) as recorder:
+        dataset = (
+            _dataset(data, recorder) if data is not None else claimed_dataset(loaded.ticket, {}, trust, recorder.say)
+        )
+        weights = None if target is None else _weights(target, original_architecture(loaded.ticket))
+    return Verified(list(findings(loaded.ticket, weights, dataset)))
+
+
+def claimed_dataset(
+    ticket: Ticket, changes: Mapping[str, Any], trust: Collection[str], say: Callable[[str], None]
+) -> Dataset | None:
+    """The dataset that a ticket names, loaded; None where it names none.
+
+    Args:
+        changes: settings that say where its files lie.
+    """
+    recipe = ticket.origin.data
+    return None if recipe is None else source_of(recipe, changes, trust).load(say)
+
+
+def measure(ticket: Loaded, *, target: Target | None = None, data: Any = None, epsilon: float = 0.01) -> dict[str, Any]:
+    """Accuracy, counts and errors of a ticket: the columns of a run's table.
+
+    Args:
+        target, data: as in `find`.
+        epsilon: larger weight errors are counted.
+    """
+    architecture = original_architecture(ticket.ticket)
+    weights = None if target is None else _weights(target, architecture)
+    with _recorder(False) as recorder:
+        dataset = _dataset(data, recorder)
+    problem = Problem(network=architecture, target=weights, data=dataset, streams=Streams(0), device="cpu")
+    return measure_ticket(
+        materialise(ticket.ticket), problem, epsilon, outputs=target is not None, approximates=target is not None
+    )
+
+
+def _weights(target: Target, architecture: Architecture) -> dict[str, np.ndarray]:
+    """The target's tensors under the architecture's names, float64 but for whole numbers."""
+    if isinstance(target, str | Path):
+        return matched(architecture, read_state_dict(str(target)), {}, str(target), _say_nothing)
+    tensors = tensors_of(target) if isinstance(target, torch.nn.Module) else dict(target)
+    arrays = {name: _array(value) for name, value in tensors.items()}
+    return (
+        arrays if isinstance(target, torch.nn.Module) else matched(architecture, arrays, {}, "the target", _say_nothing)
+    )
+
+
+def _say_nothing(line: str) -> None:
+    del line
+
+
+def _array(value: Any) -> np.ndarray:
+    array = value.detach().cpu() if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+    return array.to(torch.float64).numpy() if array.is_floating_point() else array.numpy()
+
+
+def _dataset(data: Any, recorder: Recorder) -> Dataset | None:
+    if data is None or isinstance(data, Dataset):
+        return data
+    if isinstance(data, str):
+        return source_of({"@": data}, {}, ()).load(recorder.say)
+    if isinstance(data, torch.utils.data.DataLoader):
+        batches = list(data)
+        data = tuple(torch.cat([batch[i] for batch in batches]) for i in range(2))
+    if isinstance(data, list | tuple) and len(data) in (2, 4):
+        return from_tensors(*data, *(data if len(data) == 2 else ()))
+    raise ConfigError(
+        f"data must be a dataset, its name, a pair or four of tensors, or a DataLoader, got {type(data).__name__}"
+    )
+
+
+class _Notebook:
+    """A recorder for a call: bars and lines where they are wanted, checkpoints in a folder that goes with it."""
+
+    def __init__(self, folder: Path, terminal: Terminal) -> None:
+        self._folder, self._terminal = folder, terminal
+
+    def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
+        return self._terminal.progress(label, total)
+
+    def metrics(self, **values: float | int | str) -> None:
+        del values
+
+    def say(self, line: str) -> None:
+        self._terminal.say(line)
+
+    def checkpoint(self, name: str) -> Path:
+        return self._folder / f"{name}.safetensors"
+
+
+@contextlib.contextmanager
+def _recorder(progress: bool) -> Iterator[Recorder]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield _Notebook(Path(folder), Terminal(quiet=not progress))
