@@ -7,6 +7,7 @@ import torch
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lth_runner.data.interface import Inputs
 from lth_runner.networks.interface import tensors_of
 from lth_runner.search.trainer import gathered, plain_attention
 
@@ -30,17 +31,17 @@ def for_each_run(function: Callable[[Tensors], torch.Tensor], tensors: Tensors) 
 
 
 @torch.no_grad()
-def why_apart(module: torch.nn.Module, names: Iterable[str], images: torch.Tensor) -> str | None:
+def why_apart(module: torch.nn.Module, names: Iterable[str], inputs: Inputs) -> str | None:
     """What torch says against calling networks of this module together; None if they can be.
 
     Args:
         names: of the tensors that differ between the networks.
-        images: a few.
+        inputs: a few.
     """
     own = tensors_of(module)
     tensors = {name: torch.stack([own[name]] * 2) for name in [*names, *gathered(module)]}
     try:
-        for_each_run(lambda each: functional_call(module, each, (images,)), tensors)
+        for_each_run(lambda each: functional_call(module, each, (inputs,)), tensors)
     except (RuntimeError, ValueError, TypeError) as error:  # control flow on numbers, random numbers, foreign kernels
         return str(error).partition("\n")[0]
     return None

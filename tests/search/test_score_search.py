@@ -104,9 +104,11 @@ def test_what_is_frozen_in_front_is_worked_out_once_and_changes_nothing() -> Non
     network = ScoredNetwork(module=filled(LENET5, target(LENET5)), scores=scores, density=0.5, scope="layer")
     front, rest = split_before_scores(network)
     assert next(name for name, _ in rest.module.named_children()) == "fc1"
-    assert apply_front(front, IMAGES).shape == (120, 400)
+    features = apply_front(front, IMAGES)
+    assert isinstance(features, torch.Tensor)
+    assert features.shape == (120, 400)
     with torch.no_grad():
-        torch.testing.assert_close(rest.module(apply_front(front, IMAGES)), network.module(IMAGES))
+        torch.testing.assert_close(rest.module(features), network.module(IMAGES))
 
 
 def test_nothing_stands_in_front_where_nothing_is_frozen() -> None:

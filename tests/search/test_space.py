@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from modules import MODULES, OwnLayer
+from modules import MODULES, Keywords, OwnLayer
 from recorders import Memory
 from searching import EDGE_POPUP, Cut, bits, problem
 
@@ -17,12 +17,15 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.normal import Normal
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.ticket import measure_ticket
+from lth_runner.networks.calling import adapted
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes, state_shapes
 from lth_runner.problem import Problem
 from lth_runner.search.biprop import Biprop
+from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.gem_miner import GemMiner
 from lth_runner.search.random_pruning import RandomPruning
+from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.space import SearchSpace, random_space
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.mask import Mask
@@ -196,6 +199,43 @@ def test_a_second_attempt_goes_on(name: str, tmp_path: Path) -> None:
     assert bits(ticket) == bits(whole)
     for key, array in stored(whole).items():
         np.testing.assert_array_equal(stored(ticket)[key], array)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """A module that takes named inputs and gives a dict, called as every architecture is."""
+
+    def module(self) -> torch.nn.Module:
+        return adapted(Keywords(), "logits")
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_named_inputs_are_passed_as_keywords(method: Any, tmp_path: Path) -> None:
+    """Alone, and two densities together."""
+    generator = torch.Generator().manual_seed(0)
+    ids, mask = torch.randint(0, 12, (500, 5), generator=generator), torch.rand(500, 5, generator=generator) < 0.7
+    inputs = {"ids": ids, "attention_mask": (mask | (torch.arange(5) == 0)).long()}
+    first, second = ({name: tensor[part] for name, tensor in inputs.items()} for part in (slice(400), slice(400, 500)))
+    labels = ids[:, 0] % 10
+    data = Dataset(
+        name="tokens", train_inputs=first, train_labels=labels[:400], test_inputs=second, test_labels=labels[400:],
+        mask="attention_mask",
+    )  # fmt: skip
+    asked, recorder = problem(network=Adapted(), data=data), Memory(tmp_path)
+    ticket = method.find(asked, recorder).ticket
+    measured = measure_ticket(materialise(ticket), asked, epsilon=1.0, outputs=False, approximates=False)
+    assert measured["accuracy"] == recorder.lines[-1]["test_accuracy"]
+    found = space(Adapted())
+    scores = {name: torch.rand(found.drawn[name].shape, generator=generator) for name in found.scored}
+    networks = [
+        ScoredNetwork(module=found.module(0), scores=scores, density=density, scope="layer") for density in (0.2, 0.7)
+    ]
+    together = FunctionalTraining(networks, method, "cpu")
+    losses = together.losses(second, labels[400:], rate=0.1)
+    for network, loss in zip(networks, losses, strict=True):
+        torch.testing.assert_close(method.trainer([network], "cpu").step(second, labels[400:], rate=0.1), loss)
+    with pytest.raises(ConfigError, match="give it a training part"):
+        method.find(replace(asked, data=replace(data, train_inputs=None, train_labels=None)), Memory(tmp_path))
 
 
 def test_scored_biases_are_pruned_and_counted(tmp_path: Path) -> None:
