@@ -1,18 +1,20 @@
 """Training the scores of any module: its weights are passed to it by `functional_call`, the module stays unchanged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from lth_runner.core.errors import ConfigError
+from lth_runner.data.interface import Inputs, named
 from lth_runner.networks.interface import tensors_of
 from lth_runner.search.captured import CapturedStep, compiled
 from lth_runner.search.folded import folded
 from lth_runner.search.rule import Rule
 from lth_runner.search.scored import ScoredNetwork, views
-from lth_runner.search.trainer import BUFFER, evaluated, fractions_right, gathered, plain_attention
+from lth_runner.search.together import for_each_run
+from lth_runner.search.trainer import BUFFER, evaluated, fractions_right, gathered
 
 Tensors = dict[str, torch.Tensor]
 
@@ -54,21 +56,22 @@ class FunctionalTraining:
         }
         self._groups = _groups(networks, device)
         self._mask = compiled(rule.mask) if self.scores.is_cuda else rule.mask
-        self._captured: dict[tuple[int, ...], CapturedStep] = {}
+        self._captured: dict[tuple[tuple[str, torch.Size], ...], CapturedStep] = {}
         self.refresh()
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+    def step(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """One SGD step of every run on one batch; gives the mean of the losses before it, without decay."""
-        return self.losses(images, labels, rate).mean()
+        return self.losses(inputs, labels, rate).mean()
 
-    def losses(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+    def losses(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """The same step; gives every run's loss before it, (R,)."""
         self._rate.fill_(rate)
         if not self.scores.is_cuda:
-            return self._step(images, labels)
-        if images.shape not in self._captured:
-            self._captured[images.shape] = CapturedStep(self._step, self.state, self.load, images, labels)
-        return self._captured[images.shape].replay(images, labels)
+            return self._step(inputs, labels)
+        shapes = tuple((name, tensor.shape) for name, tensor in named(inputs))
+        if shapes not in self._captured:
+            self._captured[shapes] = CapturedStep(self._step, self.state, self.load, inputs, labels)
+        return self._captured[shapes].replay(inputs, labels)
 
     def end_epoch(self, epoch: int) -> None:
         """Takes out what the rule prunes for good."""
@@ -80,15 +83,15 @@ class FunctionalTraining:
             state.masked_fill_(~self.active, 0)
         self.refresh()
 
-    def accuracies(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> list[float]:
+    def accuracies(self, inputs: Inputs, labels: torch.Tensor, batch: int) -> list[float]:
         """Of each run's pruned network."""
-        return fractions_right(self.outputs, images, labels, batch)
+        return fractions_right(self.outputs, inputs, labels, batch)
 
     @torch.no_grad()
-    def outputs(self, images: torch.Tensor) -> torch.Tensor:
-        """What each run's network says of the images: (R, B, classes)."""
+    def outputs(self, inputs: Inputs) -> torch.Tensor:
+        """What each run's network says of the inputs: (R, B, classes)."""
         with evaluated(self.module):
-            return self._call(lambda tensors: functional_call(self.module, tensors, (images,)))
+            return for_each_run(lambda own: functional_call(self.module, own, (inputs,)), self._tensors)
 
     def masks(self, run: int = 0) -> Tensors:
         """The masks of one run by weight name, True = kept: copies."""
@@ -124,17 +127,14 @@ class FunctionalTraining:
             found[:, columns] = self._mask(self.scores[:, columns], self.active[:, columns], kept)
         return found
 
-    def _call(self, function: Callable[[Tensors], torch.Tensor]) -> torch.Tensor:
-        """The function of each run's tensors, stacked."""
-        tensors = {**self._leaves, **self._statistics}
-        with plain_attention():
-            if len(self.scores) == 1:
-                return function({name: stacked.squeeze(0) for name, stacked in tensors.items()})[None]
-            return vmap(function)(tensors)
+    @property
+    def _tensors(self) -> Tensors:
+        """What each network has of its own, (R, ...)."""
+        return {**self._leaves, **self._statistics}
 
-    def _step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        losses = self._call(
-            lambda tensors: cross_entropy(functional_call(self.module, tensors, (images,)), labels)
+    def _step(self, inputs: Inputs, labels: torch.Tensor) -> torch.Tensor:
+        losses = for_each_run(
+            lambda own: cross_entropy(functional_call(self.module, own, (inputs,)), labels), self._tensors
         )  # (R,)
         leaves = list(self._leaves.values())
         gradients = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)

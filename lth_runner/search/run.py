@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import torch
 
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import images
+from lth_runner.data.interface import Dataset, Inputs, select, split
 from lth_runner.data.interface import labels as labels_of
 from lth_runner.problem import Problem
 from lth_runner.search.scored import ScoredNetwork
@@ -46,14 +47,14 @@ class ScoreRun:
         truth = labels_of(data.train_labels)
         order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(truth)))
         held_out, trained = order[:validation].to(device), order[validation:].to(device)
-        split = [split_before_scores(network) for network in networks]
-        front = split[0][0].to(device)
-        train_inputs, test_inputs = (apply_front(front, images(part)) for part in (data.train_inputs, data.test_inputs))
-        self.trained = (train_inputs[trained], truth[trained])
+        parts = [split_before_scores(network) for network in networks]
+        front = parts[0][0].to(device)
+        train_inputs, test_inputs = (apply_front(front, part) for part in (trainable(data), data.test_inputs))
+        self.trained = (select(train_inputs, trained), truth[trained])
         self.measured = {"test_accuracy": (test_inputs, labels_of(data.test_labels))}
         if validation:
-            self.measured["validation_accuracy"] = (train_inputs[held_out], truth[held_out])
-        self.trainer = trainer([rest for _, rest in split], device)
+            self.measured["validation_accuracy"] = (select(train_inputs, held_out), truth[held_out])
+        self.trainer = trainer([rest for _, rest in parts], device)
         texts = [str(density if isinstance(density, float | int) else dict(density)) for density in self.densities]
         self.key = f"{key} densities {texts} data {data.fingerprint()} seed {self.streams.seed} {device}"
 
@@ -121,6 +122,17 @@ def split_before_scores(network: ScoredNetwork) -> tuple[torch.nn.Module, Scored
 
 
 @torch.no_grad()
-def apply_front(front: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What the layers in front make of all images, worked out once instead of in every step."""
-    return images if not list(front.children()) else torch.cat([front(block) for block in images.split(BATCH)])
+def apply_front(front: torch.nn.Module, inputs: Inputs) -> Inputs:
+    """What the layers in front make of all inputs, worked out once instead of in every step."""
+    return inputs if not list(front.children()) else torch.cat([front(block) for block in split(inputs, BATCH)])
+
+
+def trainable(data: Dataset) -> Inputs:
+    """The training inputs.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if data.train_inputs is None:
+        raise ConfigError("a search trains scores on inputs and the data has none: give it a training part")
+    return data.train_inputs

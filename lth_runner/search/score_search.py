@@ -10,14 +10,14 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import images, labels
+from lth_runner.data.interface import moved, num_samples, select
 from lth_runner.distributions.interface import Distribution
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
-from lth_runner.search.run import History, ScoreRun
+from lth_runner.search.run import History, ScoreRun, trainable
 from lth_runner.search.scored import SCOPES, Density, ScoredNetwork
 from lth_runner.search.space import BIASES, SearchSpace, random_space
 from lth_runner.search.together import why_apart
@@ -147,7 +147,7 @@ class ScoreSearch(ABC):
     ) -> list[Found]:
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
         (data,) = problem.need("data")
-        count = len(labels(data.train_labels))
+        count = num_samples(trainable(data))
         if self.validation >= count:
             raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
@@ -175,7 +175,7 @@ class ScoreSearch(ABC):
         (data,) = problem.need("data")
         if problem.device == "cpu" or count == 1:
             return turns(count, together=False)
-        reason = why_apart(module, space.scored, images(data.train_inputs)[:2].cpu())
+        reason = why_apart(module, space.scored, moved(select(trainable(data), slice(2)), "cpu"))
         if reason is not None:
             recorder.say(
                 f"the densities are trained one after the other, since the network does not allow vmap: {reason}"

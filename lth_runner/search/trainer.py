@@ -6,6 +6,7 @@ from typing import Protocol
 
 import torch
 
+from lth_runner.data.interface import Inputs, split
 from lth_runner.search.space import BATCH_NORMS
 
 BUFFER = "buffer/"  # before the names of statistics in a trainer's state
@@ -14,7 +15,7 @@ BUFFER = "buffer/"  # before the names of statistics in a trainer's state
 class ScoreTrainer(Protocol):
     """The scores of R networks in training; their weights never change."""
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, rate: float) -> torch.Tensor:
+    def step(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """One update on a batch; gives the loss before it, a 0-d tensor: the mean over the networks."""
         ...
 
@@ -22,7 +23,7 @@ class ScoreTrainer(Protocol):
         """Called after every epoch with the number of finished ones, for searches that prune as they go."""
         ...
 
-    def accuracies(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> list[float]:
+    def accuracies(self, inputs: Inputs, labels: torch.Tensor, batch: int) -> list[float]:
         """Of each pruned network, as fractions."""
         ...
 
@@ -84,15 +85,15 @@ def plain_attention() -> Iterator[None]:
 
 @torch.no_grad()
 def fractions_right(
-    outputs: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, labels: torch.Tensor, batch: int
+    outputs: Callable[[Inputs], torch.Tensor], inputs: Inputs, labels: torch.Tensor, batch: int
 ) -> list[float]:
-    """Of each of R networks, on how many images the largest output is that of the label.
+    """Of each of R networks, the fraction of the inputs whose largest output is that of the label.
 
     Args:
         outputs: gives (R, B, classes) for a batch.
     """
     counts = [
         (outputs(block).argmax(dim=2) == truth).sum(dim=1)
-        for block, truth in zip(images.split(batch), labels.split(batch), strict=True)
+        for block, truth in zip(split(inputs, batch), labels.split(batch), strict=True)
     ]
     return [int(count) / len(labels) for count in torch.stack(counts).sum(dim=0)]

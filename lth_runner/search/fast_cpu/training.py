@@ -7,6 +7,7 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
+from lth_runner.data.interface import Inputs
 from lth_runner.networks.redundant import signs
 from lth_runner.search.fast_cpu import kernels
 from lth_runner.search.fast_cpu.held import with_held_matrices
@@ -61,9 +62,9 @@ class ScoreTraining:
         self.effective = {name: layer.held for name, layer in self._layers.items()}
         self.refresh()
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor, rate: float, loss: Loss = cross_entropy) -> torch.Tensor:
+    def step(self, inputs: Inputs, labels: torch.Tensor, rate: float, loss: Loss = cross_entropy) -> torch.Tensor:
         """One SGD step on a batch; gives the loss before it, a 0-d tensor."""
-        value = loss(self._call(images), labels)
+        value = loss(self._call(inputs), labels)
         leaves = list(self.effective.values())
         gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
         rates = (np.float32(rate), self._momentum, self._weight_decay)
@@ -78,15 +79,15 @@ class ScoreTraining:
     def end_epoch(self, epoch: int) -> None:
         """Nothing: a mask has its density from the first step on."""
 
-    def accuracies(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> list[float]:
+    def accuracies(self, inputs: Inputs, labels: torch.Tensor, batch: int) -> list[float]:
         """Of the pruned network, in a list of one."""
-        return fractions_right(lambda block: self.outputs(block)[None], images, labels, batch)
+        return fractions_right(lambda block: self.outputs(block)[None], inputs, labels, batch)
 
     @torch.no_grad()
-    def outputs(self, images: torch.Tensor) -> torch.Tensor:
-        """What the pruned network says of the images: (B, classes)."""
+    def outputs(self, inputs: Inputs) -> torch.Tensor:
+        """What the pruned network says of the inputs: (B, classes)."""
         with evaluated(self.module):
-            return self._call(images)
+            return self._call(inputs)
 
     def masks(self, run: int = 0) -> dict[str, torch.Tensor]:
         """Bool tensors by weight name, True = kept: copies."""
@@ -119,9 +120,9 @@ class ScoreTraining:
         for layer in self._layers.values():
             layer.fold()
 
-    def _call(self, images: torch.Tensor) -> torch.Tensor:
+    def _call(self, inputs: Inputs) -> torch.Tensor:
         with plain_attention():
-            return functional_call(self.module, self.effective, (images,))
+            return functional_call(self.module, self.effective, (inputs,))
 
 
 class _Selection:
