@@ -1,7 +1,7 @@
 """The vocabulary of a run: what a method is given, and what it finds."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -79,3 +79,17 @@ class Method(Protocol):
             ConfigError: this problem is not one the method can take.
         """
         ...
+
+
+@runtime_checkable
+class FindsEach(Protocol):
+    """A method that finds tickets of several densities in one go, of the same random network."""
+
+    def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
+        """One ticket per density; see `Method.find`."""
+        ...
+
+
+def settings_of(method: Any) -> list[str]:
+    """The names of a method's settings."""
+    return [field.name for field in fields(method)] if is_dataclass(method) else []

@@ -67,7 +67,8 @@ def place(config: dict[str, Any]) -> Path:
         LthError: no device of that name, or a file that the config names cannot be read.
     """
     asked = config["device"]
-    resolved = {**config, "device": asked if asked == "cuda" else device(asked)}
+    checks.device("device", asked)
+    resolved = {**config, "device": device(asked) if asked == "auto" else asked}
     return Path(config["runs_dir"]).expanduser() / f"{config['name']}-{identity(resolved)}"
 
 
@@ -80,12 +81,22 @@ def skip(path: Path, terminal: Terminal) -> str:
 
 
 def device(asked: str) -> str:
-    """cpu or cuda, whichever was asked for or, with auto, whichever is there."""
-    checks.choice("device", asked, ("auto", "cpu", "cuda"))
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise ConfigError("device=cuda was asked for and no CUDA device is there: use device=cpu")
-    return "cuda" if there and asked != "cpu" else "cpu"
+    """The device that was asked for or, with auto, a CUDA device where there is one.
+
+    Raises:
+        ConfigError: no device of that name, or it is not there.
+    """
+    checks.device("device", asked)
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = asked.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device={asked} was asked for and no CUDA device is there: use device=cpu")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device={asked} was asked for and there are {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device=mps was asked for and torch finds no such device: use device=cpu")
+    return asked
 
 
 def build_methods(config: dict[str, Any]) -> dict[str, Method]:

@@ -13,7 +13,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import moved, num_samples, select
 from lth_runner.distributions.interface import Distribution
 from lth_runner.problem import Found, Problem
-from lth_runner.resources import CORES, Resources
+from lth_runner.resources import SCORES, Resources
 from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
@@ -52,8 +52,7 @@ class ScoreSearch(ABC):
     """
 
     needs_target: ClassVar[bool] = False
-    resources: ClassVar[Resources] = CORES
-    on_gpu: ClassVar[bool] = True  # several densities are trained side by side there
+    resources: ClassVar[Resources] = SCORES
     score_range: ClassVar[tuple[float, float] | None] = None
     compiled_use: ClassVar[str | None] = None  # what the compiled CPU kernels use of a kept weight: "weight" or "sign"
     density: float

@@ -1,7 +1,7 @@
 """Methods beside each other on one target: a row each, and curves over one setting."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
@@ -10,7 +10,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Method, Problem, settings_of
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
 from lth_runner.study import Outcome, flat
@@ -100,7 +100,7 @@ class Comparison:
             recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:
-        known = [field.name for field in fields(method)] if is_dataclass(method) else []
+        known = settings_of(method)
         if self.axis not in known:
             raise ConfigError(f"study.axis={self.axis} is not a setting of {name}, which has {', '.join(known)}")
 

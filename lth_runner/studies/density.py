@@ -10,7 +10,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import FindsEach, Method, Problem, settings_of
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
@@ -75,7 +75,7 @@ class Density:
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
-            if not hasattr(method, "density"):
+            if "density" not in settings_of(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
         grid = self.grids[self.grid]
         points = self._points(grid, problem, methods, recorder)
@@ -177,13 +177,13 @@ class Density:
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
     """Densities whose tickets are found together: on a GPU all that one method can train at once."""
-    if device != "cpu" and getattr(method, "on_gpu", False):
+    if device != "cpu" and method.resources.uses_gpu:
         return [list(densities)]
     return [[density] for density in densities]
 
 
 def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
-    if hasattr(method, "find_each"):
+    if isinstance(method, FindsEach):
         each = method.find_each(problem, recorder, densities)
     else:
         each = [replace(method, density=density).find(problem, recorder) for density in densities]

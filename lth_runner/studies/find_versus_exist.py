@@ -10,7 +10,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.interface import parameter_shapes
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Method, Problem, settings_of
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TICKET_COLUMNS, Row, markdown, percent, spread
@@ -172,7 +172,7 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
             "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
             f"edge_popup): got {', '.join(methods) or 'none'}"
         )
-    if not hasattr(methods["exists"], "n"):
+    if "n" not in settings_of(methods["exists"]):
         raise ConfigError("compare.exists has no n to vary: set it to method pensia")
     return search
 

@@ -57,7 +57,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
         (["experiment=mnist_fcc"], "experiment=mnist_fcc does not exist (did you mean mnist_fc?)"),
         (["method=subset_summ"], "method=subset_summ does not exist (did you mean subset_sum?)"),
         (["mnist_fc"], "mnist_fc is no override; an override reads key=value: lth-run experiment=mnist_fc"),
-        (["device=tpu"], "device must be one of auto, cpu, cuda"),
+        (["device=tpu"], "device must be auto, cpu, cuda"),
         (["wandb.mode=onlin"], "did you mean online?"),
         (["network.inputs=63"], "set network.inputs=64"),
         (["study.curves=[nearest]"], "study.curves must be one of"),
