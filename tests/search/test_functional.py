@@ -174,6 +174,9 @@ def test_a_copy_of_the_state_is_a_checkpoint(rule: Any, build: Any) -> None:
     advance(resumed, range(2, 4))
     for name, tensor in through.state().items():
         assert torch.equal(tensor, resumed.state()[name])
+    for run in range(len(DENSITIES)):
+        for name, buffer in through.statistics(run).items():
+            assert torch.equal(buffer, resumed.statistics(run)[name])
 
 
 def test_networks_are_left_alone() -> None:

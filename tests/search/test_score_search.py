@@ -1,7 +1,7 @@
 """What searches share: frozen layers in the ticket and in front of the training, and several densities at once."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.problem import Problem
 from lth_runner.search import score_search
+from lth_runner.search.biprop import Biprop
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.run import apply_front, split_before_scores
@@ -205,3 +206,27 @@ def test_the_device_asked_for_is_the_device_that_trains(
     monkeypatch.setattr(EdgePopup, "trainer", trainer)
     METHOD.find_each(problem(network, device="cuda:1"), Memory(tmp_path), [0.5, 0.2])
     assert asked == [(2, "cuda:1")]
+
+
+@pytest.mark.parametrize(
+    ("network", "frozen"),
+    [
+        (PLAIN, []),
+        (LENET5, []),
+        (LENET5, ["conv1", "conv2"]),
+        (replace(LENET5, redundancy=0), []),
+        (replace(LENET5, redundancy=0), ["conv1", "conv2"]),
+    ],
+)
+@pytest.mark.parametrize("kind", [EdgePopup, Biprop])
+def test_compiled_and_functional_searches_find_the_same_ticket(
+    network: Any, frozen: list[str], kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit over several epochs, metrics included."""
+    method = kind(**{**{field.name: getattr(METHOD, field.name) for field in fields(METHOD)}, "frozen": frozen})
+    compiled, functional = Memory(tmp_path / "compiled"), Memory(tmp_path / "functional")
+    ticket = method.find(problem(network), compiled).ticket
+    monkeypatch.setattr(kind, "compiled_use", None)
+    other = method.find(problem(network), functional).ticket
+    assert bits(ticket) == bits(other)
+    assert compiled.lines == functional.lines

@@ -181,8 +181,8 @@ class _Tensor:
 
     def seen_as(self, outputs: int, copies: int) -> None:
         """Settles the first two of the three axes."""
-        for array in ("weight", "used", "score", "velocity"):
-            setattr(self, array, getattr(self, array).reshape(outputs, copies, -1))
+        seen = (array.reshape(outputs, copies, -1) for array in (self.weight, self.used, self.score, self.velocity))
+        self.weight, self.used, self.score, self.velocity = seen
 
     def descend(self, grad: np.ndarray, sign: np.ndarray, spread: np.ndarray, rates: tuple, parts: np.ndarray) -> None:
         cut, band = self.selection.cut, self.selection.band
