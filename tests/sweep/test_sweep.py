@@ -12,7 +12,7 @@ from sweep.sweeping import FAULTY_PATH, SMALL, faulty, lth_run, start, summaries
 
 from lth_runner.config import schema
 from lth_runner.config.build import settings
-from lth_runner.resources import CORES, GPU, Resources, largest
+from lth_runner.resources import CORES, GPU, SCORES, Resources, largest
 from lth_runner.sweep.needs import needs
 from lth_runner.sweep.plan import plan
 
@@ -154,8 +154,8 @@ def test_a_job_array_asks_for_what_its_most_demanding_job_needs() -> None:
     scores = {"method": {"_target_": "lth_runner.search.edge_popup.EdgePopup"}, "compare": {}, "device": "auto"}
     assert needs([exact, exact]) == CORES
     assert needs([{"method": None, "compare": {}, "device": "auto"}]) == CORES
-    assert needs([scores]) == CORES
+    assert needs([scores]) == SCORES
     assert needs([{**scores, "device": "cuda"}]) == GPU
     assert needs([{**exact, "device": "cuda"}]) == CORES, "exact search has no use for a GPU"
     assert needs([exact, {**scores, "device": "cuda"}]) == largest([CORES, GPU])
-    assert largest([CORES, GPU]) == Resources(cpus=8, gpus=1, memory_gb=16)
+    assert largest([CORES, GPU]) == Resources(cpus=8, gpus=1, memory_gb=16, uses_gpu=True)
