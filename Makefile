@@ -12,7 +12,7 @@ help:  ## this list
 run: .venv/.installed  ## the main job: a checked ticket of a real MNIST network
 	$(BIN)/lth-run experiment=mnist_fc
 
-test: lint  ## lint, types and the whole test-suite
+test: .venv/.installed-dev  ## the whole test-suite
 	$(BIN)/python -m pytest -m "not slurm"
 
 test-slurm: .venv/.installed-dev slurm-packages  ## sweeps on a real Slurm of one node, brought up for the tests
