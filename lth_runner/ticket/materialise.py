@@ -17,7 +17,6 @@ from lth_runner.ticket.masked_tensor import MaskedTensor
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
-
 LARGE = 100_000_000  # numbers that take more than a second to draw: a bar is worth its lines
 
 
