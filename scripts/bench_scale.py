@@ -18,7 +18,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -167,6 +167,12 @@ def machine() -> str:
     return f"{name}, {numba.get_num_threads()} threads of {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
+def table(found: Sequence[Row], columns: Sequence[int]) -> str:
+    """Some of the columns, as Markdown."""
+    shown = [[list(row.values())[k] for k in columns] for row in found]
+    return markdown([list(found[0])[k] for k in columns], shown)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--millions", type=float, nargs="+", default=[10, 25, 100], help="weights of the networks")
@@ -177,7 +183,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the .md file to write; none: print only")
     options = parser.parse_args()
     found = list(rows(options))
-    text = f"{machine()}; epsilon {EPSILON}.\n\n{markdown(list(found[0]), [list(row.values()) for row in found])}"
+    later = next(k for k, column in enumerate(found[0]) if column.startswith("ticket"))
+    text = f"{machine()}; epsilon {EPSILON}.\n\n{table(found, range(later))}\n"
+    text += table(found, [*range(3), *range(later, len(found[0]))])
     print(text)
     if options.out:
         options.out.write_text(f"# Scale of direct substitution\n\n    python {' '.join(sys.argv)}\n\n{text}")
