@@ -143,7 +143,7 @@ def find(
         on_device = None if dataset is None else dataset.to(device)
         problem = Problem(network=network, target=weights, data=on_device, streams=Streams(seed), device=device)
         found = chosen.find(problem, recorder)
-        network_found = materialise(found.ticket)
+        network_found = materialise(found.ticket, bars=recorder.progress)
         epsilon = float(getattr(chosen, "epsilon", 0.01))
         measured = measure_ticket(
             network_found, problem, epsilon, outputs=True, approximates=chosen.needs_target

@@ -71,7 +71,7 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
         weights = matched(original, read_state_dict(asked.target), {}, asked.target, terminal.say)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
-    for finding in findings(ticket, weights, _dataset(ticket, asked, terminal)):
+    for finding in findings(ticket, weights, _dataset(ticket, asked, terminal), terminal.progress):
         found.append(finding)
         if not finding.agrees:
             break

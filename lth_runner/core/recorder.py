@@ -1,6 +1,7 @@
 """Where a run tells what happens: progress, metrics, lines of log, and where checkpoints may lie."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +12,21 @@ class Progress(Protocol):
     def advance(self, amount: int, note: str = "") -> None:
         """Adds `amount` finished units and shows `note` beside the bar."""
         ...
+
+
+Bars = Callable[[str, int], contextlib.AbstractContextManager[Progress]]  # `Recorder.progress`, where no more is needed
+
+
+class _Silent:
+    def advance(self, amount: int, note: str = "") -> None:
+        del amount, note
+
+
+@contextlib.contextmanager
+def no_bars(label: str, total: int) -> Iterator[Progress]:
+    """Shows nothing."""
+    del label, total
+    yield _Silent()
 
 
 @runtime_checkable

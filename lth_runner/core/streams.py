@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 
 DRAWS_PER_COUNT = 4  # one Philox counter value yields four 64-bit words
+ONE = np.uint64(0x3FF0_0000_0000_0000)  # the bits of float64 1
 
 
 class Streams:
@@ -40,7 +41,11 @@ class Streams:
         skipped, offset = divmod(start, DRAWS_PER_COUNT)
         philox.advance(skipped)
         words = philox.random_raw(offset + count)[offset:]
-        return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+        words >>= np.uint64(12)
+        words |= ONE  # the 52 bits behind an exponent of 0: 1 + floor(w / 2^12) / 2^52, in place
+        numbers = words.view(np.float64)
+        numbers -= 1 - 2.0**-53  # exact: the result has 53 bits at most
+        return numbers
 
     def _philox(self, path: tuple[str, ...]) -> np.random.Philox:
         digest = hashlib.sha256("\0".join(path).encode()).digest()

@@ -19,8 +19,13 @@ def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str
     Returns:
         weight_error_max, _median, _p90, _p99, _p999, and over_epsilon: how many are above `epsilon`.
     """
-    error = np.concatenate([_worst(weights[name] - target[name], target[name].shape).ravel() for name in weights])
-    p50, p90, p99, p999 = np.quantile(error, [0.5, 0.9, 0.99, 0.999])
+    error = np.empty(sum(target[name].size for name in weights))
+    start = 0
+    for name in weights:
+        stop = start + target[name].size
+        error[start:stop] = _worst(weights[name] - target[name], target[name].shape).ravel()
+        start = stop
+    p50, p90, p99, p999 = np.quantile(error, [0.5, 0.9, 0.99, 0.999], overwrite_input=True)  # without a copy
     return {
         "weight_error_max": float(error.max()),
         "weight_error_median": float(p50),

@@ -8,6 +8,7 @@ import numpy as np
 
 from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
+from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
@@ -37,12 +38,15 @@ class Finding:
     agrees: bool = True
 
 
-def findings(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None) -> Iterator[Finding]:
+def findings(
+    ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None, bars: Bars = no_bars
+) -> Iterator[Finding]:
     """The claims in turn, the cheapest first: counts from the masks, then weights, then the pruned network's accuracy.
 
     Args:
         target: the weights that the ticket claims to approximate; without them claims of errors are not checked.
         data: the dataset whose test images the claimed accuracy is of.
+        bars: where to show how far a large ticket has been drawn again.
 
     Raises:
         DataError: the file claims something that is not checked here, or its parts do not fit together.
@@ -52,7 +56,7 @@ def findings(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Data
     if unknown:
         raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
     _check_origin(ticket, target, data)
-    network = materialise(ticket)
+    network = materialise(ticket, bars=bars)
     counts = {name: getattr(ticket, name)() for name in COUNTS}
     for claim in (claim for claim in COUNTS if claim in claims):
         yield _compared(claim, claims[claim], counts[claim], 0)

@@ -89,7 +89,7 @@ class Comparison:
         self, method: Method, problem: Problem, recorder: Recorder, outputs: bool
     ) -> tuple[dict[str, Any], Materialised]:
         found = method.find(problem, recorder)
-        network = materialise(found.ticket)
+        network = materialise(found.ticket, bars=recorder.progress)
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
         return row | dict(found.times), network

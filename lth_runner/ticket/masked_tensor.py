@@ -10,7 +10,7 @@ from lth_runner.networks.edges import Edges
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn
 
-CHUNK = 1 << 22  # random numbers held at a time
+CHUNK = 1 << 18  # random numbers held at a time: 2 MiB, which the caches hold
 
 
 @dataclass(frozen=True, kw_only=True)

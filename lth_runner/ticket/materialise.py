@@ -10,35 +10,40 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.networks.folding import BatchNormFolded
 from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes
 from lth_runner.ticket.masked_tensor import MaskedTensor
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
+LARGE = 100_000_000  # numbers that take more than a second to draw: a bar is worth its lines
 
-def materialise(ticket: Ticket, at: str = "end") -> "Materialised":
+
+def materialise(ticket: Ticket, at: str = "end", bars: Bars = no_bars) -> "Materialised":
     """The ticket's network, drawn when it is first asked for.
 
     Args:
         at: "end", or "start": a winning ticket with the tensors with which its training started.
+        bars: where to show how far the drawing of a large ticket has come.
 
     Raises:
         ConfigError: the ticket has no other start.
     """
     checks.choice("at", at, ("end", "start"))
     if at == "end":
-        return Materialised(ticket)
+        return Materialised(ticket, bars)
     if not ticket.start:
         raise ConfigError("this ticket was not trained from a start of its own: leave out at=start")
-    return Materialised(replace(ticket, weights={**ticket.weights, **ticket.start}))
+    return Materialised(replace(ticket, weights={**ticket.weights, **ticket.start}), bars)
 
 
 class Materialised:
     """The pruned network of a ticket, rebuilt from the ticket alone."""
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Ticket, bars: Bars = no_bars) -> None:
         self.ticket = ticket
+        self._bars = bars if ticket.drawn() >= LARGE else no_bars
 
     def module(self, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
         """The network itself, not trainable and in evaluation mode; each call gives one of its own."""
@@ -75,7 +80,12 @@ class Materialised:
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
         shapes = parameter_shapes(self.ticket.architecture)
-        return {name: array(self.ticket, name, len(shapes.get(name, ()))) for name in self.ticket.weights}
+        found = {}
+        with self._bars("random numbers drawn again", self.ticket.drawn()) as bar:
+            for name, source in self.ticket.weights.items():
+                found[name] = array(self.ticket, name, len(shapes.get(name, ())))
+                bar.advance(int(np.prod(source.shape)) if isinstance(source, Drawn) else 0)
+        return found
 
 
 def target_architecture(ticket: Ticket) -> Architecture:

@@ -1,5 +1,6 @@
 """Direct substitution: what is offered, what is chosen, and that the ticket alone gives it back."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,8 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.exhaustive import Exhaustive
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+from lth_runner.ticket import masked_tensor
 from lth_runner.ticket.materialise import materialise
 
 NETWORK = FullyConnected(inputs=5, hidden=4, outputs=3, depth=2, biases=False)
@@ -119,6 +122,31 @@ def test_small_weights_can_be_rounded_to_zero_first() -> None:
         assert (weights[name][small] == 0).all()
         assert (weights[name][~small] != 0).all()
     assert (errors(method, problem()) >= errors(METHOD, problem()) - 1e-15).all()
+
+
+def test_memory_beyond_target_and_masks_does_not_grow_with_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(substitution, "BLOCK", 1 << 10)
+    monkeypatch.setattr(masked_tensor, "CHUNK", 1 << 13)
+    small, large = beyond(100), beyond(800)
+    assert max(large) <= 1.3 * max(small)  # weights drawn or masks unpacked as a whole would make it 8 times as much
+
+
+def beyond(hidden: int) -> tuple[int, int]:
+    """Peaks of bytes while a ticket is found and read, without its masks and without its readings."""
+    network = FullyConnected(inputs=200, hidden=hidden, outputs=3, depth=2, biases=False)
+    rng = np.random.default_rng(0)
+    target = {name: rng.normal(0, 0.4, shape) for name, shape in parameter_shapes(network).items()}
+    method = replace(METHOD, solver=MeetInMiddle(), objective="sparsest")
+    posed = Problem(network=network, target=target, data=None, streams=Streams(0), device="cpu")
+    tracemalloc.start()
+    ticket = method.find(posed, Memory()).ticket
+    found = tracemalloc.get_traced_memory()[1] - sum(mask.bits.nbytes for mask in ticket.masks.values())
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    readings = materialise(ticket).readings
+    read = tracemalloc.get_traced_memory()[1] - held - sum(array.nbytes for array in readings.values())
+    tracemalloc.stop()
+    return found, read
 
 
 def test_progress_counts_every_weight() -> None:

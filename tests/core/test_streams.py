@@ -28,6 +28,30 @@ def test_the_bits_are_pinned() -> None:
     np.testing.assert_array_equal(Streams(0).uniform(PATH, 0, 3), expected)
 
 
+@given(start=st.integers(0, 100), seed=st.integers(0, 2**63))
+@settings(max_examples=20, deadline=None)
+def test_each_number_is_the_formula_of_its_raw_word(start: int, seed: int) -> None:
+    words = Streams(seed)(*PATH).bit_generator.random_raw(start + 1000)[start:]
+    np.testing.assert_array_equal(
+        Streams(seed).uniform(PATH, start, 1000), ((words >> np.uint64(12)) + 0.5) * 2.0**-52, strict=True
+    )
+
+
+def test_the_formula_holds_for_the_extreme_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.array([0, 2**12 - 1, 2**12, 2**63, 2**64 - 1], np.uint64)
+
+    class Extreme:
+        def advance(self, skipped: int) -> None:
+            assert skipped == 0
+
+        def random_raw(self, count: int) -> np.ndarray:
+            return words[:count].copy()
+
+    monkeypatch.setattr(np.random, "Philox", lambda _: Extreme())
+    expected = ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+    np.testing.assert_array_equal(Streams(0).uniform(PATH, 0, words.size), expected, strict=True)
+
+
 @pytest.mark.parametrize(
     "other", [(1, PATH), (0, ("coefficients", "fc2")), (0, ("coefficients",)), (0, ("coefficientsfc1",))]
 )

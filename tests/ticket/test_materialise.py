@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from recorders import Memory
 
 from lth_runner.core.errors import DataError
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.ticket import masked_tensor
+from lth_runner.ticket import materialise as materialising
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.source import Drawn, Stored
@@ -49,6 +51,15 @@ def test_the_pruned_network_carries_those_weights() -> None:
     hidden = (images.flatten(1) @ weights["fc1.weight"].T).relu()
     torch.testing.assert_close(module(images), hidden @ weights["fc2.weight"].T)
     assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def test_a_large_ticket_tells_how_far_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, memory = ticket(True, 7), Memory()
+    assert materialise(made, bars=memory.progress).readings
+    assert memory.bars == []
+    monkeypatch.setattr(materialising, "LARGE", made.drawn())
+    assert materialise(made, bars=memory.progress).readings
+    assert [(total, bar.done) for _, total, bar in memory.bars] == [(made.drawn(), made.drawn())]
 
 
 def test_counts() -> None:
