@@ -1,20 +1,26 @@
 """How far a pruned network's outputs are from its target's: differences, angles, choices and probabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.nn.functional import log_softmax
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.data.interface import Inputs, moved, split
+from lth_runner.data.interface import Inputs, moved, num_samples, split
 
 POOLS = ("mean",)
 
 
 @torch.inference_mode()
 def compare(
-    module: torch.nn.Module, target: torch.nn.Module, inputs: Inputs, mask: str | None, pool: str | None, batch: int
+    module: torch.nn.Module,
+    target: torch.nn.Module,
+    inputs: Inputs,
+    mask: str | None,
+    pool: str | None,
+    batch: int,
+    labels: torch.Tensor | None = None,
 ) -> dict[str, float]:
     """Both networks' outputs side by side, in one pass over the inputs.
 
@@ -28,8 +34,10 @@ def compare(
         pool: "mean": outputs (N, T, D) become their mean over the real positions, (N, D), before they are compared;
             None: they stay as they are.
         batch: samples per forward pass.
+        labels: (N,) of outputs (N, classes); None: accuracy is not asked for.
 
     Returns:
+        accuracy: of `module`, a fraction, with labels alone;
         output_difference_max, output_difference_mean: of |difference| over all entries;
         output_cosine_mean, output_cosine_min: over the samples, of the angle between the flattened outputs (two zero
         vectors have cosine 1, one has 0);
@@ -47,10 +55,13 @@ def compare(
     module.eval()
     target.eval()
     seen: dict[str, list[torch.Tensor]] = {}
-    for block in split(inputs, batch):
+    for block, truth in zip(split(inputs, batch), _parts(inputs, labels, batch), strict=True):
         real = block[mask] != 0 if isinstance(block, dict) and mask is not None else None
-        for name, values in _measured(_output(module, block), _output(target, block), real, pool):
+        outputs = _output(module, block)
+        for name, values in _measured(outputs, _output(target, block), real, pool):
             seen.setdefault(name, []).append(values)
+        if truth is not None:
+            seen.setdefault("right", []).append((outputs.argmax(1) == truth).double())
     module.train(modes[0])
     target.train(modes[1])
     every = {name: torch.cat(values) for name, values in seen.items()}
@@ -62,9 +73,16 @@ def compare(
         "agreement": every["agreement"].mean(),
         "kl_softmax_mean": every["kl"].mean(),
     }
+    if "right" in every:
+        found["accuracy"] = every["right"].mean()
     if "token_cosine" in every:
         found |= {"token_cosine_mean": every["token_cosine"].mean(), "token_cosine_min": every["token_cosine"].min()}
     return {name: float(value) for name, value in found.items()}
+
+
+def _parts(inputs: Inputs, labels: torch.Tensor | None, batch: int) -> Sequence[torch.Tensor | None]:
+    """The labels of each block; None for each where there are none."""
+    return [None] * -(-num_samples(inputs) // batch) if labels is None else labels.split(batch)
 
 
 def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

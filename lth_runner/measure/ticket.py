@@ -1,5 +1,6 @@
 """The numbers of one ticket: those of the pruned network itself, rebuilt from the ticket alone."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,10 @@ def measure_ticket(
         approximates: whether the ticket's weights are meant to be the target's: a search's are not, and have no errors.
 
     Returns:
-        accuracy (fraction), drawn, offered, kept, stored (counts), offered_ratio = drawn / target parameters,
-        kept_ratio and stored_ratio alike (None where nothing is stored), the entries of `weight_errors` (None without
-        a target), those of `outputs.compare`, and the ticket's own facts (n, unsolved).
+        accuracy (fraction; of a float64 pass where outputs are compared), drawn, offered, kept, stored (counts),
+        offered_ratio = drawn / target parameters, kept_ratio and stored_ratio alike (None where nothing is stored), the
+        entries of `weight_errors` (None without a target), those of `outputs.compare`, and the ticket's own facts
+        (n, unsolved).
     """
     ticket = network.ticket
     size = num_parameters(problem.network or ticket.architecture)
@@ -42,14 +44,21 @@ def measure_ticket(
     found |= ticket.facts
     if problem.target is not None and approximates:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
-    if problem.data is not None:
-        if problem.data.test_labels is not None:
-            found["accuracy"] = network_accuracy(network.module(), problem.data)
-        if outputs and problem.target is not None and problem.network is not None:
-            target = filled(problem.network, problem.target, torch.float64)
-            inputs, pool = moved(problem.data.test_inputs, "cpu"), pool_of(problem.network)
-            found |= compare(network.module(torch.float64), target, inputs, problem.data.mask, pool, BATCH)
+    if problem.data is not None and outputs and problem.target is not None and problem.network is not None:
+        found |= _beside_target(network.module(torch.float64), problem.network, problem.target, problem.data)
+    elif problem.data is not None and problem.data.test_labels is not None:
+        found["accuracy"] = network_accuracy(network.module(), problem.data)
     return found
+
+
+def _beside_target(
+    module: torch.nn.Module, architecture: Architecture, target: Mapping[str, np.ndarray], data: Dataset
+) -> dict[str, float]:
+    """Accuracy and outputs beside the target's, of one float64 pass on the CPU: the same digits on every machine."""
+    inputs = moved(data.test_inputs, "cpu")
+    truth = None if data.test_labels is None else data.test_labels.cpu()
+    reference = filled(architecture, target, torch.float64)
+    return compare(module, reference, inputs, data.mask, pool_of(architecture), BATCH, truth)
 
 
 def measure_target(problem: Problem) -> dict[str, Any]:
@@ -59,14 +68,16 @@ def measure_target(problem: Problem) -> dict[str, Any]:
     found |= {"weight_error_max": 0.0, "weight_error_median": 0.0, "over_epsilon": 0}
     found["weights"] = num_parameters(network)
     if problem.data is not None and problem.data.test_labels is not None:
-        found["accuracy"] = network_accuracy(filled(network, target), problem.data)
+        found["accuracy"] = network_accuracy(filled(network, target, torch.float64), problem.data.to("cpu"))
     return found
 
 
 def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
-    """The network's accuracy on the test images, on the device where they lie."""
+    """The network's accuracy on the test inputs, on the device where they lie, in the precision of its parameters."""
     device = named(data.test_inputs)[0][1].device
-    return accuracy(module.to(device), data.test_inputs, labels(data.test_labels), BATCH)
+    dtype = next(module.parameters()).dtype
+    inputs = data.test_inputs if dtype == torch.float32 else moved(data.test_inputs, dtype)
+    return accuracy(module.to(device), inputs, labels(data.test_labels), BATCH)
 
 
 def num_parameters(architecture: Architecture) -> int:
