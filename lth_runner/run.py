@@ -1,21 +1,17 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from lth_runner.config.build import build
-from lth_runner.core import checks
+from lth_runner.config.compose import load_data
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.files import locked
-from lth_runner.core.identity import NEUTRAL, identity
+from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset, DataSource, Inputs, named, select
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Method, Problem, check_fit, device
 from lth_runner.record.folder import LOCK, RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
@@ -24,7 +20,6 @@ from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
 from lth_runner.ticket.file import needed_trust, save_ticket
-from lth_runner.ticket.names import recipe
 
 TABLE, LOOKS = "table.csv", "table.json"
 
@@ -67,7 +62,7 @@ def place(config: dict[str, Any]) -> Path:
         LthError: no device of that name, or a file that the config names cannot be read.
     """
     asked = config["device"]
-    resolved = {**config, "device": asked if asked == "cuda" else device(asked)}
+    resolved = {**config, "device": asked if asked.startswith("cuda") else device(asked)}
     return Path(config["runs_dir"]).expanduser() / f"{config['name']}-{identity(resolved)}"
 
 
@@ -77,15 +72,6 @@ def skip(path: Path, terminal: Terminal) -> str:
     show(path, terminal)
     terminal.say(f"run folder: {path}")
     return f"finished before: {path}"
-
-
-def device(asked: str) -> str:
-    """cpu or cuda, whichever was asked for or, with auto, whichever is there."""
-    checks.choice("device", asked, ("auto", "cpu", "cuda"))
-    there = torch.cuda.is_available()
-    if asked == "cuda" and not there:
-        raise ConfigError("device=cuda was asked for and no CUDA device is there: use device=cpu")
-    return "cuda" if there and asked != "cpu" else "cpu"
 
 
 def build_methods(config: dict[str, Any]) -> dict[str, Method]:
@@ -109,15 +95,9 @@ def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: Ru
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
     data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
     if data is not None and network is not None:
-        _check_fit(network, select(data.test_inputs, slice(1)))
+        check_fit(network, data)
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
-
-
-def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
-    """The dataset with the recipe that loads it again: its settings without where its files lie."""
-    settings = {key: value for key, value in recipe(source).items() if f"data.{key}" not in NEUTRAL}
-    return replace(source.load(say), recipe=settings)
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
@@ -138,7 +118,8 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
         path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
         if packages := sorted(needed_trust(ticket)):
-            folder.say(f"{path.name} names code of {', '.join(packages)}: only who trusts it can read it (--trust)")
+            consent = " ".join(f"--trust {package}" for package in packages)
+            folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
     folder.finish(**outcome.summary)
 
 
@@ -149,19 +130,3 @@ def show(path: Path, terminal: Terminal) -> None:
     terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")
-
-
-def _check_fit(network: Any, inputs: Inputs) -> None:
-    device = named(inputs)[0][1].device
-    try:
-        network.module().to(device)(inputs)
-    except (RuntimeError, TypeError) as error:
-        if isinstance(inputs, dict):
-            raise ConfigError(
-                f"the network does not take {', '.join(sorted(inputs))} ({str(error).splitlines()[0]}): name "
-                "the tensors of the data's file as the module's forward names its arguments"
-            ) from error
-        raise ConfigError(
-            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
-            f"set network.inputs={inputs[0].numel()}, or choose another network"
-        ) from error

@@ -25,7 +25,7 @@ def needs(configs: Iterable[dict[str, Any]]) -> Resources:
 
 
 def _of(method: Any, device: str) -> Resources:
-    return GPU if device == "cuda" and getattr(method, "on_gpu", False) else method.resources
+    return GPU if device.startswith("cuda") and getattr(method, "on_gpu", False) else method.resources
 
 
 def tell_launcher(resources: Resources) -> None:
