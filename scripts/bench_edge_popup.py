@@ -30,16 +30,22 @@ from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
+from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.fast_cpu.training import ScoreTraining
-from lth_runner.search.grid import ScoreGrid
+from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
-from lth_runner.search.masked import masked, masked_weights
+from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.top_fraction import kept_count
 
 BATCH, RATE, MOMENTUM, DECAY, DENSITY = 64, 0.1, 0.9, 5e-4, 0.5
 GRID = (0.01, 0.02, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.98, 0.99, 1.0)  # fractions kept of the paper
 CHECKED_STEPS = 4
 SIZES = {"inputs": 784, "outputs": 10}
+WEIGHTS, SCORES = KaimingNormal(gain=2**0.5, density=1.0), KaimingUniform(gain=(2 / 3) ** 0.5, density=1.0)
+METHOD = EdgePopup(
+    density=DENSITY, scope="layer", epochs=1, batch=BATCH, learning_rate=RATE, momentum=MOMENTUM, weight_decay=DECAY,
+    validation=0, distribution=WEIGHTS, scores=SCORES, frozen=[], biases="zero",
+)  # fmt: skip
 NETWORKS = {
     "redundant 2 layers, linear": RedundantFullyConnected(**SIZES, hidden=500, depth=2, redundancy=5, relu=False),
     "redundant 2 layers, ReLU": RedundantFullyConnected(**SIZES, hidden=500, depth=2, redundancy=5, relu=True),
@@ -71,9 +77,9 @@ class SortedMask(torch.autograd.Function):
 class Plain:
     """The plain step on copies of the given weights and scores."""
 
-    def __init__(self, network: torch.nn.Module, relu: bool, density: float, device: str) -> None:
-        self.weights = {name: w.weight.to(device).clone() for name, w in masked_weights(network).items()}
-        self.scores = {name: w.scores.detach().to(device).clone() for name, w in masked_weights(network).items()}
+    def __init__(self, network: ScoredNetwork, relu: bool, density: float, device: str) -> None:
+        self.weights = {n: network.module.get_parameter(n).detach().to(device).clone() for n in network.scores}
+        self.scores = {name: scores.to(device).clone() for name, scores in network.scores.items()}
         self.relu, self.density = relu, density
         parameters = [score.requires_grad_() for score in self.scores.values()]
         self.optimizer = torch.optim.SGD(parameters, lr=RATE, momentum=MOMENTUM, weight_decay=DECAY)
@@ -117,14 +123,13 @@ class Row:
         return self.plain_ms / self.ours_ms * self.runs
 
 
-def start(name: str, density: float) -> torch.nn.Module:
-    """A masked network with the published weights and scores."""
+def start(name: str, density: float) -> ScoredNetwork:
+    """A network with the published weights and first scores."""
     network, module = NETWORKS[name], NETWORKS[name].module()
     names = parameter_shapes(network)
-    weights = drawn(recipes(network, KaimingNormal(gain=2**0.5, density=1.0), names, "weights"), seed=0)
-    module.load_state_dict(weights)
-    scores = drawn(recipes(network, KaimingUniform(gain=(2 / 3) ** 0.5, density=1.0), names, "scores"), seed=0)
-    return masked(module, scores, density, "layer")
+    module.load_state_dict(drawn(recipes(network, WEIGHTS, names, "weights"), seed=0))
+    scores = drawn(recipes(network, SCORES, names, "scores"), seed=0)
+    return ScoredNetwork(module=module.requires_grad_(False), scores=scores, density=density, scope="layer")
 
 
 def batches(device: str, count: int = 16) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -200,7 +205,7 @@ def cuda_row(name: str, densities: tuple[float, ...], rounds: int) -> Row:
     """One network at several densities on the GPU; the plain step trains one of them."""
     networks = [start(name, density) for density in densities]
     plain = Plain(networks[0], relu_of(name), densities[0], "cuda")
-    grid = ScoreGrid(networks, MOMENTUM, DECAY, "cuda", compiled=True)
+    grid = FunctionalTraining(networks, METHOD, "cuda")
 
     def steps() -> None:
         for batch in batches("cuda", CHECKED_STEPS):

@@ -4,13 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from recorders import Memory
 
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
+from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.problem import Problem
+from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.scored import ScoredNetwork
 from lth_runner.ticket.ticket import Ticket
 
 DATA: Any = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
@@ -25,6 +30,30 @@ def problem(seed: int = 0, **changes: Any) -> Problem:
 
 def bits(ticket: Ticket) -> dict[str, bytes]:
     return {name: mask.bits.tobytes() for name, mask in ticket.masks.items()}
+
+
+EDGE_POPUP = EdgePopup(
+    density=0.4, scope="layer", epochs=7, batch=8, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=0,
+    distribution=KaimingNormal(gain=2**0.5, density=1.0), scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+    biases="zero",
+)  # fmt: skip
+
+
+def scored_lenet5(
+    redundancy: int = 0, relu: bool = False, density: float = 0.4, scope: str = "layer", *, positive: bool = False
+) -> ScoredNetwork:
+    """A small LeNet-5 with scores, convolutions included; redundancy 0 has plain linear layers.
+
+    Args:
+        positive: scores uniform on [0, 1] in place of normal ones, and larger weights.
+    """
+    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu, biases=False).module()
+    generator, scores = torch.Generator().manual_seed(1), {}
+    for name, weight in module.requires_grad_(False).eval().named_parameters():
+        weight.normal_(0, 0.6 if positive else 0.2, generator=generator)
+        normal = torch.randn if not positive else torch.rand
+        scores[name] = normal(weight.shape, generator=generator) * (1 if positive else 0.1)
+    return ScoredNetwork(module=module, scores=scores, density=density, scope=scope)
 
 
 class Cut(Memory):

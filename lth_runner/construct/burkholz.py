@@ -73,8 +73,13 @@ class Burkholz:
         posed = prepared(problem)
         network, target = posed.need("network", "target")
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        first = weight_layers(network, positive_inputs=positive_inputs(posed))[0]
-        random = NeuronCopies(target=network, n=n, copies=n, twin=self.twin == "always" or not first.never_negative)
+        first = weight_layers(network, positive_inputs=positive_inputs(posed))[:1]
+        random = NeuronCopies(
+            target=network,
+            n=n,
+            copies=n,
+            twin=self.twin == "always" or not all(layer.never_negative for layer in first),
+        )
         drawn = self._drawn(random, target)
         solver, masks = SumSolver(posed.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
         targets = {layer.name: _copies(layer, target, random.copies_behind(layer)) for layer in random.layers}

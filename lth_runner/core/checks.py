@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,6 +57,12 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
     allowed = list(allowed)
     if value not in allowed:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{nearest(str(value), allowed)}")
+
+
+def device(name: str, value: Any) -> None:
+    """Refuses anything but auto, cpu, mps, cuda, and cuda:1 for any number."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+        raise ConfigError(f"{name} must be auto, cpu, cuda, cuda:1 (or another number) or mps, got {value!r}")
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

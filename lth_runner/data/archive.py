@@ -129,14 +129,27 @@ def check_pool(pool: int) -> None:
         raise ConfigError(f"data.pool must divide the {SIDE} pixels of an image's side, got {pool}: set 1, 2, 4 or 7")
 
 
+def check_test_count(count: int | None) -> None:
+    """Refuses anything but a number of images, or None for all."""
+    if count is not None:
+        checks.integer("data.test_count", count, at_least=1)
+
+
 def dataset(
-    archive: Archive, root: str, normalize: bool, pool: int, moments: tuple[float, float] | None, say: Say
+    archive: Archive,
+    root: str,
+    normalize: bool,
+    pool: int,
+    test_count: int | None,
+    moments: tuple[float, float] | None,
+    say: Say,
 ) -> Dataset:
     """The archive as tensors: (N, 1, H, W) float32 pixels/255, or (pixels/255 - mean) / std, and int64 labels.
 
     Args:
         pool: side of the square blocks of pixels whose mean is one pixel of the result; taken before normalising, with
             the mean and the standard deviation of single pixels.
+        test_count: of the first test images that are measured on; None for all.
         moments: mean and standard deviation of the single pixels/255 of the training set; None: worked out here.
 
     Raises:
@@ -162,8 +175,8 @@ def dataset(
         name=archive.name,
         train_inputs=images(TRAIN_IMAGES),
         train_labels=labels(TRAIN_LABELS),
-        test_inputs=images(TEST_IMAGES),
-        test_labels=labels(TEST_LABELS),
+        test_inputs=images(TEST_IMAGES)[:test_count],
+        test_labels=labels(TEST_LABELS)[:test_count],
     )
 
 

@@ -16,6 +16,7 @@ from lth_runner.data.archive import (
     Archive,
     Source,
     check_pool,
+    check_test_count,
     dataset,
 )
 from lth_runner.data.interface import Dataset
@@ -56,6 +57,7 @@ class FashionMnist:
         root: the data folder; the files lie in `root`/FashionMNIST/raw, where torchvision puts them.
         normalize: subtract the training pixels' mean and divide by their standard deviation.
         pool: side of the blocks of pixels that are averaged: 2 makes images of 14 x 14, for networks a quarter as wide.
+        test_count: measure on the first so many test images; None: on all.
     """
 
     MEAN: ClassVar[float] = 0.28604  # of pixels/255 over the whole training set
@@ -64,10 +66,12 @@ class FashionMnist:
     root: str
     normalize: bool
     pool: int
+    test_count: int | None
 
     def __post_init__(self) -> None:
         checks.boolean("data.normalize", self.normalize)
         check_pool(self.pool)
+        check_test_count(self.test_count)
 
     def load(self, say: Callable[[str], None]) -> Dataset:
         """The whole dataset on the CPU; `say` takes a line of log.
@@ -75,4 +79,4 @@ class FashionMnist:
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        return dataset(ARCHIVE, self.root, self.normalize, self.pool, (self.MEAN, self.STD), say)
+        return dataset(ARCHIVE, self.root, self.normalize, self.pool, self.test_count, (self.MEAN, self.STD), say)

@@ -6,7 +6,16 @@ from typing import ClassVar
 
 from lth_runner.core import checks
 from lth_runner.data import mnist_wheel, torchvision_download
-from lth_runner.data.archive import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, Archive, check_pool, dataset
+from lth_runner.data.archive import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    Archive,
+    check_pool,
+    check_test_count,
+    dataset,
+)
 from lth_runner.data.interface import Dataset
 
 ARCHIVE = Archive(
@@ -32,6 +41,7 @@ class Mnist:
         root: the data folder; the files lie in `root`/MNIST/raw, where torchvision puts them.
         normalize: subtract the training pixels' mean and divide by their standard deviation.
         pool: side of the blocks of pixels that are averaged: 2 makes images of 14 x 14, for networks a quarter as wide.
+        test_count: measure on the first so many test images; None: on all.
     """
 
     MEAN: ClassVar[float] = 0.13066  # of pixels/255 over the whole training set
@@ -40,10 +50,12 @@ class Mnist:
     root: str
     normalize: bool
     pool: int
+    test_count: int | None
 
     def __post_init__(self) -> None:
         checks.boolean("data.normalize", self.normalize)
         check_pool(self.pool)
+        check_test_count(self.test_count)
 
     def load(self, say: Callable[[str], None]) -> Dataset:
         """The whole dataset on the CPU; `say` takes a line of log.
@@ -51,4 +63,4 @@ class Mnist:
         Raises:
             DataError: no source has the files, or the data folder cannot be written.
         """
-        return dataset(ARCHIVE, self.root, self.normalize, self.pool, (self.MEAN, self.STD), say)
+        return dataset(ARCHIVE, self.root, self.normalize, self.pool, self.test_count, (self.MEAN, self.STD), say)

@@ -7,7 +7,9 @@ import torch
 
 from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.measure.approximation import output_difference, weight_errors
+from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.outputs import compare
+from lth_runner.networks.imported import pool_of
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by
@@ -23,13 +25,13 @@ def measure_ticket(
     Args:
         network: the ticket, drawn once for all measures.
         epsilon: absolute weight error beyond which a weight counts in `over_epsilon`.
-        outputs: also the largest output difference to the target over the test set, in float64.
+        outputs: also how the outputs differ from the target's over the test set, in float64.
         approximates: whether the ticket's weights are meant to be the target's: a search's are not, and have no errors.
 
     Returns:
         accuracy (fraction), drawn, offered, kept, stored (counts), offered_ratio = drawn / target parameters,
         kept_ratio and stored_ratio alike (None where nothing is stored), the entries of `weight_errors` (None without
-        a target), output_difference_max, and the ticket's own facts (n, unsolved).
+        a target), those of `outputs.compare`, and the ticket's own facts (n, unsolved).
     """
     ticket = network.ticket
     size = num_parameters(problem.network or ticket.architecture)
@@ -45,8 +47,8 @@ def measure_ticket(
             found["accuracy"] = network_accuracy(network.module(), problem.data)
         if outputs and problem.target is not None and problem.network is not None:
             target = filled(problem.network, problem.target, torch.float64)
-            images = moved(problem.data.test_inputs, "cpu")
-            found["output_difference_max"] = output_difference(network.module(torch.float64), target, images, BATCH)
+            inputs, pool = moved(problem.data.test_inputs, "cpu"), pool_of(problem.network)
+            found |= compare(network.module(torch.float64), target, inputs, problem.data.mask, pool, BATCH)
     return found
 
 

@@ -18,6 +18,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.torchvision import import_torchvision
 from lth_runner.networks.calling import adapted, check_output
+from lth_runner.networks.interface import Architecture
 
 EXAMPLE = "for example network.builder=torchvision.models.resnet18 or network.builder=my_lab.nets.Net"
 SEED = 0  # of the weights that the builder draws: equal settings give equal weights
@@ -81,6 +82,11 @@ class Imported:
         if not isinstance(module, torch.nn.Module):
             raise ConfigError(f"network.builder={self.builder} gave a {type(module).__name__}, not a torch.nn.Module")
         return adapted(module, self.output)
+
+
+def pool_of(architecture: Architecture) -> str | None:
+    """How measures treat the positions of the network's outputs: "mean", or None for each by itself."""
+    return architecture.pool if isinstance(architecture, Imported) and architecture.pool != "none" else None
 
 
 def import_builder(path: str) -> Callable[..., Any]:

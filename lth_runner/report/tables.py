@@ -88,10 +88,17 @@ TICKET_COLUMNS = {  # of a table of tickets, one network a row
     "accuracy": Column("test accuracy", "percent"),
     "offered_ratio": Column("weights offered", "multiple"),
     "kept_ratio": Column("weights kept", "multiple"),
+    "stored_ratio": Column("weights stored", "multiple", optional=True),
     "weight_error_max": Column("largest weight error", "error"),
     "weight_error_median": Column("median weight error", "error"),
     "over_epsilon": Column("not within epsilon", "count"),
     "solve_time_s": Column("solve time", "seconds"),
+}
+
+OUTPUT_COLUMNS = {  # beside those where no labels tell an accuracy
+    "output_cosine_mean": Column("mean cosine of outputs", "number"),
+    "output_cosine_min": Column("least cosine", "number"),
+    "agreement": Column("same largest output", "percent"),
 }
 
 

@@ -1,7 +1,8 @@
 """Biprop: edge-popup for networks whose weights have one size per layer, so that a weight is no more than its sign."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -9,12 +10,11 @@ import torch
 from lth_runner.core.errors import ConfigError
 from lth_runner.distributions.interface import Distribution
 from lth_runner.distributions.signs import Signs
-from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.search.space import Ground
-from lth_runner.search.trainer import ScoreTrainer
+from lth_runner.search.space import SearchSpace
+from lth_runner.search.top_fraction import top_masks
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn, Source
 
 LEVELS = (np.arange(64) + 0.5) / 128  # below 1/2, where a law's quantiles are compared with those above
 
@@ -23,16 +23,18 @@ LEVELS = (np.arange(64) + 0.5) / 128  # below 1/2, where a law's quantiles are c
 class Biprop(ScoreSearch):
     """The mask keeps the largest |scores|; a kept weight w counts as sign(w) * alpha, alpha = mean |w| of those kept.
 
-    There is one alpha per weight tensor, settled after every step, and a score's gradient is edge-popup's at these
-    weights. The ticket's random network has weights -alpha and +alpha, with the signs of the ones drawn, of the last
-    alpha; a tensor of which nothing is kept stays as it was drawn.
+    There is one alpha per weight tensor, worked out after every step, and a score's gradient is edge-popup's at these
+    weights: sign(w) leads back to |w|, as in the published code. The ticket's random network has weights -alpha and
+    +alpha, with the signs of the ones drawn, of the last alpha; a tensor of which nothing is kept stays as drawn.
 
     Reference: Diffenderfer and Kailkhura, arXiv:2103.09377, with activations of full precision (MPT-1/32). Differs from
-    the paper: no batch normalisation, and `scope: global` cuts at its density from the first step on, where the
-    published code comes down to it over ten epochs.
+    the paper: `scope: global` cuts at its density from the first step on, where the published code comes down to it
+    over ten epochs.
 
     Attributes: see `ScoreSearch`.
     """
+
+    compiled_use: ClassVar[str | None] = "sign"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,18 +44,23 @@ class Biprop(ScoreSearch):
                 "set method/distribution=kaiming_normal"
             )
 
-    def trainer(self, networks: Sequence[torch.nn.Module], device: str) -> ScoreTrainer:
-        assert device == "cpu", "a search that is not on_gpu trains on a CPU"
-        (network,) = networks
-        return ScoreTraining(network, self.momentum, self.weight_decay, binary=True)
+    def mask(self, scores: torch.Tensor, active: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        del active
+        return top_masks(scores, kept)
 
-    def tensors(self, ground: Ground, masks: Mapping[str, Mask], seed: int) -> dict[str, RandomTensor]:
-        """The recipes with the law of each scored weight replaced by the signs that the training used."""
-        found = dict(ground.weights)
-        for name in found.keys() - ground.settled.keys():
-            if masks[name].kept():
-                found[name] = _signs(found[name], masks[name], seed)
-        return found
+    def effective(self, weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        exact = torch.float32 if weight.device.type == "mps" else torch.float64  # mps has no float64
+        total = torch.where(mask, weight.abs(), 0.0).sum(dim=1, keepdim=True, dtype=exact)
+        size = (total / mask.sum(dim=1, keepdim=True).clamp(min=1)).to(weight.dtype)
+        return torch.where(mask, torch.where(weight < 0, -size, size), 0.0)
+
+    def score_gradient(self, gradient: torch.Tensor, weight: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return gradient * weight * scores.sign()
+
+    def sources(self, space: SearchSpace, masks: Mapping[str, Mask], seed: int) -> dict[str, Source]:
+        """The recipes with the law of each weight that has scores replaced by the signs that the training used."""
+        signs = {name: _signs(space.drawn[name], masks[name], seed) for name in space.scored if masks[name].kept()}
+        return {**space.weights, **signs}
 
 
 def _symmetric(law: Distribution) -> bool:
@@ -61,11 +68,11 @@ def _symmetric(law: Distribution) -> bool:
     return bool(np.allclose(below, -above, rtol=1e-9, atol=0) and (below < 0).all())
 
 
-def _signs(tensor: RandomTensor, mask: Mask, seed: int) -> RandomTensor:
+def _signs(tensor: Drawn, mask: Mask, seed: int) -> Drawn:
     """The recipe of the tensor's signs, times the mean size of its kept entries."""
     weight = tensor.draw(seed).astype(np.float32)  # as it was trained on
     size = np.abs(weight[mask.dense()]).mean(dtype=np.float64)
-    signs = replace(tensor, distribution=Signs(size=float(size)))
+    signs = replace(tensor, distribution=Signs(size=float(size)), scale=1.0)
     if not np.array_equal(signs.draw(seed) < 0, weight < 0):
         raise ConfigError(
             f"biprop needs weights whose law is symmetric about 0 and never 0, got {tensor.distribution!r}"

@@ -1,22 +1,23 @@
-"""The training of scores as a run lives it: images, epochs, checkpoints and metrics, whatever moves the scores."""
+"""The training of scores in a run: images, epochs, checkpoints and metrics, whatever moves the scores."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import images as images_of
+from lth_runner.data.interface import Dataset, Inputs, select, split
 from lth_runner.data.interface import labels as labels_of
 from lth_runner.problem import Problem
-from lth_runner.search.masked import masked_weights
-from lth_runner.search.trainer import ScoreTrainer
+from lth_runner.search.scored import ScoredNetwork
+from lth_runner.search.trainer import ScoreTrainer, gathering
 from lth_runner.training.checkpoint import Checkpoint, load, save
 from lth_runner.training.fit import Recipe, run_epochs
 
 BATCH = 2048  # images per forward pass where accuracy is measured
 PURPOSE = "score_search"  # of the streams: all searches see the same batches
-Density = float | Mapping[str, float]  # kept / total, of all weights alike or by name
 History = list[dict[str, float]]
 
 
@@ -25,40 +26,36 @@ class ScoreRun:
 
     Args:
         trainer: what trains the scores of such networks on a device.
-        networks: masked; their frozen layers in front are equal.
-        densities: one per network, for the metrics.
+        networks: with first scores; what stands in front of the scores is equal.
         recipe: of the training loop.
         validation: training images that only measure.
-        problem: gives images and streams.
+        problem: gives images, streams and the device.
         key: everything else that determines the training, as text.
     """
 
     def __init__(
         self,
-        trainer: Callable[[Sequence[torch.nn.Module], str], ScoreTrainer],
-        networks: Sequence[torch.nn.Module],
-        densities: Sequence[Density],
+        trainer: Callable[[Sequence[ScoredNetwork], str], ScoreTrainer],
+        networks: Sequence[ScoredNetwork],
         recipe: Recipe,
         validation: int,
         problem: Problem,
-        device: str,
         key: str,
     ) -> None:
-        assert problem.data is not None, "checked by the caller"
-        self.densities, self.recipe, self.streams = densities, recipe, problem.streams
-        data = problem.data.to(device)
-        images, truth = images_of(data.train_inputs), labels_of(data.train_labels)
-        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(images)))
+        (data,), device = problem.need("data"), problem.device
+        self.densities, self.recipe, self.streams = [network.density for network in networks], recipe, problem.streams
+        truth = labels_of(data.train_labels)
+        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(truth)))
         held_out, trained = order[:validation].to(device), order[validation:].to(device)
-        split = [beyond_frozen(network) for network in networks]
-        front = split[0][0].to(device)
-        train_inputs, test_inputs = (through(front, part) for part in (images, images_of(data.test_inputs)))
-        self.trained = (train_inputs[trained], truth[trained])
+        parts = [split_before_scores(network) for network in networks]
+        front = parts[0][0].to(device)
+        train_inputs, test_inputs = (apply_front(front, part) for part in (trainable(data), data.test_inputs))
+        self.trained = (select(train_inputs, trained), truth[trained])
         self.measured = {"test_accuracy": (test_inputs, labels_of(data.test_labels))}
         if validation:
-            self.measured["validation_accuracy"] = (train_inputs[held_out], truth[held_out])
-        self.trainer = trainer([rest for _, rest in split], device)
-        texts = [str(density if isinstance(density, float | int) else dict(density)) for density in densities]
+            self.measured["validation_accuracy"] = (select(train_inputs, held_out), truth[held_out])
+        self.trainer = trainer([rest for _, rest in parts], device)
+        texts = [str(density if isinstance(density, float | int) else dict(density)) for density in self.densities]
         self.key = f"{key} densities {texts} data {data.fingerprint()} seed {self.streams.seed} {device}"
 
     def train(self, name: str, recorder: Recorder) -> list[History]:
@@ -91,8 +88,8 @@ class ScoreRun:
         for density in self.densities:
             given = {"density": float(density)} if isinstance(density, float | int) else {}
             found.append({**given, "score_epoch": epoch, "score_loss": loss})
-        for name, images in self.measured.items():
-            for line, value in zip(found, self.trainer.accuracies(*images, BATCH), strict=True):
+        for name, part in self.measured.items():
+            for line, value in zip(found, self.trainer.accuracies(*part, BATCH), strict=True):
                 line[name] = value
         return found
 
@@ -108,19 +105,34 @@ class ScoreRun:
         return list(checkpoint.history)
 
 
-def beyond_frozen(network: torch.nn.Module) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """The layers before the first masked one, if they have weights at all, and the rest: only the rest is trained."""
-    parts = list(network.named_children()) if isinstance(network, torch.nn.Sequential) else []
-    first = next((i for i, (_, part) in enumerate(parts) if masked_weights(part)), 0)
+def split_before_scores(network: ScoredNetwork) -> tuple[torch.nn.Module, ScoredNetwork]:
+    """The layers of a sequence before the first one to train, if they have weights at all, and the network of the rest.
+
+    A layer is to train if one of its weights has scores, or a batch norm of it gathers statistics.
+    """
+    parts = list(network.module.named_children()) if isinstance(network.module, torch.nn.Sequential) else []
+    scored = {name.partition(".")[0] for name in network.scores}
+    first = next((i for i, (name, part) in enumerate(parts) if name in scored or gathering(part)), 0)
     if not any(True for _, part in parts[:first] for _ in part.parameters()):
         return torch.nn.Sequential(), network
     front, rest = torch.nn.Sequential(), torch.nn.Sequential()
     for i, (name, part) in enumerate(parts):
         (front if i < first else rest).add_module(name, part)
-    return front, rest
+    return front.eval(), replace(network, module=rest)
 
 
 @torch.no_grad()
-def through(front: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """What the frozen front makes of all images, worked out once instead of in every step."""
-    return images if not list(front.children()) else torch.cat([front(block) for block in images.split(BATCH)])
+def apply_front(front: torch.nn.Module, inputs: Inputs) -> Inputs:
+    """What the layers in front make of all inputs, worked out once instead of in every step."""
+    return inputs if not list(front.children()) else torch.cat([front(block) for block in split(inputs, BATCH)])
+
+
+def trainable(data: Dataset) -> Inputs:
+    """The training inputs.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if data.train_inputs is None:
+        raise ConfigError("a search trains scores on inputs and the data has none: give it a training part")
+    return data.train_inputs

@@ -5,34 +5,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import images, labels, num_samples
+from lth_runner.data.interface import moved, num_samples, select
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import parameter_shapes
-from lth_runner.problem import Problem
+from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
+from lth_runner.search.fast_cpu.training import ScoreTraining
+from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
-from lth_runner.search.masked import SCOPES, masked
-from lth_runner.search.run import Density, History, ScoreRun
-from lth_runner.search.space import Ground
+from lth_runner.search.run import History, ScoreRun, trainable
+from lth_runner.search.scored import SCOPES, Density, ScoredNetwork
+from lth_runner.search.space import BIASES, SearchSpace, random_space
+from lth_runner.search.together import why_apart
 from lth_runner.search.trainer import ScoreTrainer
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Source, Stored
 from lth_runner.ticket.ticket import Ticket
 from lth_runner.training.fit import Recipe, one_thread
+
+SEARCHED = "search"  # origin of statistics that batch norms gathered
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSearch(ABC):
-    """Trains one score per random weight by SGD; a search says how scores make a mask, and how they move.
+    """Trains one score per random weight by SGD; a search is a rule: how scores make a mask, and how they move.
 
-    The ticket is that of the last epoch. Every epoch ends with a checkpoint, from which a later attempt at the same run
-    goes on to the very same masks.
+    The module itself stays unchanged, whatever it is: what the rule makes of its weights is passed to it. Parameters of
+    two axes or more are random and get scores, embeddings included; norms stay at weight 1 and bias 0. Batch norms
+    normalise by the batch while scores are trained, and the statistics that they gather stand in the ticket; dropout is
+    off. The ticket is that of the last epoch. Every epoch ends with a checkpoint, from which a later attempt at the
+    same run goes on to the very same masks.
 
     Attributes:
         density: kept / total, in [0, 1].
@@ -41,12 +47,15 @@ class ScoreSearch(ABC):
         validation: training images, picked at random, that only measure accuracy after every epoch; 0 for none.
         distribution: of the random weights.
         scores: law of the first scores, fitted like that of the weights.
-        frozen: layers whose weights and biases are the target's, trained, and stay whole ("conv1").
+        frozen: layers or blocks whose tensors are the target's, trained, and stay whole ("conv1").
+        biases: "zero": they stay 0; "scored": random and pruned like weights; "target": the target's, whole.
     """
 
     needs_target: ClassVar[bool] = False
     resources: ClassVar[Resources] = CORES
-    on_gpu: ClassVar[bool] = False  # whether `trainer` can train there
+    on_gpu: ClassVar[bool] = True  # several densities are trained side by side there
+    score_range: ClassVar[tuple[float, float] | None] = None
+    compiled_use: ClassVar[str | None] = None  # what the compiled CPU kernels use of a kept weight: "weight" or "sign"
     density: float
     scope: str
     epochs: int
@@ -58,21 +67,40 @@ class ScoreSearch(ABC):
     distribution: Distribution
     scores: Distribution
     frozen: list[str]
+    biases: str
 
     def __post_init__(self) -> None:
         checks.fraction("density", self.density)
         checks.choice("scope", self.scope, SCOPES)
+        checks.choice("biases", self.biases, BIASES)
         checks.integer("validation", self.validation, at_least=0)
         self.recipe()
 
     @abstractmethod
-    def trainer(self, networks: Sequence[torch.nn.Module], device: str) -> ScoreTrainer:
-        """What trains the scores of masked networks; of one alone on a CPU."""
+    def mask(self, scores: torch.Tensor, active: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """See `Rule`."""
 
-    def tensors(self, ground: Ground, masks: Mapping[str, Mask], seed: int) -> dict[str, RandomTensor]:
-        """Recipes of the ticket's random weights: those drawn, but for searches that use them otherwise."""
+    @abstractmethod
+    def effective(self, weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """See `Rule`."""
+
+    @abstractmethod
+    def score_gradient(self, gradient: torch.Tensor, weight: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """See `Rule`."""
+
+    def decay(self) -> float:
+        """See `Rule`."""
+        return self.weight_decay
+
+    def end_epoch(self, epoch: int, scores: torch.Tensor, active: torch.Tensor, density: float) -> torch.Tensor:
+        """See `Rule`; nothing is pruned for good unless a search says so."""
+        del epoch, scores, density
+        return active
+
+    def sources(self, space: SearchSpace, masks: Mapping[str, Mask], seed: int) -> dict[str, Source]:
+        """Where the ticket's tensors come from: those of the space, but for searches that use them otherwise."""
         del masks, seed
-        return ground.weights
+        return dict(space.weights)
 
     def facts(self, masks: Mapping[str, Mask]) -> dict[str, float]:
         """Plain numbers worth keeping with the ticket beyond accuracies, for searches that have some."""
@@ -83,95 +111,95 @@ class ScoreSearch(ABC):
         """The settings of the training loop."""
         return Recipe.of(self)
 
-    def find(self, problem: Problem, recorder: Recorder) -> Ticket:
+    def trainer(self, networks: Sequence[ScoredNetwork], device: str) -> ScoreTrainer:
+        """What trains the scores of these networks: compiled kernels for one on a CPU, where they know the rule."""
+        if self.compiled_use is not None and device == "cpu" and len(networks) == 1:
+            binary = self.compiled_use == "sign"
+            return ScoreTraining(networks[0], self.momentum, self.weight_decay, binary=binary)
+        return FunctionalTraining(networks, self, device)
+
+    def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket; see `Method.find`. Facts: accuracies on the validation images, and what the best epoch had."""
         return self.find_each(problem, recorder, [self.density])[0]
 
-    def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Ticket]:
+    def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density, of the same random network: trained in turn, on a GPU all together."""
-        return self.search(self.ground(problem), densities, problem, recorder)
+        return self.search(self.space(problem), densities, problem, recorder)
 
-    def ground(self, problem: Problem) -> Ground:
+    def space(self, problem: Problem) -> SearchSpace:
         """The random network of the problem's architecture.
 
         Raises:
-            ConfigError: no network, weights that cannot have scores, or frozen layers without a target to take them of.
+            ConfigError: no network, or layers to be taken from a target that has none.
         """
-        network = problem.network
-        if network is None:
-            raise ConfigError("a search prunes a random network and there is none: add network=fc")
-        shapes, target = parameter_shapes(network), problem.target or {}
-        given = [name for name in shapes if name.rpartition(".")[0] in self.frozen]
-        for layer in self.frozen:
-            if not any(name.rpartition(".")[0] == layer for name in given):
-                raise ConfigError(f"frozen names {layer}, which is no layer of the network: it has {', '.join(shapes)}")
-        for name in given:
-            if name not in target or target[name].shape != shapes[name]:
-                raise ConfigError(f"{name} is to be frozen and no target has it in this shape: add target=trained")
-        random = [name for name in shapes if name not in given]
-        if any(len(shapes[name]) < 2 for name in random):
-            raise ConfigError("there are no scores for biases: set network.biases=false")
-        return Ground(
-            network=network,
-            weights=recipes(network, self.distribution, random, "weights"),
-            frozen={name: target[name].astype(np.float32) for name in given},
+        (network,) = problem.need("network")
+        return random_space(
+            network,
+            self.distribution,
+            problem.target,
+            frozen=self.frozen,
+            biases=self.biases,
+            seed=problem.streams.seed,
         )
 
     def search(
-        self, ground: Ground, densities: Sequence[Density], problem: Problem, recorder: Recorder
-    ) -> list[Ticket]:
+        self, space: SearchSpace, densities: Sequence[Density], problem: Problem, recorder: Recorder
+    ) -> list[Found]:
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
-        if problem.data is None:
-            raise ConfigError("a search trains scores on images and there are none: add data=mnist")
-        labels(problem.data.train_labels)
-        count = num_samples(images(problem.data.train_inputs))
+        (data,) = problem.need("data")
+        count = num_samples(trainable(data))
         if self.validation >= count:
             raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
-        seed = problem.streams.seed
-        convolves = any(len(tensor.shape) > 2 for name, tensor in ground.weights.items() if name not in ground.settled)
-        device = problem.device if self.on_gpu and not convolves else "cpu"
-        tickets = []
-        for runs in turns(len(densities), device):
-            asked = [densities[run] for run in runs]
-            networks = [self._masked(ground, density, seed) for density in asked]
-            training = ScoreRun(
-                self.trainer,
-                networks,
-                asked,
-                self.recipe(),
-                self.validation,
-                problem,
-                device,
-                key=f"{self!r} {ground.key()}",
-            )
+        seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
+        module = space.module(seed)
+        scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
+        found = []
+        for runs in self._turns(module, space, len(densities), problem, recorder):
+            networks = [
+                ScoredNetwork(module=module, scores=scores, density=densities[run], scope=self.scope) for run in runs
+            ]
+            key = f"{self!r} {space.key()}"
+            training = ScoreRun(self.trainer, networks, self.recipe(), self.validation, problem, key)
             with one_thread():
-                histories = training.train(type(self).__module__.rpartition(".")[2], recorder)
-            for run, (density, history) in enumerate(zip(asked, histories, strict=True)):
-                found = {name: Mask.pack(mask.cpu().numpy()) for name, mask in training.trainer.masks(run).items()}
-                masks = {name: found[name] if name in found else ground.settled[name] for name in ground.weights}
-                facts = {"density": density} if isinstance(density, float | int) else {}
-                tickets.append(
-                    Ticket(
-                        network=ground.network,
-                        seed=seed,
-                        tensors=self.tensors(ground, masks, seed),
-                        masks=masks,
-                        frozen=ground.frozen,
-                        facts={**facts, **_facts(history), **self.facts(masks)},
-                    )
-                )
-        return tickets
+                histories = training.train(name, recorder)
+            found += [
+                self._found(space, training.trainer, run, densities[at], history, seed)
+                for run, (at, history) in enumerate(zip(runs, histories, strict=True))
+            ]
+        return found
 
-    def _masked(self, ground: Ground, density: Density, seed: int) -> torch.nn.Module:
-        """The random network with its first scores."""
-        scored = [name for name in ground.weights if name not in ground.settled]
-        scores = recipes(ground.network, self.scores, scored, "scores")
-        return masked(ground.module(seed), drawn(scores, seed), density, self.scope)
+    def _turns(
+        self, module: torch.nn.Module, space: SearchSpace, count: int, problem: Problem, recorder: Recorder
+    ) -> list[range]:
+        """Which networks are trained together: on a GPU all of them, since one alone would leave it idle."""
+        (data,) = problem.need("data")
+        if problem.device == "cpu" or count == 1:
+            return turns(count, together=False)
+        reason = why_apart(module, space.scored, moved(select(trainable(data), slice(2)), "cpu"))
+        if reason is not None:
+            recorder.say(
+                f"the densities are trained one after the other, since the network does not allow vmap: {reason}"
+            )
+        return turns(count, together=reason is None)
+
+    def _found(
+        self, space: SearchSpace, trainer: ScoreTrainer, run: int, density: Density, history: History, seed: int
+    ) -> Found:
+        masks = dict(space.given)
+        masks |= {name: Mask.pack(mask.cpu().numpy()) for name, mask in trainer.masks(run).items()}
+        weights = self.sources(space, masks, seed)
+        for name, buffer in trainer.statistics(run).items():
+            weights[name] = Stored(array=buffer.cpu().numpy(), origin=SEARCHED)
+        facts = {"density": float(density)} if isinstance(density, float | int) else {}
+        facts |= {**_facts(history), **self.facts(masks)}
+        return Found(
+            ticket=Ticket(architecture=space.architecture, seed=seed, weights=weights, masks=masks, facts=facts)
+        )
 
 
-def turns(count: int, device: str) -> list[range]:
-    """Which networks are trained together: on a GPU all of them, since one alone would leave it idle."""
-    return [range(count)] if device != "cpu" else [range(run, run + 1) for run in range(count)]
+def turns(count: int, *, together: bool) -> list[range]:
+    """Which of so many networks are trained at once."""
+    return [range(count)] if together else [range(run, run + 1) for run in range(count)]
 
 
 def _facts(history: History) -> dict[str, float]:

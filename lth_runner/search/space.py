@@ -1,50 +1,189 @@
-"""The random network that a search prunes, and what is settled about it beforehand."""
+"""What a search works on: the random network of an architecture, and what is given about it beforehand."""
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 
-from lth_runner.networks.interface import Architecture, filled
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes, skeleton, state_shapes, tensors_of
+from lth_runner.search.initial import recipes
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn, Source, Stored
+
+INITIAL = "initial"  # origin of what starts as the module made it, or a norm at 1 and 0
+BIASES = ("zero", "scored", "target")
+BATCH_NORMS: Any = torch.nn.modules.batchnorm._BatchNorm
+NORMS: Any = (
+    torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.RMSNorm,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
-    """The random network that is searched, and what is settled about it beforehand.
+class SearchSpace:
+    """A random network, and what is given about it.
 
     Attributes:
-        network: the architecture.
-        weights: recipes of its random weights.
-        settled: masks that are given, by names in `weights`: these weights get no scores.
-        frozen: weights that are neither random nor pruned, by name.
-        gains: by names in `weights`: what a weight is multiplied with while the scores are trained, so that signals
+        architecture: of the network.
+        weights: a source for every parameter and persistent buffer. What is drawn gets scores, unless its mask is
+            given. Batch norms whose running mean is stored as initial gather their statistics during the search.
+        given: masks that are not searched, by names of drawn weights.
+        gains: by names of drawn weights: what a weight is multiplied with while the scores are trained, so that signals
             keep their size in a network drawn from any law. The ticket is of the weights as drawn: without biases its
             network is that of the search up to one positive factor, so their decisions are equal.
     """
 
-    network: Architecture
-    weights: dict[str, RandomTensor]
-    settled: dict[str, Mask] = field(default_factory=dict)
-    frozen: dict[str, np.ndarray] = field(default_factory=dict)
-    gains: dict[str, float] = field(default_factory=dict)
+    architecture: Architecture
+    weights: Mapping[str, Source]
+    given: Mapping[str, Mask] = field(default_factory=dict)
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> dict[str, Drawn]:
+        """The recipes of what is random."""
+        return {name: source for name, source in self.weights.items() if isinstance(source, Drawn)}
+
+    @property
+    def scored(self) -> list[str]:
+        """The names of the weights that get scores."""
+        return [name for name in self.drawn if name not in self.given]
 
     def module(self, seed: int) -> torch.nn.Module:
-        """The random network as it is redrawn from a ticket, settled masks applied, times the gains."""
-        arrays = dict(self.frozen)
-        for name, tensor in self.weights.items():
-            array = tensor.draw(seed) * self.gains.get(name, 1.0)
-            arrays[name] = array * self.settled[name].dense() if name in self.settled else array
-        return filled(self.network, arrays)
+        """The random network as it is redrawn from a ticket, given masks applied, times the gains.
+
+        It is in evaluation mode but for the batch norms that gather statistics.
+        """
+        module = filled(self.architecture, {name: self._array(name, seed) for name in self.weights})
+        for path, norm in module.named_modules():
+            if isinstance(norm, BATCH_NORMS) and norm.running_mean is not None:
+                source = self.weights[f"{path}.running_mean" if path else "running_mean"]
+                norm.train(isinstance(source, Stored) and source.origin == INITIAL)
+        return module
 
     def key(self) -> str:
         """All of it as text."""
         parts = {
-            "settled": {name: hashlib.sha256(mask.bits.tobytes()).hexdigest() for name, mask in self.settled.items()},
-            "frozen": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in self.frozen.items()},
-            "gains": self.gains,
+            "given": {name: hashlib.sha256(mask.bits.tobytes()).hexdigest() for name, mask in self.given.items()},
+            "stored": {
+                name: [source.origin, hashlib.sha256(np.ascontiguousarray(source.array).data).hexdigest()]
+                for name, source in self.weights.items()
+                if isinstance(source, Stored)
+            },
+            "gains": dict(self.gains),
         }
-        return f"{self.network!r} {self.weights!r} {json.dumps(parts, sort_keys=True)}"
+        return f"{self.architecture!r} {self.drawn!r} {json.dumps(parts, sort_keys=True)}"
+
+    def _array(self, name: str, seed: int) -> np.ndarray:
+        source = self.weights[name]
+        if isinstance(source, Stored):
+            return source.array
+        array = source.draw(seed) * self.gains.get(name, 1.0)
+        return array * self.given[name].dense() if name in self.given else array
+
+
+def random_space(
+    network: Architecture,
+    law: Distribution,
+    target: Mapping[str, np.ndarray] | None,
+    *,
+    frozen: Sequence[str],
+    biases: str,
+    seed: int,
+) -> SearchSpace:
+    """A network whose parameters of two axes or more are random, with what stands beside them.
+
+    Norms start at weight 1, bias 0 and no statistics; other parameters of one axis, and buffers, are as the module
+    makes them, from a stream of the seed if they are random.
+
+    Args:
+        law: of the random weights.
+        target: tensors of the target network, for what is taken from it.
+        frozen: paths of layers or blocks that are the target's, with all that lies below them.
+        biases: "zero": they are 0 and stay; "scored": drawn, with the fan of their layer, and pruned like weights;
+            "target": the target's. Biases of norms are none of these.
+
+    Raises:
+        ConfigError: a layer that is not there, or no target to take it from.
+    """
+    checks.choice("biases", biases, BIASES)
+    shapes, own_biases = state_shapes(network), _biases(skeleton(network))
+    taken = _frozen(network, frozen) | (own_biases if biases == "target" else set())
+    scored = [
+        name
+        for name, shape in parameter_shapes(network).items()
+        if name not in taken and (len(shape) >= 2 or (biases == "scored" and name in own_biases))
+    ]
+    drawn, initial = recipes(network, law, scored, "weights"), initial_tensors(network, seed)
+    weights: dict[str, Source] = {}
+    for name, shape in shapes.items():
+        if name in taken:
+            weights[name] = _of_target(name, shape, target or {})
+        elif name in drawn:
+            weights[name] = drawn[name]
+        elif name in own_biases:
+            weights[name] = replace(initial[name], array=np.zeros_like(initial[name].array))
+        else:
+            weights[name] = initial[name]
+    return SearchSpace(architecture=network, weights=weights)
+
+
+def _of_target(name: str, shape: tuple[int, ...], target: Mapping[str, np.ndarray]) -> Stored:
+    if name not in target or target[name].shape != shape:
+        raise ConfigError(f"{name} is to be frozen and no target has it in this shape: add target=trained")
+    array = target[name]
+    return Stored(array=array.astype(np.float32) if array.dtype.kind == "f" else array, origin="target")
+
+
+def _frozen(network: Architecture, layers: Collection[str]) -> set[str]:
+    """The names of all tensors below these layers; of tied ones the first."""
+    module = skeleton(network)
+    first = {id(tensor): name for name, tensor in tensors_of(module).items()}
+    names = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    found = {
+        layer: {first[id(tensor)] for name, tensor in names if name.startswith(f"{layer}.") and id(tensor) in first}
+        for layer in layers
+    }
+    for layer, below in found.items():
+        if not below:
+            known = ", ".join(parameter_shapes(network))
+            raise ConfigError(f"frozen names {layer}, which is no layer of the network: it has {known}")
+    return set().union(*found.values())
+
+
+def _biases(module: torch.nn.Module) -> set[str]:
+    """Names of the biases of all layers that are no norms."""
+    return {
+        name
+        for path, part in module.named_modules()
+        if not isinstance(part, NORMS)
+        for name, parameter in part.named_parameters(path, recurse=False)
+        if parameter.ndim < 2 and "bias" in name.rpartition(".")[2]
+    }
+
+
+def initial_tensors(network: Architecture, seed: int) -> dict[str, Stored]:
+    """What the module holds when it is made, norms without statistics and at weight 1 and bias 0.
+
+    What its builder draws at random comes from a stream of the seed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Streams(seed).torch_seed("initial"))
+        module = network.module()
+    norms: list[Any] = [part for part in module.modules() if isinstance(part, NORMS)]
+    for norm in norms:
+        norm.reset_parameters()
+    tensors = tensors_of(module)
+    return {name: Stored(array=tensor.detach().numpy(), origin=INITIAL) for name, tensor in tensors.items()}
+
+
+def norm_parameters(network: Architecture) -> set[str]:
+    """The names of all parameters of norms."""
+    norms = {path: part for path, part in skeleton(network).named_modules() if isinstance(part, NORMS)}
+    return {name for path, part in norms.items() for name, _ in part.named_parameters(path, recurse=False)}

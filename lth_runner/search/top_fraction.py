@@ -32,14 +32,12 @@ def magnitude_keys(scores: torch.Tensor) -> torch.Tensor:
 
 
 def find_cut(scores: torch.Tensor, kept: int) -> Cut:
-    """The cut that keeps `kept` of the scores (n,)."""
+    """The cut that keeps `kept` of the scores (n,), which lie on the CPU."""
     if kept == 0:
         return Cut(float("inf"), 0)
     size, keys = scores.numel(), magnitude_keys(scores.detach())
-    if keys.is_cuda:
-        key = keys.kthvalue(size - kept + 1).values
-    else:  # NumPy's selection is many times faster than torch's here
-        key = torch.from_numpy(np.partition(keys.numpy(), size - kept)[size - kept : size - kept + 1])[0]
+    # NumPy's selection is many times faster than torch's
+    key = torch.from_numpy(np.partition(keys.numpy(), size - kept)[size - kept : size - kept + 1])[0]
     ties = kept - int((keys > key).sum())
     tie_end = int(torch.nonzero(keys == key)[ties - 1]) + 1
     return Cut(key.view(torch.float32).item(), tie_end)
@@ -50,6 +48,18 @@ def top_mask(scores: torch.Tensor, kept: int) -> torch.Tensor:
     cut, size = find_cut(scores, kept), scores.detach().abs()
     before_tie_end = torch.arange(len(size), device=size.device) < cut.tie_end
     return (size > cut.threshold) | ((size == cut.threshold) & before_tie_end)
+
+
+def top_masks(scores: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """(R, n) bool: of every row of scores what `top_mask` keeps.
+
+    Args:
+        scores: (R, n) float32; kept: (R,) int32.
+    """
+    if scores.device.type == "cpu":
+        return torch.stack([top_mask(row, int(count)) for row, count in zip(scores, kept, strict=True)])
+    keys = magnitude_keys(scores)
+    return row_masks(keys, row_keys(keys, kept), kept)
 
 
 def row_keys(keys: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

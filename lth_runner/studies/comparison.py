@@ -12,6 +12,7 @@ from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
+from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.ticket import Ticket
@@ -77,6 +78,7 @@ class Comparison:
         points = self._points(problem, methods, measured, recorder)
         return Outcome(
             rows=[{**row, "network": name} for name, row in measured.items()],
+            columns=TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS,
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
             points=points,
             figures=self._figures(measured) if points else {},
@@ -132,6 +134,10 @@ class Comparison:
         return {"curves": description}
 
 
+def _has_labels(problem: Problem) -> bool:
+    return problem.data is None or problem.data.test_labels is not None
+
+
 def _line(name: str, row: dict[str, Any]) -> str:
-    accuracy = "no data" if row["accuracy"] is None else f"accuracy {100 * row['accuracy']:.2f} %"
+    accuracy = "no accuracy" if row["accuracy"] is None else f"accuracy {100 * row['accuracy']:.2f} %"
     return f"{name}: {accuracy}, {row['kept_ratio']:.2f} weights kept per target weight"

@@ -13,16 +13,16 @@ from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, s
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Method, Problem
-from lth_runner.search.run import Density
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.search.space import Ground
+from lth_runner.search.scored import Density
+from lth_runner.search.space import SearchSpace
 from lth_runner.studies.points import Point
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import materialise
-from lth_runner.ticket.source import RandomTensor
+from lth_runner.ticket.source import Drawn
 from lth_runner.ticket.ticket import Ticket
 
-LEVELS = (np.arange(4096) + 0.5) / 4096  # where a law is looked at for its size
+LEVELS = (np.arange(4096) + 0.5) / 4096  # where a distribution is looked at for its size
 
 
 class Trial:
@@ -97,23 +97,23 @@ class Trial:
         """Kept / total of each tensor of the constructed ticket."""
         return {name: mask.kept() / mask.size for name, mask in self.constructed.masks.items()}
 
-    def searched(self, density: Density, settled: dict[str, Mask], recorder: Recorder) -> Ticket:
+    def searched(self, density: Density, given: dict[str, Mask], recorder: Recorder) -> Ticket:
         """What the search finds on the weights of the constructed ticket.
 
         Args:
             density: of all weights together, or by the name of each one that is searched.
-            settled: masks that are given.
+            given: masks of the others.
         """
         alike = dict.fromkeys(self.densities(), density) if isinstance(density, float) else {}
-        ground = Ground(
-            network=self.constructed.network,
-            weights=self.constructed.tensors,
-            settled=settled,
-            gains=signal_gains(self.constructed, {**self.densities(), **alike}),
+        space = SearchSpace(
+            architecture=self.constructed.architecture,
+            weights=self.constructed.weights,
+            given=given,
+            gains=signal_gains(self.constructed, self.expansion, {**self.densities(), **alike}),
         )
         search = replace(self.search, scope="global" if alike else "layer")
-        (ticket,) = search.search(ground, [density], self.problem, recorder)
-        return ticket
+        (found,) = search.search(space, [density], self.problem, recorder)
+        return found.ticket
 
     def random(self) -> Ticket:
         """A random mask with as many weights in every tensor."""
@@ -127,8 +127,8 @@ class Trial:
 def _second_layers(trial: Trial, recorder: Recorder) -> Ticket:
     """The constructed first weights are given."""
     searched = {name: density for name, density in trial.densities().items() if name.endswith(".sum.weight")}
-    settled = {name: mask for name, mask in trial.constructed.masks.items() if name not in searched}
-    return trial.searched(searched, settled, recorder)
+    given = {name: mask for name, mask in trial.constructed.masks.items() if name not in searched}
+    return trial.searched(searched, given, recorder)
 
 
 CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
@@ -140,22 +140,21 @@ CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
 }
 
 
-def signal_gains(ticket: Ticket, densities: dict[str, float]) -> dict[str, float]:
+def signal_gains(ticket: Ticket, expansion: TwoLayerExpansion, densities: dict[str, float]) -> dict[str, float]:
     """What the random weights are multiplied with so that signals keep their size where so many of them are kept.
 
     Kept weights then have the variance 2 / inputs kept per output, at least 1, as He et al. draw them for ReLU
-    networks; the gains that the doubled layers have themselves are cancelled.
+    networks; the gains that the expanded layers have themselves are cancelled.
     """
-    assert isinstance(ticket.network, TwoLayerExpansion), "checked when it was constructed"
     gains = {}
-    for name, tensor in ticket.tensors.items():
-        inputs = max(1.0, densities[name] * math.prod(tensor.shape[1:]))
-        gains[name] = math.sqrt(2 / inputs) / _size(tensor)
-    for layer in ticket.network.layers:
-        gains[f"{layer.name}.sum.weight"] /= ticket.network.gains[layer.weight]
+    for name, drawn in ticket.random.items():
+        inputs = max(1.0, densities[name] * math.prod(drawn.shape[1:]))
+        gains[name] = math.sqrt(2 / inputs) / _size(drawn)
+    for layer in expansion.layers:
+        gains[f"{layer.name}.sum.weight"] /= expansion.gains[layer.weight]
     return gains
 
 
-def _size(tensor: RandomTensor) -> float:
-    """Root of the mean square of its law."""
-    return float(np.sqrt(np.mean(tensor.distribution.quantile(LEVELS) ** 2)))
+def _size(drawn: Drawn) -> float:
+    """Root of the mean square of its distribution."""
+    return float(np.sqrt(np.mean(drawn.distribution.quantile(LEVELS) ** 2)))

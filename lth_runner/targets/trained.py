@@ -15,14 +15,14 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import locked
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset
-from lth_runner.data.interface import images as images_of
+from lth_runner.data.interface import Dataset, named
 from lth_runner.data.interface import labels as labels_of
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.networks.interface import Architecture, tensors_of
+from lth_runner.networks.interface import Architecture, state_shapes, tensors_of
 from lth_runner.targets.state import arrays
 from lth_runner.training.checkpoint import Checkpoint, UnusableError, save, verified
 from lth_runner.training.fit import one_thread
+from lth_runner.training.loop import Augment
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.resume import arithmetic
 from lth_runner.training.start import built, start_
@@ -49,6 +49,7 @@ class TrainedTarget:
         cache: folder of trained targets; one that cannot be written costs a line of warning, not the run.
         seed: of the starting weights and of the order of the images.
         epochs: passes over the training set, 1 or more.
+        augment: what changes the images of every batch; None for nothing.
         batch, learning_rate, optimizer, momentum, weight_decay, optimizer_arguments, schedule, schedule_arguments,
             schedule_unit: see `training.recipe.Recipe`.
     """
@@ -65,6 +66,7 @@ class TrainedTarget:
     schedule: str
     schedule_arguments: dict[str, Any] | None
     schedule_unit: str
+    augment: Augment | None
 
     def __post_init__(self) -> None:
         checks.integer("target.seed", self.seed, at_least=0)
@@ -92,17 +94,19 @@ class TrainedTarget:
         """The trained network, from the cache or from a training that shows a bar per epoch."""
         if data is None:
             raise ConfigError("target=trained needs a dataset to train on: add data=mnist, or take target=synthetic")
+        if data.train_inputs is None:
+            raise ConfigError(f"target=trained needs training inputs and data {data.name} has none: take target=own")
         key = self.key(network, data, device)
         name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
         found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
-        with torch.device("meta"):
-            names = tensors_of(network.module())
-        return arrays({name: torch.from_numpy(found.tensors[name]) for name in names})
+        return arrays({name: torch.from_numpy(found.tensors[name]) for name in state_shapes(network)})
 
     def key(self, network: Architecture, data: Dataset, device: str) -> str:
         """Everything that determines the weights to the last bit, as text; a training takes one thread."""
+        augmented = {} if self.augment is None else {"augment": repr(self.augment)}
         return json.dumps(
             {
+                **augmented,
                 "version": TRAINING_VERSION,
                 "network": f"{type(network).__module__}.{network!r}",
                 "data": data.fingerprint(),
@@ -134,8 +138,9 @@ class TrainedTarget:
         streams = Streams(self.seed)
         module = built(network, streams, "target")
         start_(module, streams, "target")
-        inputs, truth = images_of(data.train_inputs), labels_of(data.train_labels)
-        module.to(inputs.device)
+        assert data.train_inputs is not None, "checked by the caller"
+        inputs, truth = data.train_inputs, labels_of(data.train_labels)
+        module.to(named(inputs)[0][1].device)
 
         def on_step(step: int, training: Training) -> None:
             epoch, rest = divmod(step, training.steps_per_epoch)

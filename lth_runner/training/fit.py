@@ -11,6 +11,7 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Inputs
 from lth_runner.training.loop import Batches, run_steps
 
 
@@ -51,7 +52,7 @@ class Recipe:
 
 
 # One update from images, labels and learning rate: gives the loss before it, still on the device.
-Step = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Step = Callable[[Any, torch.Tensor, float], torch.Tensor]
 
 # Called after an epoch with the number of finished epochs and the mean training loss over its steps, each taken before
 # the step; the text it returns is shown beside the epoch's bar.
@@ -74,7 +75,7 @@ def one_thread() -> Iterator[None]:
 
 def run_epochs(
     step: Step,
-    images: torch.Tensor,
+    images: Inputs,
     labels: torch.Tensor,
     recipe: Recipe,
     streams: Streams,
@@ -89,7 +90,7 @@ def run_epochs(
     0, is the stream (purpose, "order", e), so a training can go on after any epoch.
 
     Args:
-        images: (N, C, H, W), on the device of what is trained, as is `labels`.
+        images: (N, ...), one tensor or named ones, on the device of what is trained, as is `labels`.
         finished: epochs that were trained before.
 
     Raises:
@@ -98,7 +99,7 @@ def run_epochs(
     batches = Batches(inputs=images, labels=labels, size=recipe.batch, streams=streams, purpose=purpose, augment=None)
     per_epoch = batches.per_epoch
 
-    def update(images: torch.Tensor, labels: torch.Tensor | None, at: int) -> torch.Tensor:
+    def update(images: Inputs, labels: torch.Tensor | None, at: int) -> torch.Tensor:
         assert labels is not None, "they were given"
         return step(images, labels, recipe.rate(at // per_epoch))
 

@@ -9,6 +9,7 @@ import torch
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Inputs, images, named, num_samples, select
 
 LOOK_EVERY = 50  # steps between two looks at the loss: a look makes a GPU wait
 
@@ -16,16 +17,11 @@ LOOK_EVERY = 50  # steps between two looks at the loss: a look makes a GPU wait
 Augment = Callable[[torch.Tensor, np.random.Generator], torch.Tensor]
 
 # One update from inputs, labels and the number of updates before it: gives the loss before it, still on the device.
-Update = Callable[[torch.Tensor, torch.Tensor | None, int], torch.Tensor]
+Update = Callable[[Inputs, torch.Tensor | None, int], torch.Tensor]
 
 # Called after each update with the number of updates so far and the losses of this epoch, (k,); its text, if any, is
 # shown beside the bar.
 After = Callable[[int, torch.Tensor], str]
-
-
-def select(inputs: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """The samples of these numbers."""
-    return inputs.index_select(0, index)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +32,12 @@ class Batches:
     batch b of it is the stream (purpose, "augment", e, b), so that a training can go on after any step.
 
     Attributes:
-        inputs: (N, ...), on the device of what is trained, as are the labels.
+        inputs: (N, ...), one tensor or named ones, on the device of what is trained, as are the labels.
         labels: (N,); None where the loss needs none.
         size: samples per step.
     """
 
-    inputs: torch.Tensor
+    inputs: Inputs
     labels: torch.Tensor | None
     size: int
     streams: Streams
@@ -49,17 +45,22 @@ class Batches:
     augment: Augment | None
 
     @property
-    def per_epoch(self) -> int:
-        return -(-len(self.inputs) // self.size)
+    def device(self) -> torch.device:
+        """Where the inputs lie."""
+        return named(self.inputs)[0][1].device
 
-    def epoch(self, epoch: int, numbers: range) -> Iterator[tuple[int, torch.Tensor, torch.Tensor | None]]:
+    @property
+    def per_epoch(self) -> int:
+        return -(-num_samples(self.inputs) // self.size)
+
+    def epoch(self, epoch: int, numbers: range) -> Iterator[tuple[int, Inputs, torch.Tensor | None]]:
         """The batches of these numbers, with their numbers."""
-        order = self.streams(self.purpose, "order", str(epoch)).permutation(len(self.inputs))
-        parts = torch.from_numpy(order).to(self.inputs.device).split(self.size)
+        order = self.streams(self.purpose, "order", str(epoch)).permutation(num_samples(self.inputs))
+        parts = torch.from_numpy(order).to(self.device).split(self.size)
         for i in numbers:
             inputs = select(self.inputs, parts[i])
             if self.augment is not None:
-                inputs = self.augment(inputs, self.streams(self.purpose, "augment", str(epoch), str(i)))
+                inputs = self.augment(images(inputs), self.streams(self.purpose, "augment", str(epoch), str(i)))
             yield i, inputs, None if self.labels is None else self.labels.index_select(0, parts[i])
 
 
@@ -100,7 +101,7 @@ def _run_epoch(
     after: After,
 ) -> None:
     """The steps of one epoch, or the part of them that is asked for."""
-    losses = torch.zeros(len(numbers), device=batches.inputs.device)
+    losses = torch.zeros(len(numbers), device=batches.device)
     looked = 0  # at so many losses
     for done, (i, inputs, labels) in enumerate(batches.epoch(epoch, numbers), start=1):
         step = epoch * batches.per_epoch + i

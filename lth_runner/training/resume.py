@@ -11,6 +11,7 @@ import torch
 
 from lth_runner.core.errors import DataError
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import named
 from lth_runner.training.checkpoint import checksum
 from lth_runner.training.loop import Batches
 from lth_runner.training.recipe import Recipe
@@ -45,7 +46,8 @@ def saver(path: Path | None, key: str, recorder: Recorder) -> Callable[[Training
 def key(training: Training, batches: Batches, recipe: Recipe, masks: Masks, last: int, loss: Loss) -> str:
     """Everything that determines a training, as text."""
     state = training.state()
-    data = {"inputs": batches.inputs} | ({} if batches.labels is None else {"labels": batches.labels})
+    data = {f"inputs {name}".strip(): tensor for name, tensor in named(batches.inputs)}
+    data |= {} if batches.labels is None else {"labels": batches.labels}
     return json.dumps(
         {
             "recipe": asdict(recipe),
@@ -60,7 +62,7 @@ def key(training: Training, batches: Batches, recipe: Recipe, masks: Masks, last
             "loss": _text(loss),
             "augment": _text(batches.augment),
             "threads": torch.get_num_threads(),
-            "arithmetic": arithmetic(batches.inputs.device),
+            "arithmetic": arithmetic(batches.device),
         },
         sort_keys=True,
     )

@@ -11,6 +11,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import Inputs
 from lth_runner.training import resume
 from lth_runner.training.loop import Augment, Batches, run_steps
 from lth_runner.training.recipe import Recipe
@@ -22,7 +23,7 @@ from lth_runner.training.training import Loss, Masks, Training
 OnStep = Callable[[int, Training], object]
 
 
-def classification(module: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+def classification(module: torch.nn.Module, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
     """The mean cross-entropy of the module's outputs.
 
     Raises:
@@ -35,7 +36,7 @@ def classification(module: torch.nn.Module, inputs: torch.Tensor, labels: torch.
 
 def train(
     module: torch.nn.Module,
-    data: tuple[torch.Tensor, torch.Tensor | None],
+    data: tuple[Inputs, torch.Tensor | None],
     recipe: Recipe,
     streams: Streams,
     purpose: str,
@@ -57,7 +58,7 @@ def train(
 
     Args:
         module: on the device of the data.
-        data: inputs (N, ...), and labels (N,) or None.
+        data: inputs (N, ...), one tensor or named ones, and labels (N,) or None.
         purpose: first part of the streams' names; see `Batches`.
         masks: bool by parameter name, True = kept, in the parameter's shape or broadcast to it: pruned weights are
             exactly 0 from the start on, whatever the optimizer.
@@ -76,7 +77,7 @@ def train(
         inputs=inputs, labels=labels, size=recipe.batch, streams=streams, purpose=purpose, augment=augment
     )
     last = _last_step(recipe, stop, batches.per_epoch)
-    with _global_random_state_kept(inputs.device):
+    with _global_random_state_kept(batches.device):
         module.train()
         training = Training(module, batches, recipe, masks or {}, start, loss, recorder)
         key = resume.key(training, batches, recipe, masks or {}, last, loss) if checkpoint else ""

@@ -6,12 +6,13 @@ import torch
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import Inputs
 from lth_runner.training.loop import Batches
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import State, read_state, write_state
 
 Masks = Mapping[str, torch.Tensor]
-Loss = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor | None], torch.Tensor]  # of module, inputs, labels
+Loss = Callable[[torch.nn.Module, Inputs, torch.Tensor | None], torch.Tensor]  # of module, inputs, labels
 
 
 class Training:
@@ -41,7 +42,7 @@ class Training:
             raise ConfigError("there is nothing to train: no parameter of the network requires a gradient")
         self._optimizer = recipe.build(trained)
         self._pruned = _pruned(module, masks)
-        self._generators = _generators(batches.inputs.device)
+        self._generators = _generators(batches.device)
         self._seed = batches.streams.torch_seed(batches.purpose, "step")
         self._history: list[dict[str, float]] = []
         self._losses, self._notes = torch.zeros(0), []
@@ -77,7 +78,7 @@ class Training:
         for line in self._history:
             self._recorder.metrics(**line)
 
-    def update(self, inputs: torch.Tensor, labels: torch.Tensor | None, step: int) -> torch.Tensor:
+    def update(self, inputs: Inputs, labels: torch.Tensor | None, step: int) -> torch.Tensor:
         """One step of the optimizer; what is random in the network, as dropout, is this step's own."""
         for generator in self._generators:
             generator.manual_seed((self._seed + step) % 2**63)

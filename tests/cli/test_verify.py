@@ -111,13 +111,13 @@ def flipped(ticket: Ticket) -> Ticket:
     dense = ticket.masks[name].dense()
     place = np.unravel_index(int(dense.argmax()), dense.shape)
     dense[place] = False
-    return replace(ticket, masks=ticket.masks | {name: Mask.pack(dense)})
+    return replace(ticket, masks={**ticket.masks, name: Mask.pack(dense)})
 
 
 def swapped(ticket: Ticket) -> Ticket:
     """As many bits as before, in other places."""
     name = list(ticket.masks)[-1]
-    return replace(ticket, masks=ticket.masks | {name: Mask.pack(ticket.masks[name].dense()[::-1])})
+    return replace(ticket, masks={**ticket.masks, name: Mask.pack(ticket.masks[name].dense()[::-1])})
 
 
 @pytest.mark.parametrize("name", METHODS)

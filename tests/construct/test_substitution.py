@@ -106,7 +106,7 @@ def test_a_row_shares_its_numbers() -> None:
     assert ticket.drawn() == 8 * (4 + 3)
     assert ticket.offered() == 8 * (20 + 12)
     every = np.concatenate([weight.ravel() for weight in posed.target.values()])
-    drawn = np.concatenate([tensor.draw(0).ravel() for tensor in ticket.weights.values()])
+    drawn = np.concatenate([tensor.draw(0).ravel() for tensor in ticket.random.values()])
     assert every.min() < drawn.min() < drawn.max() < every.max()
 
 

@@ -42,7 +42,7 @@ def tiny_dataset(
 ) -> Any:
     tiny.write(root / module.ARCHIVE.folder / "raw")
     monkeypatch.setattr(module, "ARCHIVE", replace(module.ARCHIVE, checksums=tiny.SHA256, sources=()))
-    return kind(root=str(root), normalize=normalize, pool=pool).load(quiet)
+    return kind(root=str(root), normalize=normalize, pool=pool, test_count=None).load(quiet)
 
 
 @pytest.mark.parametrize(("module", "kind"), KINDS)
@@ -85,7 +85,7 @@ def test_blocks_of_pixels_become_their_mean(
 @pytest.mark.parametrize("pool", [0, 3, 1.0, 28.0])
 def test_blocks_must_cover_the_image(kind: Any, pool: Any) -> None:
     with pytest.raises(ConfigError, match=r"data\.pool must"):
-        kind(root="x", normalize=False, pool=pool)
+        kind(root="x", normalize=False, pool=pool, test_count=None)
 
 
 @pytest.mark.parametrize(("module", "kind"), KINDS)
@@ -98,7 +98,10 @@ def test_the_files_without_a_source_are_refused(module: Any, kind: Any, tmp_path
 
 def test_kuzushiji_is_normalised_by_its_own_training_pixels(tmp_path: Path) -> None:
     tiny.write(tmp_path / "KMNIST" / "raw")
-    plain, normal = (Kmnist(root=str(tmp_path), normalize=normalize, pool=1).load(quiet) for normalize in (False, True))
+    plain, normal = (
+        Kmnist(root=str(tmp_path), normalize=normalize, pool=1, test_count=None).load(quiet)
+        for normalize in (False, True)
+    )
     pixels = tiny.ARRAYS[TRAIN_IMAGES].astype(np.float64) / 255
     assert plain.name == "kmnist"
     np.testing.assert_array_equal(images(plain.train_inputs)[:, 0], pixels.astype(np.float32))
@@ -121,19 +124,19 @@ def test_files_without_a_known_checksum_are_checked_by_structure(
     folder = tiny.write(tmp_path / "KMNIST" / "raw")
     (folder / name).write_bytes(idx.encode(array))
     with pytest.raises(DataError, match=f"KMNIST/raw/{name} .*{message}"):
-        Kmnist(root=str(tmp_path), normalize=False, pool=1).load(quiet)
+        Kmnist(root=str(tmp_path), normalize=False, pool=1, test_count=None).load(quiet)
 
 
 def test_a_cut_file_without_a_known_checksum_is_named(tmp_path: Path) -> None:
     folder = tiny.write(tmp_path / "KMNIST" / "raw")
     (folder / TRAIN_IMAGES).write_bytes(tiny.FILES[TRAIN_IMAGES][:-1])
     with pytest.raises(DataError, match=rf"{TRAIN_IMAGES} in .* is damaged \(.*\): delete it and it is fetched again"):
-        Kmnist(root=str(tmp_path), normalize=False, pool=1).load(quiet)
+        Kmnist(root=str(tmp_path), normalize=False, pool=1, test_count=None).load(quiet)
 
 
 @pytest.mark.network
 def test_the_whole_of_mnist(cache: str) -> None:
-    data: Any = Mnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = Mnist(root=cache, normalize=True, pool=1, test_count=None).load(quiet)
     assert data.name == "mnist"
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert data.test_inputs.shape == (10000, 1, 28, 28)
@@ -147,7 +150,7 @@ def test_the_whole_of_mnist(cache: str) -> None:
 def test_the_whole_of_fashion_mnist(cache: str) -> None:
     if not (fashion_mnist.DEBIAN_FOLDER.is_dir() or (Path(cache).expanduser() / "FashionMNIST" / "raw").is_dir()):
         pytest.skip("Fashion-MNIST is neither in the cache nor installed (apt install dataset-fashion-mnist)")
-    data: Any = FashionMnist(root=cache, normalize=True, pool=1).load(quiet)
+    data: Any = FashionMnist(root=cache, normalize=True, pool=1, test_count=None).load(quiet)
     assert data.train_inputs.shape == (60000, 1, 28, 28)
     assert torch.bincount(data.train_labels).tolist() == [6000] * 10
     assert torch.bincount(data.test_labels).tolist() == [1000] * 10
@@ -198,9 +201,9 @@ def test_the_fingerprint_sees_one_label_and_one_pixel() -> None:
     "source",
     [
         SMALL,
-        Mnist(root="x", normalize=False, pool=1),
-        FashionMnist(root="x", normalize=False, pool=1),
-        Kmnist(root="x", normalize=False, pool=1),
+        Mnist(root="x", normalize=False, pool=1, test_count=None),
+        FashionMnist(root="x", normalize=False, pool=1, test_count=None),
+        Kmnist(root="x", normalize=False, pool=1, test_count=None),
         Cifar10(root="x", normalize=False),
         Cifar100(root="x", normalize=False),
         Svhn(root="x", normalize=False),

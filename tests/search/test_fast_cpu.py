@@ -1,118 +1,94 @@
-"""Score steps against autograd and SGD, the kernels against NumPy, and their promises: exact masks, exact resume."""
+"""Compiled score steps against their definition and the functional ones, the kernels against NumPy, exact resume."""
 
-import copy
+from dataclasses import fields, replace
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from oracle import Oracle
+from searching import EDGE_POPUP, scored_lenet5
 
-from lth_runner.core.errors import ConfigError
-from lth_runner.networks.lenet5 import LeNet5
+from lth_runner.search.biprop import Biprop
 from lth_runner.search.fast_cpu import kernels
 from lth_runner.search.fast_cpu.training import ScoreTraining
-from lth_runner.search.masked import MaskedRedundant, masked, masked_layers, masked_weights
+from lth_runner.search.functional import FunctionalTraining
+from lth_runner.search.scored import views
 
 GENERATOR = torch.Generator().manual_seed(0)
 BATCHES = [(torch.randn(8, 1, 28, 28, generator=GENERATOR), torch.arange(8)) for _ in range(12)]
 MOMENTUM, DECAY = 0.9, 5e-4
+SGD: dict[str, Any] = {"rate": 0.1, "momentum": MOMENTUM, "decay": DECAY}
+network = scored_lenet5
+LAYERS = pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
+DENSITIES = pytest.mark.parametrize(
+    ("density", "scope"), [(0.4, "layer"), (0.05, "global"), (1.0, "layer"), (0.0, "layer")]
+)
+RULES = {
+    False: EDGE_POPUP,
+    True: Biprop(**{field.name: getattr(EDGE_POPUP, field.name) for field in fields(EDGE_POPUP)}),
+}
 
 
-def network(redundancy: int = 0, relu: bool = False, density: float = 0.4, scope: str = "layer") -> torch.nn.Module:
-    """A small masked LeNet-5, convolutions included; redundancy 0 has plain linear layers."""
-    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu, biases=False).module()
-    generator, scores = torch.Generator().manual_seed(1), {}
-    for name, weight in module.named_parameters():
-        weight.data.normal_(0, 0.2, generator=generator)
-        scores[name] = torch.randn(weight.shape, generator=generator) * 0.1
-    return masked(module, scores, density, scope)
+def effective_equals_masked(training: ScoreTraining) -> bool:
+    """Whether what the network uses is what its scores ask for, found afresh: bit for bit where nothing is summed."""
+    scores = views(training.scores, training.network)
+    fresh = ScoreTraining(replace(training.network, scores=scores), 0.0, 0.0, binary=False)
+    oracle = Oracle(replace(training.network, scores=scores), **SGD)
+    plain = {name: used for name, used in oracle.effective().items() if name in training.effective}
+    assert all(torch.equal(mask, training.masks()[name]) for name, mask in oracle.masks().items())
+    same = all(torch.equal(used, training.effective[name]) for name, used in plain.items())
+    return same and all(torch.equal(used, training.effective[name]) for name, used in fresh.effective.items())
 
 
-def plain_step(
-    plain: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[torch.Tensor, torch.Tensor]
-) -> float:
-    optimizer.zero_grad()
-    loss = cross_entropy(plain(batch[0]), batch[1])
-    loss.backward()
-    optimizer.step()
-    return loss.item()
-
-
-def held_equals_masked(net: torch.nn.Module) -> bool:
-    """Whether every layer holds what its scores ask for, found afresh: bit for bit where nothing is summed."""
-    same = []
-    for layer in masked_layers(net):
-        assert layer.held is not None
-        if isinstance(layer, MaskedRedundant):
-            same.append(torch.allclose(layer.held, layer.effective(), atol=1e-6))
-        else:
-            same.append(torch.equal(layer.held, layer.effective()))
-    return all(same)
-
-
-@pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
-@pytest.mark.parametrize(("density", "scope"), [(0.4, "layer"), (0.05, "global"), (1.0, "layer"), (0.0, "layer")])
-def test_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, density: float, scope: str) -> None:
-    fast = network(redundancy, relu, density, scope)
-    plain = copy.deepcopy(fast)
-    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=MOMENTUM, weight_decay=DECAY)
-    training = ScoreTraining(fast, MOMENTUM, DECAY, binary=False)
-    for name, weight in masked_weights(plain).items():
-        assert torch.equal(training.masks()[name], weight.mask())
+@LAYERS
+@DENSITIES
+@pytest.mark.parametrize("binary", [False, True])
+def test_steps_are_those_of_the_definition(
+    redundancy: int, relu: bool, density: float, scope: str, binary: bool
+) -> None:
+    """Plain autograd straight through masks found by a sort, on the module as it is, and torch's own SGD."""
+    net = network(redundancy, relu, density, scope)
+    oracle = Oracle(net, binary=binary, **SGD)
+    training = ScoreTraining(net, MOMENTUM, DECAY, binary=binary)
+    for name, mask in oracle.masks().items():
+        assert torch.equal(training.masks()[name], mask)
     for batch in BATCHES[:4]:
-        loss = training.step(*batch, rate=0.1)
-        assert loss.item() == pytest.approx(plain_step(plain, optimizer, batch), rel=1e-4)
-    reached = masked_weights(fast)
-    for name, weight in masked_weights(plain).items():
-        torch.testing.assert_close(reached[name].scores, weight.scores, atol=2e-6, rtol=1e-4)
+        assert training.step(*batch, rate=0.1).item() == pytest.approx(oracle.step(*batch), rel=1e-4)
+    for name, scores in views(training.scores, net).items():
+        torch.testing.assert_close(scores, oracle.scores[name].detach(), atol=2e-6, rtol=1e-4)
+        assert torch.equal(training.masks()[name], oracle.masks()[name])
 
 
-class _Binary(torch.autograd.Function):
-    """alpha * mask; backwards alpha is a constant and the mask counts as |score|, weighed with |w|: biprop's own."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: torch.Tensor, weight: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(scores, weight)
-        return mask * (weight.abs() * mask).double().sum().div(max(int(mask.sum()), 1)).float()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        scores, weight = ctx.saved_tensors
-        return gradients[0] * weight.abs() * scores.sign(), None, None
-
-
-@pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
-@pytest.mark.parametrize(("density", "scope"), [(0.4, "layer"), (0.05, "global"), (1.0, "layer"), (0.0, "layer")])
-def test_binary_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, density: float, scope: str) -> None:
-    """The plain twin: the unmasked network, its weights sign(w) * alpha * mask worked out in every forward pass."""
-    fast = network(redundancy, relu, density, scope)
-    twin = copy.deepcopy(fast)
-    module = LeNet5(hidden=(12, 9), outputs=10, redundancy=redundancy, relu=relu, biases=False).module()
-    weights = masked_weights(twin)
-    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=MOMENTUM, weight_decay=DECAY)
-    training = ScoreTraining(fast, MOMENTUM, DECAY, binary=True)
-    for batch in BATCHES[:4]:
-        used = {n: w.weight.sign() * _Binary.apply(w.scores, w.weight, w.mask()) for n, w in weights.items()}
-        plain = cross_entropy(torch.func.functional_call(module, used, (batch[0],)), batch[1])
-        optimizer.zero_grad()
-        plain.backward()
-        optimizer.step()
-        assert training.step(*batch, rate=0.1).item() == pytest.approx(plain.item(), rel=1e-4)
-    for name, weight in masked_weights(fast).items():
-        torch.testing.assert_close(weight.scores, weights[name].scores, atol=2e-6, rtol=1e-4)
-        assert torch.equal(training.masks()[name], weights[name].mask())
+@LAYERS
+@DENSITIES
+@pytest.mark.parametrize("binary", [False, True])
+def test_steps_are_those_of_the_functional_path(
+    redundancy: int, relu: bool, density: float, scope: str, binary: bool
+) -> None:
+    """To the bit where no layer is redundant; sums over copies are taken in another order."""
+    net = network(redundancy, relu, density, scope)
+    fast = ScoreTraining(net, MOMENTUM, DECAY, binary=binary)
+    functional = FunctionalTraining([net], RULES[binary], "cpu")
+    for batch in BATCHES:
+        losses = fast.step(*batch, rate=0.1), functional.step(*batch, rate=0.1)
+        torch.testing.assert_close(*losses, rtol=1e-4 if redundancy else 0, atol=0)
+    if redundancy:
+        torch.testing.assert_close(fast.scores, functional.scores[0], atol=2e-6, rtol=1e-4)
+    else:
+        assert torch.equal(fast.scores, functional.scores[0])
+        assert torch.equal(fast.velocity, functional.velocity[0])
+    assert all(torch.equal(mask, functional.masks()[name]) for name, mask in fast.masks().items())
 
 
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("rate", [1e-4, 0.1, 30.0])
 def test_masks_stay_exact_however_fast_thresholds_move(scope: str, rate: float) -> None:
-    net = network(density=0.3, scope=scope)
-    training = ScoreTraining(net, MOMENTUM, DECAY, binary=False)
+    training = ScoreTraining(network(density=0.3, scope=scope), MOMENTUM, DECAY, binary=False)
     for batch in BATCHES:
         training.step(*batch, rate=rate)
-        assert held_equals_masked(net)
+        assert effective_equals_masked(training)
     if rate == 1e-4:
         assert training.misses == 0  # a slow threshold is always found in its band
     if rate == 30.0:
@@ -122,17 +98,17 @@ def test_masks_stay_exact_however_fast_thresholds_move(scope: str, rate: float) 
 @pytest.mark.parametrize("values", [[0.5], [0.5, -0.5, 0.25, 0.0], [0.0]])
 def test_ties_are_settled_as_in_the_definition(values: list[float]) -> None:
     net = network(redundancy=2, density=0.35, scope="global")
-    for weight in masked_weights(net).values():
-        picked = torch.randint(len(values), weight.scores.shape, generator=torch.Generator().manual_seed(3))
-        weight.scores.data = torch.tensor(values)[picked]
-    training = ScoreTraining(net, 0.0, 0.0, binary=False)
+    generators = {name: torch.Generator().manual_seed(3) for name in net.scores}
+    picked = {n: torch.randint(len(values), s.shape, generator=generators[n]) for n, s in net.scores.items()}
+    scores = {name: torch.tensor(values)[index] for name, index in picked.items()}
+    training = ScoreTraining(replace(net, scores=scores), 0.0, 0.0, binary=False)
     for batch in BATCHES[:2]:
         training.step(*batch, rate=0.0)  # nothing moves: ties stay ties
-        assert held_equals_masked(net)
+        assert effective_equals_masked(training)
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_copy_of_scores_and_velocity_is_a_checkpoint(binary: bool) -> None:
+def test_a_copy_of_the_state_is_a_checkpoint(binary: bool) -> None:
     through = ScoreTraining(network(2, True), MOMENTUM, DECAY, binary=binary)
     for batch in BATCHES:
         through.step(*batch, rate=0.1)
@@ -163,22 +139,25 @@ def test_threads_change_no_bit_of_the_kernels(binary: bool) -> None:
     assert torch.equal(results[0], results[1])
 
 
-def test_weights_are_left_alone_and_layers_can_be_released() -> None:
+def test_the_network_is_left_alone() -> None:
     net = network(2)
-    before = {name: weight.weight.numpy().tobytes() for name, weight in masked_weights(net).items()}
+    before = {name: tensor.numpy().tobytes() for name, tensor in net.module.state_dict().items()}
+    scores = {name: tensor.clone() for name, tensor in net.scores.items()}
     training = ScoreTraining(net, MOMENTUM, DECAY, binary=False)
     for batch in BATCHES:
         training.step(*batch, rate=0.1)
-    assert before == {name: weight.weight.numpy().tobytes() for name, weight in masked_weights(net).items()}
-    held = net(BATCHES[0][0])
-    training.release()
-    assert all(layer.held is None for layer in masked_layers(net))
-    torch.testing.assert_close(net(BATCHES[0][0]), held)
+    assert before == {name: tensor.numpy().tobytes() for name, tensor in net.module.state_dict().items()}
+    assert all(torch.equal(tensor, net.scores[name]) for name, tensor in scores.items())
+    oracle = Oracle(replace(net, scores=views(training.scores, net)), **SGD)
+    torch.testing.assert_close(training.outputs(BATCHES[0][0]), oracle.outputs(BATCHES[0][0]).detach())
 
 
-def test_a_network_without_masks_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no masked layer"):
-        ScoreTraining(torch.nn.Linear(3, 2), MOMENTUM, DECAY, binary=False)
+def test_of_a_redundant_layer_one_weight_alone_may_have_scores() -> None:
+    whole = network(3, True)
+    net = replace(whole, scores={name: s for name, s in whole.scores.items() if not name.endswith("weight1")})
+    oracle, training = Oracle(net, **SGD), ScoreTraining(net, MOMENTUM, DECAY, binary=False)
+    for batch in BATCHES[:4]:
+        assert training.step(*batch, rate=0.1).item() == pytest.approx(oracle.step(*batch), rel=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 37), (40, 1, 64), (1, 2, 3)])

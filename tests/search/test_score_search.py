@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from recorders import Memory
-from searching import Cut
+from searching import Cut, bits
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
@@ -22,12 +22,14 @@ from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.problem import Problem
 from lth_runner.search import score_search
 from lth_runner.search.edge_popup import EdgePopup
-from lth_runner.search.grid import ScoreGrid
-from lth_runner.search.masked import masked
-from lth_runner.search.run import beyond_frozen, through
+from lth_runner.search.functional import FunctionalTraining
+from lth_runner.search.run import apply_front, split_before_scores
+from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.trainer import ScoreTrainer
 from lth_runner.ticket.file import read_ticket, save_ticket
-from lth_runner.ticket.materialise import pruned_network
+from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.source import Drawn, Stored
+from lth_runner.ticket.ticket import Ticket
 
 GENERATOR = torch.Generator().manual_seed(0)
 LABELS = torch.arange(120) % 10
@@ -42,6 +44,7 @@ CONVOLUTIONS = {"conv1.weight", "conv2.weight"}
 METHOD = EdgePopup(
     density=0.5, scope="layer", epochs=2, batch=16, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=16,
     distribution=KaimingNormal(gain=2**0.5, density=1.0), scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+    biases="zero",
 )  # fmt: skip
 FROZEN = replace(METHOD, frozen=["conv1", "conv2"])
 
@@ -55,37 +58,42 @@ def target(network: Architecture) -> dict[str, np.ndarray]:
     }
 
 
+def stored(ticket: Ticket) -> dict[str, np.ndarray]:
+    return {name: source.array for name, source in ticket.weights.items() if isinstance(source, Stored)}
+
+
 def problem(network: Architecture = LENET5, **changes: Any) -> Problem:
     posed = Problem(network=network, target=target(network), data=DATA, streams=Streams(0), device="cpu")
     return replace(posed, **changes)
 
 
 def test_frozen_layers_are_the_targets_and_all_others_are_random(tmp_path: Path) -> None:
-    ticket = FROZEN.find(problem(), Memory(tmp_path))
-    assert ticket.frozen.keys() == CONVOLUTIONS
-    assert ticket.masks.keys() == ticket.tensors.keys() == parameter_shapes(LENET5).keys() - CONVOLUTIONS
+    ticket = FROZEN.find(problem(), Memory(tmp_path)).ticket
+    assert stored(ticket).keys() == CONVOLUTIONS
+    drawn = {name for name, source in ticket.weights.items() if isinstance(source, Drawn)}
+    assert ticket.masks.keys() == drawn == parameter_shapes(LENET5).keys() - CONVOLUTIONS
     assert ticket.offered() == ticket.drawn() == 3 * (400 + 12 + 9) + 3 * (400 * 12 + 12 * 9 + 9 * 10)
-    weights = pruned_network(ticket).state_dict()
+    weights = materialise(ticket).module().state_dict()
     for name in CONVOLUTIONS:
         np.testing.assert_array_equal(weights[name].numpy(), target(LENET5)[name])
 
 
 def test_a_ticket_with_frozen_layers_is_that_of_the_training(tmp_path: Path) -> None:
     recorder = Memory(tmp_path)
-    ticket = FROZEN.find(problem(), recorder)
-    measured = measure_ticket(ticket, problem(target=None), epsilon=1.0, outputs=False)
+    ticket = FROZEN.find(problem(), recorder).ticket
+    measured = measure_ticket(materialise(ticket), problem(target=None), epsilon=1.0, outputs=False, approximates=False)
     assert measured["accuracy"] == recorder.lines[-1]["test_accuracy"]
 
 
 def test_a_file_keeps_frozen_layers_and_notices_a_change_in_them(tmp_path: Path) -> None:
-    ticket = FROZEN.find(problem(), Memory(tmp_path))
+    ticket = FROZEN.find(problem(), Memory(tmp_path)).ticket
     path = tmp_path / "ticket.safetensors"
-    save_ticket(ticket, path, {"kept": float(ticket.kept())})
-    found, _ = read_ticket(path)
-    for name, array in ticket.frozen.items():
-        assert found.frozen[name].tobytes() == array.tobytes()
+    save_ticket(ticket, path)
+    found = read_ticket(path)
+    for name, array in stored(ticket).items():
+        assert stored(found)[name].tobytes() == array.tobytes()
     content = path.read_bytes()
-    at = content.index(ticket.frozen["conv2.weight"].tobytes())
+    at = content.index(stored(ticket)["conv2.weight"].tobytes())
     path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
     with pytest.raises(Exception, match="altered"):
         read_ticket(path)
@@ -93,20 +101,22 @@ def test_a_file_keeps_frozen_layers_and_notices_a_change_in_them(tmp_path: Path)
 
 def test_what_is_frozen_in_front_is_worked_out_once_and_changes_nothing() -> None:
     scores = {name: torch.rand(shape) for name, shape in parameter_shapes(LENET5).items() if name not in CONVOLUTIONS}
-    network = masked(filled(LENET5, target(LENET5)), scores, 0.5, "layer")
-    front, rest = beyond_frozen(network)
-    assert next(name for name, _ in rest.named_children()) == "fc1"
-    assert through(front, IMAGES).shape == (120, 400)
+    network = ScoredNetwork(module=filled(LENET5, target(LENET5)), scores=scores, density=0.5, scope="layer")
+    front, rest = split_before_scores(network)
+    assert next(name for name, _ in rest.module.named_children()) == "fc1"
+    features = apply_front(front, IMAGES)
+    assert isinstance(features, torch.Tensor)
+    assert features.shape == (120, 400)
     with torch.no_grad():
-        torch.testing.assert_close(rest(through(front, IMAGES)), network(IMAGES))
+        torch.testing.assert_close(rest.module(features), network.module(IMAGES))
 
 
 def test_nothing_stands_in_front_where_nothing_is_frozen() -> None:
     scores = {name: torch.rand(shape) for name, shape in parameter_shapes(PLAIN).items()}
-    network = masked(filled(PLAIN, target(PLAIN)), scores, 0.5, "layer")
-    front, rest = beyond_frozen(network)
+    network = ScoredNetwork(module=filled(PLAIN, target(PLAIN)), scores=scores, density=0.5, scope="layer")
+    front, rest = split_before_scores(network)
     assert rest is network
-    assert through(front, IMAGES) is IMAGES
+    assert apply_front(front, IMAGES) is IMAGES
 
 
 @pytest.mark.parametrize(
@@ -124,26 +134,25 @@ def test_layers_that_cannot_be_frozen(frozen: list[str], changes: Any, message: 
 
 def test_each_density_is_trained_as_it_would_be_alone(tmp_path: Path) -> None:
     together = METHOD.find_each(problem(PLAIN), Memory(tmp_path), [0.5, 0.2])
-    for density, ticket in zip([0.5, 0.2], together, strict=True):
-        alone = replace(METHOD, density=density).find(problem(PLAIN), Memory(tmp_path / "alone"))
-        assert {name: mask.bits.tobytes() for name, mask in ticket.masks.items()} == {
-            name: mask.bits.tobytes() for name, mask in alone.masks.items()
-        }
+    for density, found in zip([0.5, 0.2], together, strict=True):
+        ticket = found.ticket
+        alone = replace(METHOD, density=density).find(problem(PLAIN), Memory(tmp_path / "alone")).ticket
+        assert bits(ticket) == bits(alone)
         assert ticket.facts == alone.facts
 
 
 class Grids:
-    """Trains as on a GPU, all densities together, but on the CPU and uncompiled."""
+    """Trains as on a GPU, all densities together, but on the CPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sizes: list[int] = []
 
-        def trainer(_: EdgePopup, networks: Sequence[torch.nn.Module], device: str) -> ScoreTrainer:
+        def trainer(method: EdgePopup, networks: Sequence[ScoredNetwork], device: str) -> ScoreTrainer:
             self.sizes.append(len(networks))
-            return ScoreGrid(networks, 0.9, 5e-4, device, compiled=False)
+            return FunctionalTraining(networks, method, device)
 
         monkeypatch.setattr(EdgePopup, "trainer", trainer)
-        monkeypatch.setattr(score_search, "turns", lambda count, _: [range(count)])
+        monkeypatch.setattr(score_search, "turns", lambda count, *, together: [range(count)])
 
 
 def test_densities_trained_together_come_out_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,11 +163,14 @@ def test_densities_trained_together_come_out_as_alone(tmp_path: Path, monkeypatc
     together = METHOD.find_each(problem(PLAIN), recorder, [0.5, 0.2])
     assert grids.sizes == [2]
     assert [line["density"] for line in recorder.lines] == [0.5, 0.2, 0.5, 0.2]
-    for run, (one, other) in enumerate(zip(alone, together, strict=True)):
+    pairs = zip(alone, together, strict=True)
+    for run, (one, other) in enumerate((first.ticket, second.ticket) for first, second in pairs):
         for name, mask in one.masks.items():
             assert mask.kept() == other.masks[name].kept()
             assert np.mean(mask.dense() != other.masks[name].dense()) < 2e-3
-        measured = measure_ticket(other, problem(PLAIN, target=None), epsilon=1.0, outputs=False)
+        measured = measure_ticket(
+            materialise(other), problem(PLAIN, target=None), epsilon=1.0, outputs=False, approximates=False
+        )
         assert measured["accuracy"] == recorder.lines[2 + run]["test_accuracy"]
         assert other.facts["validation_accuracy_last"] == recorder.lines[2 + run]["validation_accuracy"]
 
@@ -174,15 +186,22 @@ def test_a_grid_goes_on_after_a_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert any("going on after epoch 1" in line for line in recorder.said)
     assert recorder.lines == record.lines
     for one, other in zip(whole, resumed, strict=True):
-        assert {n: m.bits.tobytes() for n, m in one.masks.items()} == {
-            n: m.bits.tobytes() for n, m in other.masks.items()
-        }
+        assert bits(one.ticket) == bits(other.ticket)
 
 
-def test_without_a_gpu_trainer_a_gpu_run_trains_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Convolutions have none; the run must not fail for it."""
-    network = LeNet5(hidden=(12,), outputs=10, redundancy=0, relu=False, biases=False)
-    asked: list[str] = []
-    monkeypatch.setattr(Dataset, "to", lambda self, device: asked.append(device) or self)
-    METHOD.find(problem(network, device="cuda"), Memory(tmp_path))
-    assert asked == ["cpu"]
+@pytest.mark.parametrize("network", [PLAIN, replace(LENET5, redundancy=0)])
+def test_the_device_asked_for_is_the_device_that_trains(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convolutions too; on another device than the CPU all densities of a call are trained at once."""
+    asked: list[tuple[int, str]] = []
+
+    def trainer(method: EdgePopup, networks: Sequence[ScoredNetwork], device: str) -> ScoreTrainer:
+        asked.append((len(networks), device))
+        return FunctionalTraining(networks, method, "cpu")
+
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device: self)
+    monkeypatch.setattr(EdgePopup, "trainer", trainer)
+    METHOD.find_each(problem(network, device="cuda:1"), Memory(tmp_path), [0.5, 0.2])
+    assert asked == [(2, "cuda:1")]

@@ -28,6 +28,7 @@ from lth_runner.report.points import points_csv
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.random_pruning import RandomPruning
 from lth_runner.studies.density import COLUMNS, Density, Grid
+from lth_runner.ticket.materialise import materialise
 
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 PLAIN = FullyConnected(inputs=36, hidden=12, outputs=10, depth=2, biases=False)
@@ -37,6 +38,7 @@ NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
 SEARCH = EdgePopup(
     density=1.0, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[],
+    biases="zero",
 )  # fmt: skip
 METHODS: dict[str, Any] = {
     "plain": SEARCH,
@@ -77,8 +79,9 @@ def test_a_point_is_the_accuracy_of_its_ticket(done: tuple[Any, Memory], tmp_pat
     points = {(line["curve"], line["density"], line["seed"]): line for line in done[1].lines if "curve" in line}
     for curve, network in (("plain", PLAIN), ("structure", REDUNDANT)):
         posed = replace(problem(4), network=network)
-        ticket = replace(SEARCH, density=0.1).find(posed, Memory(tmp_path / curve))
-        measured = measure_ticket(ticket, posed, epsilon=1.0, outputs=False)
+        ticket = replace(SEARCH, density=0.1).find(posed, Memory(tmp_path / curve)).ticket
+        network = materialise(ticket)
+        measured = measure_ticket(network, posed, epsilon=1.0, outputs=False, approximates=False)
         point = points[curve, 0.1, 4]
         assert point["accuracy"] == measured["accuracy"]
         assert (point["kept"], point["offered"]) == (ticket.kept(), sum(m.size for m in ticket.masks.values()))

@@ -24,10 +24,10 @@ from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
 from lth_runner.report.plots import save_figure
 from lth_runner.report.points import points_csv
-from lth_runner.search import edge_popup
+from lth_runner.search import score_search
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.fast_cpu.training import ScoreTraining
-from lth_runner.search.masked import masked_weights
+from lth_runner.search.scored import ScoredNetwork
 from lth_runner.studies.find_versus_exist import COLUMNS, FindVersusExist
 from lth_runner.studies.trial import CURVES, Trial, signal_gains
 from lth_runner.study import Outcome
@@ -37,13 +37,14 @@ from lth_runner.ticket.ticket import Ticket
 
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)
-EXISTS = Pensia(stored=[],
-    objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted", max_paths=24,
-    distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
+EXISTS = Pensia(
+    stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted",
+    max_paths=24, distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
 )  # fmt: skip
 SEARCH = EdgePopup(
     density=0.5, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=Uniform(low=-1.0, high=1.0), scores=Uniform(low=-0.3, high=0.3), frozen=[],
+    biases="zero",
 )  # fmt: skip
 METHODS: dict[str, Any] = {"exists": EXISTS, "search": SEARCH}
 STUDY = FindVersusExist(
@@ -78,9 +79,10 @@ def test_all_tickets_are_of_the_same_weights(tickets: dict[str, tuple[Ticket, Me
     given = tickets["exists"][0]
     assert given.seed == 3
     for ticket, _ in tickets.values():
-        assert ticket.architecture == given.network
-        for name in given.tensors:
-            drawn, same = ticket.weights[name].draw(ticket.seed), given.tensors[name].draw(3)
+        assert ticket.architecture == given.architecture
+        assert ticket.random.keys() == given.random.keys()
+        for name, drawn in given.random.items():
+            drawn, same = ticket.random[name].draw(ticket.seed), drawn.draw(3)
             assert drawn.tobytes() == same.tobytes()
 
 
@@ -88,20 +90,19 @@ def test_all_tickets_are_of_the_same_weights(tickets: dict[str, tuple[Ticket, Me
 def test_scores_are_trained_on_those_weights_times_the_gains(
     curve: str, trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainings: list[ScoreTraining] = []
+    networks: list[ScoredNetwork] = []
 
-    def remembered(*arguments: Any, **named: Any) -> ScoreTraining:
-        trainings.append(ScoreTraining(*arguments, **named))
-        return trainings[-1]
+    def remembered(network: ScoredNetwork, *arguments: Any, **named: Any) -> ScoreTraining:
+        networks.append(network)
+        return ScoreTraining(network, *arguments, **named)
 
-    monkeypatch.setattr(edge_popup, "ScoreTraining", remembered)
+    monkeypatch.setattr(score_search, "ScoreTraining", remembered)
     CURVES[curve](trial, Memory(tmp_path))
-    (training,) = trainings
-    searched = masked_weights(training.network)
-    assert list(searched) == [name for name in trial.constructed.tensors if curve != "sums" or ".sum." in name]
-    for name, weight in searched.items():
-        drawn = torch.from_numpy(trial.constructed.tensors[name].draw(3))
-        gains = weight.weight / drawn
+    (network,) = networks
+    assert list(network.scores) == [name for name in trial.constructed.random if curve != "sums" or ".sum." in name]
+    for name in network.scores:
+        drawn = torch.from_numpy(trial.constructed.random[name].draw(3))
+        gains = network.module.get_parameter(name) / drawn
         assert float(gains.min()) > 0
         torch.testing.assert_close(gains, gains.flatten()[0].expand_as(gains), rtol=1e-5, atol=0)
 
@@ -141,9 +142,9 @@ def test_the_ticket_is_as_accurate_as_what_was_trained(
 def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
     """With all weights kept, the mean square that a layer puts out is about that of its input, whatever the law."""
     ticket = trial.constructed
-    gains = signal_gains(ticket, dict.fromkeys(ticket.weights, 1.0))
+    gains = signal_gains(ticket, trial.expansion, dict.fromkeys(ticket.weights, 1.0))
     whole = ticket.architecture.module().requires_grad_(False)
-    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.weights.items()}
+    state = {name: torch.from_numpy(t.draw(ticket.seed) * gains[name]).float() for name, t in ticket.random.items()}
     whole.load_state_dict(state)
     x = torch.from_numpy(np.random.default_rng(0).normal(0, 1, (400, 1, 4, 4))).float()
     ratio = float((whole(x) ** 2).mean() / (x**2).mean())
@@ -152,7 +153,9 @@ def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
 
 def test_gains_count_kept_inputs(trial: Trial) -> None:
     ticket = trial.constructed
-    few, many = (signal_gains(ticket, dict.fromkeys(ticket.weights, density)) for density in (0.001, 0.5))
+    few, many = (
+        signal_gains(ticket, trial.expansion, dict.fromkeys(ticket.weights, density)) for density in (0.001, 0.5)
+    )
     for name, tensor in ticket.weights.items():
         fan = math.prod(tensor.shape[1:])
         assert few[name] / many[name] == pytest.approx(math.sqrt(0.5 * fan)), "never fewer than one input"
@@ -288,7 +291,7 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
                 "exists": Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()),
                 "search": SEARCH,
             },
-            "doubled layers",
+            "two layers for one",
         ),
     ],
 )

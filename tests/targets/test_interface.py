@@ -31,7 +31,15 @@ def targets(folder: Path) -> list[Target]:
         SyntheticTarget(gain=1.0),
         OwnTarget(),
         TrainedTarget(
-            cache=str(folder), seed=0, epochs=1, batch=10, learning_rate=0.1, momentum=0.9, weight_decay=0.0005, **PLAIN
+            augment=None,
+            cache=str(folder),
+            seed=0,
+            epochs=1,
+            batch=10,
+            learning_rate=0.1,
+            momentum=0.9,
+            weight_decay=0.0005,
+            **PLAIN,
         ),
     ]
 

@@ -31,7 +31,15 @@ Weights = dict[str, np.ndarray]
 
 def target(cache: Path, **changes: Any) -> TrainedTarget:
     plain = TrainedTarget(
-        cache=str(cache), seed=0, epochs=3, batch=25, learning_rate=0.1, momentum=0.9, weight_decay=0.0005, **PLAIN
+        augment=None,
+        cache=str(cache),
+        seed=0,
+        epochs=3,
+        batch=25,
+        learning_rate=0.1,
+        momentum=0.9,
+        weight_decay=0.0005,
+        **PLAIN,
     )
     return replace(plain, **changes)
 

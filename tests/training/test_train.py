@@ -21,6 +21,8 @@ from torch.nn.functional import cross_entropy
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
+from lth_runner.data.interface import images as images_of
+from lth_runner.data.interface import labels as labels_of
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.training.loop import LOOK_EVERY
@@ -33,7 +35,7 @@ from lth_runner.training.training import Training
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 DATA = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
-IMAGES = (DATA.train_inputs, DATA.train_labels)
+IMAGES = (images_of(DATA.train_inputs), labels_of(DATA.train_labels))
 RECIPE = Recipe(length="3ep", batch=50, learning_rate=0.1, momentum=0.9, weight_decay=0.01, **PLAIN)  # 5 steps an epoch
 SMALL = {"learning_rate": 0.01, "momentum": 0.0}
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -121,7 +123,7 @@ def test_the_defaults_give_the_bits_of_a_plain_loop(batch: int) -> None:
 
 def test_it_is_sgd_with_momentum_decay_and_a_cosine_by_epoch() -> None:
     """In float64 against the formulas, so that agreement to 1e-12 leaves no room for another rule."""
-    images, labels = DATA.train_inputs.double(), DATA.train_labels
+    images, labels = IMAGES[0].double(), IMAGES[1]
     module, plain = started().double(), started().double()
     train(module, (images, labels), RECIPE, Streams(0), "test", Memory())
     velocity = [torch.zeros_like(parameter) for parameter in plain.parameters()]
@@ -263,7 +265,7 @@ def test_hooks_see_every_step_and_what_they_record_is_kept() -> None:
 def test_the_loss_is_the_mean_of_the_epoch_so_far() -> None:
     losses: list[float] = []
     trained(replace(RECIPE, length="1ep", batch=1000), on_step=[lambda step, training: losses.append(training.loss())])
-    expected = cross_entropy(started()(DATA.train_inputs), DATA.train_labels).item()
+    expected = cross_entropy(started()(IMAGES[0]), IMAGES[1]).item()
     assert math.isnan(losses[0])
     assert losses[1] == pytest.approx(expected, rel=1e-6)
 
@@ -290,11 +292,11 @@ def test_a_loss_may_do_without_labels() -> None:
         return (module(inputs) - 1).square().mean()
 
     module = started()
-    first = to_one(module, DATA.train_inputs, None).item()
-    train(module, (DATA.train_inputs, None), RECIPE, Streams(0), "test", Memory(), loss=to_one)
-    assert to_one(module, DATA.train_inputs, None).item() < first / 2
+    first = to_one(module, IMAGES[0], None).item()
+    train(module, (IMAGES[0], None), RECIPE, Streams(0), "test", Memory(), loss=to_one)
+    assert to_one(module, IMAGES[0], None).item() < first / 2
     with pytest.raises(ConfigError, match="needs labels"):
-        train(module, (DATA.train_inputs, None), RECIPE, Streams(0), "test", Memory())
+        train(module, (IMAGES[0], None), RECIPE, Streams(0), "test", Memory())
 
 
 class StoppedError(Exception):
@@ -332,7 +334,7 @@ def test_stopped_anywhere_it_goes_on_to_the_same_bits(tmp_path: Path, at: int) -
 
 def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> None:
     path = tmp_path / "training.safetensors"
-    masks = {"fc1.weight": torch.zeros(20, 36, dtype=torch.bool)}
+    masks = {"fc1.bias": torch.zeros(20, dtype=torch.bool)}  # biases begin at 0, so that the start is the same
     trained(checkpoint=path)
     start = trained(stop=Step.parse("stop", 2))
     changes: list[dict[str, Any]] = [{"masks": masks}, {"augment": noisy}, {"seed": 1}, {"start": start}]
