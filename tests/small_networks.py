@@ -1,4 +1,4 @@
-"""One tiny network of every kind that a method may meet, with inputs for it: at most 16 wide, 2 blocks, 8 x 8 pixels."""
+"""One tiny network of every kind that a method may meet, and inputs for it: 16 wide, 2 blocks, 8 x 8 pixels at most."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Convolutions(nn.Module):
 
 
 class Language(nn.Module):
-    """Called with keywords, gives a dict; an embedding, attention with a mask, layer norm, a head tied to the embedding."""
+    """Keywords in, a dict out; an embedding, attention with a mask, layer norm, a head tied to the embedding."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -83,10 +83,12 @@ class Small:
     Attributes:
         make: gives the architecture; an in-memory one is another object each time.
         tokens: whether it takes tokens by name, and not images.
+        importable: whether a file can say how it is built.
     """
 
     make: Callable[[], Architecture]
     tokens: bool = False
+    importable: bool = True
 
 
 def imported(builder: str, width: int, output: str | None = None) -> Imported:
@@ -104,7 +106,7 @@ SMALL: dict[str, Small] = {
     "fc4": Small(lambda: FullyConnected(inputs=SIDE * SIDE, hidden=6, outputs=CLASSES, depth=4, biases=False)),
     "conv": Small(
         lambda: Conv(
-            channels=1, side=SIDE, convolutions=[[4], [4]], hidden=[8], outputs=CLASSES, biases=True
+            channels=1, side=SIDE, convolutions=((4,), (4,)), hidden=(8,), outputs=CLASSES, biases=True
         )
     ),
     "redundant_fc": Small(
@@ -120,7 +122,7 @@ SMALL: dict[str, Small] = {
     ),
     "convolutions": Small(lambda: imported("Convolutions", 4)),
     "language": Small(lambda: imported("Language", 8, "logits"), tokens=True),
-    "in_memory": Small(in_memory, tokens=True),
+    "in_memory": Small(in_memory, tokens=True, importable=False),
     "tied_layers": Small(lambda: imported("TiedLayers", 6)),
 }  # fmt: skip
 
