@@ -65,6 +65,12 @@ def device(name: str, value: Any) -> None:
         raise ConfigError(f"{name} must be auto, cpu, cuda, cuda:1 (or another number) or mps, got {value!r}")
 
 
+def file(name: str, value: Any) -> None:
+    """Refuses anything but the name of a file; whether it is there is seen when it is read."""
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} must name a file: add {name}=FILE (got {value!r})")
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """` (did you mean X?)` for the closest of `allowed`, or an empty string when nothing is close."""
     close = difflib.get_close_matches(word, list(allowed), n=1)

@@ -14,9 +14,10 @@ RESULTS_VERSION = 1
 # Settings that say where a run lives, what it is called and who is told of it, but not what comes out.
 NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
-# Settings that may name a file: it is the same run wherever the file lies and however its path is written. `path`
-# always names one; the others may hold something else.
-FILES = ("path", "names", "calibration")
+# Settings that name a file: it is the same run wherever the file lies and however its path is written. `names` may
+# hold the names themselves.
+ALWAYS_FILES = ("path", "calibration")
+FILES = (*ALWAYS_FILES, "names")
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -58,7 +59,7 @@ def _contents(node: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], l
 def _names_file(key: str, value: Any) -> bool:
     if key not in FILES or not isinstance(value, str):
         return False
-    return key == "path" or Path(value).expanduser().is_file()
+    return key in ALWAYS_FILES or Path(value).expanduser().is_file()
 
 
 def _digest(path: Path) -> str:

@@ -40,6 +40,7 @@ class Arrays:
     normalize: bool
 
     def __post_init__(self) -> None:
+        checks.file("data.path", self.path)
         if self.test_count is not None:
             checks.integer("data.test_count", self.test_count, at_least=1)
         checks.boolean("data.normalize", self.normalize)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.data.interface import Dataset
 from lth_runner.data.tensors import class_labels, read_tensors
@@ -31,6 +32,7 @@ class NamedInputs:
     mask: str | None
 
     def __post_init__(self) -> None:
+        checks.file("data.path", self.path)
         if self.mask == LABELS:
             raise ConfigError("data.mask must name an input, and labels is none: set it to attention_mask or to null")
 

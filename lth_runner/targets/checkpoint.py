@@ -38,8 +38,7 @@ class CheckpointTarget:
     names: dict[str, str] | str | None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not self.path:
-            raise ConfigError(f"target.path must name a file: add target.path=FILE (got {self.path!r})")
+        checks.file("target.path", self.path)
         if self.names is not None and not isinstance(self.names, str):
             _check_names(self.names, "target.names")
 

@@ -91,5 +91,5 @@ def test_two_files_exchanged_are_another_run(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_file_count_as_they_are() -> None:
-    given = [{"names": {}}, {"names": {"a": "b"}}, {"names": "nowhere.yaml"}, {"calibration": "train"}, {}]
+    given = [{"names": {}}, {"names": {"a": "b"}}, {"names": "nowhere.yaml"}, {"calibration": None}, {}]
     assert len({identity(changed(target=target)) for target in given}) == 5

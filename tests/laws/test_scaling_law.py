@@ -17,6 +17,7 @@ from lth_runner.laws.first_hits import OneBest, SubsetSums
 from lth_runner.laws.instances import Direct
 from lth_runner.laws.scaling_law import ScalingLaw
 from lth_runner.laws.statistics import crossing
+from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
 from lth_runner.search.random_pruning import RandomPruning
@@ -111,9 +112,10 @@ def test_the_figure_shows_points_limit_and_closed_form() -> None:
 
 
 def test_the_range_of_real_weights_is_theirs() -> None:
-    target = {"fc1.weight": np.linspace(-0.25, 0.25, 11)}
+    target = {"fc1.weight": np.linspace(-0.25, 0.25, 11)[None]}
+    network = FullyConnected(inputs=11, hidden=1, outputs=1, depth=1, biases=False)
     study = replace(STUDY, target_range=None, curves={"sums": replace(CURVES["sums"], instances=50, targets=None)})
-    outcome = study.run(replace(PROBLEM, target=target), {}, Memory())
+    outcome = study.run(replace(PROBLEM, target=target, network=network), {}, Memory())
     drawn: Any = figure(outcome.points, outcome.figures["scaling_law"])
     (limit,) = (line for line in drawn.axes[0].get_lines() if str(line.get_label()).startswith("limit"))
     np.testing.assert_allclose(limit.get_ydata(), np.log2(0.5 / (2 * np.array(STUDY.epsilons))))

@@ -287,7 +287,7 @@ def test_divergence_is_told_apart_from_a_result() -> None:
 def test_a_loss_may_do_without_labels() -> None:
     """Outputs are drawn to 1, by a loss that sees module and inputs."""
 
-    def to_one(module: nn.Module, inputs: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def to_one(module: nn.Module, inputs: Any, labels: torch.Tensor | None) -> torch.Tensor:
         assert labels is None
         return (module(inputs) - 1).square().mean()
 
