@@ -191,7 +191,7 @@ def verify(
     Args:
         target: the weights that it claims to approximate: a module, a state dict, or the path of one.
         data: the dataset its accuracy was measured on; by default the one that the ticket names.
-        trust, module: see `load`; a target module serves as `module` too.
+        trust, module: see `load`; a target module stands for `module` too.
 
     Raises:
         DataError: no ticket, an altered one, or a target or dataset other than the ticket's.
@@ -277,7 +277,7 @@ def _tensor(part: Any) -> torch.Tensor:
 
 
 class _Notebook:
-    """A recorder for a call: bars and lines where they are wanted, checkpoints in a folder that goes with it."""
+    """A recorder for a call: bars and lines where they are asked for, checkpoints in a temporary folder."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:
         self._folder, self._terminal = folder, terminal

@@ -73,6 +73,7 @@ class Method(Protocol):
 
     needs_target: ClassVar[bool]
     resources: ClassVar[Resources]  # what a job with this method asks of a cluster
+    on_gpu: ClassVar[bool]  # whether it computes on a GPU where there is one; its job then asks for that
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """Finds the ticket: a network and its masks.

@@ -32,10 +32,10 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     Args:
         config: of `settings`.
         terminal: where a person follows the run; its last line names the folder.
-        notices: where a person is told why nothing happens for a while; also where `terminal` is quiet.
+        notices: where a line says why nothing happens for a while; also where `terminal` is quiet.
 
     Raises:
-        LthError: a setting is impossible, or the world refused; the folder's summary then says failed, and why.
+        LthError: a setting is impossible, or a file or a device is missing; the folder's summary then has the reason.
     """
     config = {**config, "device": device(config["device"])}
     path = place(config)

@@ -26,6 +26,7 @@ class Malach:
 
     needs_target: ClassVar[bool] = True
     resources: ClassVar[Resources] = CORES
+    on_gpu: ClassVar[bool] = False
     epsilon: float
     c: int
     n: int | None

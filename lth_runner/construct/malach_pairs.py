@@ -27,6 +27,7 @@ class MalachPairs:
 
     needs_target: ClassVar[bool] = True
     resources: ClassVar[Resources] = CORES
+    on_gpu: ClassVar[bool] = False
     epsilon: float
     c: int
     n: int | None

@@ -33,6 +33,7 @@ class Pensia:
 
     needs_target: ClassVar[bool] = True
     resources: ClassVar[Resources] = CORES
+    on_gpu: ClassVar[bool] = False
     objective: str
     epsilon: float
     c: int

@@ -29,6 +29,7 @@ class SubsetSum:
 
     needs_target: ClassVar[bool] = True
     resources: ClassVar[Resources] = CORES
+    on_gpu: ClassVar[bool] = False
     objective: str
     epsilon: float
     c: int

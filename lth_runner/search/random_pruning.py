@@ -32,6 +32,7 @@ class RandomPruning:
 
     needs_target: ClassVar[bool] = False
     resources: ClassVar[Resources] = CORES
+    on_gpu: ClassVar[bool] = False
     density: float
     distribution: Distribution
 

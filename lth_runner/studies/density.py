@@ -14,9 +14,11 @@ from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
+from lth_runner.search.score_search import ScoreSearch
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.names import recipe
 from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
@@ -75,7 +77,7 @@ class Density:
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
-            if not hasattr(method, "density"):
+            if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
         grid = self.grids[self.grid]
         points = self._points(grid, problem, methods, recorder)
@@ -100,7 +102,7 @@ class Density:
         found: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + grid.repeats):
             for name, method in methods.items():
-                posed = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
+                seeded = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
                 for densities in _together(grid.densities, method, problem.device):
                     label = f"{self.labels.get(name, name)}, seed {seed}, {_list(densities)} kept"
 
@@ -108,10 +110,10 @@ class Density:
                         work: Recorder,
                         name: str = name,
                         method: Method = method,
-                        posed: Problem = posed,
+                        seeded: Problem = seeded,
                         densities: Sequence[float] = densities,
                     ) -> list[Point]:
-                        return _measured(name, method, posed, densities, work)
+                        return _measured(name, method, seeded, densities, work)
 
                     new = kept.get(label, find)
                     best = ", ".join(percent(point["accuracy"]) for point in new)
@@ -177,13 +179,13 @@ class Density:
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
     """Densities whose tickets are found together: on a GPU all that one method can train at once."""
-    if device != "cpu" and getattr(method, "on_gpu", False):
+    if device != "cpu" and method.on_gpu:
         return [list(densities)]
     return [[density] for density in densities]
 
 
 def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
-    if hasattr(method, "find_each"):
+    if isinstance(method, ScoreSearch):
         each = method.find_each(problem, recorder, densities)
     else:
         each = [replace(method, density=density).find(problem, recorder) for density in densities]
@@ -195,7 +197,7 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
             "curve": name,
             "axis": "density",
             "seed": problem.streams.seed,
-            "epochs": getattr(method, "epochs", None),
+            "epochs": recipe(method).get("epochs"),
         }
         points.append({**known, **given, "density": density, "kept_fraction": found["kept"] / found["offered"]})
     return points

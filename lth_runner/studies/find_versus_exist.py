@@ -18,6 +18,7 @@ from lth_runner.search.score_search import ScoreSearch
 from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
 from lth_runner.study import Outcome
+from lth_runner.ticket.names import recipe
 from lth_runner.training.checkpoint import checksum
 
 COLUMNS = (
@@ -100,8 +101,8 @@ class FindVersusExist:
         points: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
             for n in self.values:
-                posed = replace(problem, streams=Streams(seed))
-                trial = Trial(replace(construction, n=n), search, posed, self.epsilon, recorder)
+                seeded = replace(problem, streams=Streams(seed))
+                trial = Trial(replace(construction, n=n), search, seeded, self.epsilon, recorder)
                 for curve, label in self.labels.items():
 
                     def find(work: Recorder, trial: Trial = trial, curve: str = curve, n: int = n) -> list[Point]:
@@ -172,7 +173,7 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
             "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
             f"edge_popup): got {', '.join(methods) or 'none'}"
         )
-    if not hasattr(methods["exists"], "n"):
+    if "n" not in recipe(methods["exists"]):
         raise ConfigError("compare.exists has no n to vary: set it to method pensia")
     return search
 

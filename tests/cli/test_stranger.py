@@ -33,6 +33,7 @@ class Largest:
 
     needs_target: ClassVar[bool] = False
     resources: ClassVar[Any] = CORES
+    on_gpu: ClassVar[bool] = False
     density: float
     distribution: Any
 
