@@ -108,8 +108,7 @@ def sequence(architecture: Architecture) -> dict[str, torch.nn.Module]:
     module = skeleton(architecture)
     if not isinstance(module, torch.nn.Sequential):
         raise ConfigError(
-            f"this needs a plain sequence of layers, and {type(architecture).__name__} is none: choose network=fc, or "
-            "another method"
+            f"{type(architecture).__name__} is no plain sequence of layers: choose network=fc, or another method"
         )
     return dict(module.named_children())
 

@@ -48,7 +48,7 @@ CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6}
 
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
-NOT_IN_A_ROW = "this needs a plain sequence of layers|copies of neurons need linear layers and plain convolutions"
+NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
