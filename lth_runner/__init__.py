@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lth_runner.api import find, load, measure, verify
+    from lth_runner.api import find, load, verify
 
 __version__ = "0.2.0"
-__all__ = ["find", "load", "measure", "verify"]
+__all__ = ["find", "load", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_runner.config.compose import method_of, source_of
+from lth_runner.config.compose import load_data, method_of, source_of
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
@@ -20,15 +21,19 @@ from lth_runner.measure.ticket import measure_ticket
 from lth_runner.measure.verification import Finding, findings
 from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, tensors_of
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Method, Problem, check_fit
+from lth_runner.problem import device as available_device
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import materialise, original_architecture
+from lth_runner.ticket.names import KIND, recipe
 from lth_runner.ticket.ticket import Ticket
 
 Target = torch.nn.Module | Mapping[str, Any] | str | Path
+
+EPSILON = 0.01  # that weight errors are counted with where a method has none of its own
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,23 @@ class Loaded:
         """Writes the ticket file, whole or not at all."""
         save_ticket(self.ticket, path)
 
+    def measure(self, *, target: Target | None = None, data: Any = None, epsilon: float = EPSILON) -> dict[str, Any]:
+        """Accuracy, counts and errors: the columns of a run's table.
+
+        Args:
+            target, data: as in `find`.
+            epsilon: larger weight errors are counted.
+        """
+        architecture = original_architecture(self.ticket)
+        weights = None if target is None else _weights(target, architecture)
+        with _recorder(False) as recorder:
+            dataset = _dataset(data, recorder)
+        problem = Problem(network=architecture, target=weights, data=dataset, streams=Streams(0), device="cpu")
+        approximates = target is not None
+        return measure_ticket(
+            materialise(self.ticket), problem, epsilon, outputs=approximates, approximates=approximates
+        )
+
 
 @dataclass(frozen=True)
 class FoundTicket:
@@ -78,7 +100,7 @@ class Verified:
     """What `verify` found: each claim beside what is true.
 
     Attributes:
-        findings: one per claim, up to the first that does not hold.
+        findings: one per claim.
     """
 
     findings: list[Finding]
@@ -134,22 +156,30 @@ def find(
         ConfigError: a setting that the method does not have, or a problem it cannot take.
     """
     chosen = method_of(method, settings)
-    network = Instance.of(module, output) if isinstance(module, torch.nn.Module) else module
+    checks.integer("seed", seed, at_least=0)
+    device = available_device(device)
+    network = _architecture(module, output)
     if target is None and isinstance(module, torch.nn.Module):
         target = module
-    weights = None if target is None or network is None else _weights(target, network)
+    weights = None if target is None else _weights(target, network)
     with _recorder(progress) as recorder:
         dataset = _dataset(data, recorder)
-        on_device = None if dataset is None else dataset.to(device)
-        problem = Problem(network=network, target=weights, data=on_device, streams=Streams(seed), device=device)
+        if dataset is not None:
+            dataset = dataset.to(device)
+            check_fit(network, dataset)
+        problem = Problem(network=network, target=weights, data=dataset, streams=Streams(seed), device=device)
         found = chosen.find(problem, recorder)
-        network_found = materialise(found.ticket, bars=recorder.progress)
-        epsilon = float(getattr(chosen, "epsilon", 0.01))
+        epsilon = float(recipe(chosen).get("epsilon", EPSILON))
+        approximates = chosen.needs_target
         measured = measure_ticket(
-            network_found, problem, epsilon, outputs=True, approximates=chosen.needs_target
-        ) | dict(found.times)
+            materialise(found.ticket, bars=recorder.progress),
+            problem,
+            epsilon,
+            outputs=approximates,
+            approximates=approximates,
+        )
     ticket = claimed(found.ticket, measured, chosen, problem, epsilon)
-    return FoundTicket(ticket=Loaded(ticket), measured=measured)
+    return FoundTicket(ticket=Loaded(ticket), measured={**measured, **found.times})
 
 
 def verify(
@@ -165,7 +195,7 @@ def verify(
     Args:
         target: the weights that it claims to approximate: a module, a state dict, or the path of one.
         data: the dataset its accuracy was measured on; by default the one that the ticket names.
-        trust, module: see `load`; a target module serves as `module` too.
+        trust, module: see `load`; a target module stands for `module` too.
 
     Raises:
         DataError: no ticket, an altered one, or a target or dataset other than the ticket's.
@@ -184,41 +214,38 @@ def verify(
 def claimed_dataset(
     ticket: Ticket, changes: Mapping[str, Any], trust: Collection[str], say: Callable[[str], None]
 ) -> Dataset | None:
-    """The dataset that a ticket names, loaded; None where it names none.
+    """The dataset that a ticket names, loaded; None where it names none or claims no accuracy.
 
     Args:
         changes: settings that say where its files lie.
     """
-    recipe = ticket.origin.data
-    return None if recipe is None else source_of(recipe, changes, trust).load(say)
-
-
-def measure(ticket: Loaded, *, target: Target | None = None, data: Any = None, epsilon: float = 0.01) -> dict[str, Any]:
-    """Accuracy, counts and errors of a ticket: the columns of a run's table.
-
-    Args:
-        target, data: as in `find`.
-        epsilon: larger weight errors are counted.
-    """
-    architecture = original_architecture(ticket.ticket)
-    weights = None if target is None else _weights(target, architecture)
-    with _recorder(False) as recorder:
-        dataset = _dataset(data, recorder)
-    problem = Problem(network=architecture, target=weights, data=dataset, streams=Streams(0), device="cpu")
-    return measure_ticket(
-        materialise(ticket.ticket), problem, epsilon, outputs=target is not None, approximates=target is not None
-    )
+    made_by = ticket.origin.data
+    if made_by is None or "accuracy" not in ticket.claims:
+        return None
+    return source_of(made_by, changes, trust).load(say)
 
 
 def _weights(target: Target, architecture: Architecture) -> dict[str, np.ndarray]:
     """The target's tensors under the architecture's names, float64 but for whole numbers."""
     if isinstance(target, str | Path):
         return matched(architecture, read_state_dict(str(target)), {}, str(target), _say_nothing)
-    tensors = tensors_of(target) if isinstance(target, torch.nn.Module) else dict(target)
+    if not isinstance(target, torch.nn.Module | Mapping):
+        raise ConfigError(f"target must be a module, a state dict or the path of one, got {type(target).__name__}")
+    tensors = tensors_of(target) if isinstance(target, torch.nn.Module) else target
     arrays = {name: _array(value) for name, value in tensors.items()}
-    return (
-        arrays if isinstance(target, torch.nn.Module) else matched(architecture, arrays, {}, "the target", _say_nothing)
-    )
+    if damaged := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise ConfigError(f"the target's {damaged[0]} has NaN or infinite values, so it cannot be approximated")
+    return matched(architecture, arrays, {}, "the target", _say_nothing)
+
+
+def _architecture(module: torch.nn.Module | Architecture | None, output: str | int | None) -> Architecture:
+    if isinstance(module, torch.nn.Module):
+        return Instance.of(module, output)
+    if not isinstance(module, Architecture):
+        raise ConfigError(f"find needs a network: a torch.nn.Module or an architecture, got {type(module).__name__}")
+    if output is not None:
+        raise ConfigError("output is for a torch.nn.Module: an architecture has its own setting")
+    return module
 
 
 def _say_nothing(line: str) -> None:
@@ -234,19 +261,27 @@ def _dataset(data: Any, recorder: Recorder) -> Dataset | None:
     if data is None or isinstance(data, Dataset):
         return data
     if isinstance(data, str):
-        return source_of({"@": data}, {}, ()).load(recorder.say)
+        return load_data(source_of({KIND: data}, {}, ()), recorder.say)
     if isinstance(data, torch.utils.data.DataLoader):
         batches = list(data)
         data = tuple(torch.cat([batch[i] for batch in batches]) for i in range(2))
     if isinstance(data, list | tuple) and len(data) in (2, 4):
-        return from_tensors(*data, *(data if len(data) == 2 else ()))
+        parts = [_tensor(part) for part in data]
+        return from_tensors(parts[0], parts[1].long(), parts[-2], parts[-1].long())
     raise ConfigError(
-        f"data must be a dataset, its name, a pair or four of tensors, or a DataLoader, got {type(data).__name__}"
+        "data must be a dataset, its name, a pair or four of tensors, or a DataLoader of pairs, got "
+        f"{type(data).__name__}{f' of {len(data)}' if isinstance(data, list | tuple) else ''}"
     )
 
 
+def _tensor(part: Any) -> torch.Tensor:
+    if not isinstance(part, torch.Tensor | np.ndarray):
+        raise ConfigError(f"inputs and labels must be tensors or arrays, got {type(part).__name__}")
+    return torch.as_tensor(part)
+
+
 class _Notebook:
-    """A recorder for a call: bars and lines where they are wanted, checkpoints in a folder that goes with it."""
+    """A recorder for a call: bars and lines where they are asked for, checkpoints in a temporary folder."""
 
     def __init__(self, folder: Path, terminal: Terminal) -> None:
         self._folder, self._terminal = folder, terminal

@@ -1,22 +1,24 @@
 """The vocabulary of a run: what a method is given, and what it finds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset
+from lth_runner.data.interface import Dataset, named, select
 from lth_runner.networks.interface import Architecture
 from lth_runner.resources import Resources
 from lth_runner.ticket.ticket import Ticket
 
 NEEDS = {
     "network": "a network and there is none: add network=fc",
-    "target": "a target network to approximate and there is none: add target=trained",
+    "target": "a target network to approximate and there is none: add target=trained (in Python: target=MODULE)",
     "data": "a dataset and there is none: add data=mnist",
 }
 
@@ -31,7 +33,7 @@ class Problem:
             there is none.
         data: the dataset on the device; None for studies of subset sum alone.
         streams: of this run's seed.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", "cuda:1" or "mps".
     """
 
     network: Architecture | None
@@ -90,6 +92,42 @@ class FindsEach(Protocol):
         ...
 
 
-def settings_of(method: Any) -> list[str]:
-    """The names of a method's settings."""
-    return [field.name for field in fields(method)] if is_dataclass(method) else []
+def device(asked: str) -> str:
+    """The device that was asked for or, with auto, a CUDA device where there is one.
+
+    Raises:
+        ConfigError: no device of that name, or it is not there.
+    """
+    checks.device("device", asked)
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = asked.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device={asked} was asked for and no CUDA device is there: use device=cpu")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device={asked} was asked for and there are {torch.cuda.device_count()} CUDA devices")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device=mps was asked for and torch finds no such device: use device=cpu")
+    return asked
+
+
+def check_fit(network: Architecture, data: Dataset) -> None:
+    """Refuses a dataset whose inputs the network does not take.
+
+    Raises:
+        ConfigError: it says what was offered and what to set.
+    """
+    inputs = select(data.test_inputs, slice(1))
+    try:
+        network.module().to(named(inputs)[0][1].device).eval()(inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(inputs, dict):
+            raise ConfigError(
+                f"the network does not take {', '.join(sorted(inputs))} ({reason}): name "
+                "the tensors of the data's file as the module's forward names its arguments"
+            ) from error
+        raise ConfigError(
+            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
+            f"set network.inputs={inputs[0].numel()}, or choose another network"
+        ) from error

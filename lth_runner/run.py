@@ -1,21 +1,18 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 from lth_runner.config.build import build
+from lth_runner.config.compose import load_data
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.files import locked
-from lth_runner.core.identity import NEUTRAL, identity
+from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset, DataSource, Inputs, named, select
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Method, Problem, check_fit, device
 from lth_runner.record.folder import LOCK, RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
@@ -24,7 +21,6 @@ from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
 from lth_runner.ticket.file import needed_trust, save_ticket
-from lth_runner.ticket.names import recipe
 
 TABLE, LOOKS = "table.csv", "table.json"
 
@@ -37,10 +33,10 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     Args:
         config: of `settings`.
         terminal: where a person follows the run; its last line names the folder.
-        notices: where a person is told why nothing happens for a while; also where `terminal` is quiet.
+        notices: where a line says why nothing happens for a while; also where `terminal` is quiet.
 
     Raises:
-        LthError: a setting is impossible, or the world refused; the folder's summary then says failed, and why.
+        LthError: a setting is impossible, or a file or a device is missing; the folder's summary then has the reason.
     """
     config = {**config, "device": device(config["device"])}
     path = place(config)
@@ -80,25 +76,6 @@ def skip(path: Path, terminal: Terminal) -> str:
     return f"finished before: {path}"
 
 
-def device(asked: str) -> str:
-    """The device that was asked for or, with auto, a CUDA device where there is one.
-
-    Raises:
-        ConfigError: no device of that name, or it is not there.
-    """
-    checks.device("device", asked)
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = asked.partition(":")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device={asked} was asked for and no CUDA device is there: use device=cpu")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device={asked} was asked for and there are {torch.cuda.device_count()} CUDA devices")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device=mps was asked for and torch finds no such device: use device=cpu")
-    return asked
-
-
 def build_methods(config: dict[str, Any]) -> dict[str, Method]:
     """The methods of `compare` by their names, then the one of `method` by its file's name."""
     recipes = dict(config["compare"])
@@ -120,15 +97,9 @@ def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: Ru
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
     data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
     if data is not None and network is not None:
-        _check_fit(network, select(data.test_inputs, slice(1)))
+        check_fit(network, data)
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
-
-
-def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
-    """The dataset with the recipe that loads it again: its settings without where its files lie."""
-    settings = {key: value for key, value in recipe(source).items() if f"data.{key}" not in NEUTRAL}
-    return replace(source.load(say), recipe=settings)
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
@@ -149,7 +120,8 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
         path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
         if packages := sorted(needed_trust(ticket)):
-            folder.say(f"{path.name} names code of {', '.join(packages)}: only who trusts it can read it (--trust)")
+            consent = " ".join(f"--trust {package}" for package in packages)
+            folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
     folder.finish(**outcome.summary)
 
 
@@ -160,19 +132,3 @@ def show(path: Path, terminal: Terminal) -> None:
     terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")
-
-
-def _check_fit(network: Any, inputs: Inputs) -> None:
-    device = named(inputs)[0][1].device
-    try:
-        network.module().to(device)(inputs)
-    except (RuntimeError, TypeError) as error:
-        if isinstance(inputs, dict):
-            raise ConfigError(
-                f"the network does not take {', '.join(sorted(inputs))} ({str(error).splitlines()[0]}): name "
-                "the tensors of the data's file as the module's forward names its arguments"
-            ) from error
-        raise ConfigError(
-            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
-            f"set network.inputs={inputs[0].numel()}, or choose another network"
-        ) from error

@@ -146,8 +146,7 @@ def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatc
     (other,) = (scratch / "elsewhere").glob("smoke-*")
     assert other.name == smoke.name
     for name in ("ticket.safetensors", "ticket_sparsest.safetensors"):
-        masks = [read_ticket(folder / name).masks for folder in (smoke, other)]
-        assert all(np.array_equal(masks[0][key].bits, masks[1][key].bits) for key in masks[0])
+        assert (smoke / name).read_bytes() == (other / name).read_bytes()
 
 
 def test_a_failing_run_says_so_in_its_folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,8 +90,6 @@ def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> D
     if asked.data is not None:
         config = composed([f"data={asked.data}", *asked.setting])
         return build(config["data"], "data").load(terminal.say)
-    if "accuracy" not in ticket.claims:
-        return None
     return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal.say)
 
 

@@ -1,6 +1,7 @@
 """From plain config values to the objects they name, with refusals that name the key."""
 
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -10,6 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from lth_runner.config.schema import RunConfig
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
+
+MOVED = {  # packages of version 0.1 and where their classes are now
+    "lth_runner.methods.": ("lth_runner.construct.", "lth_runner.search."),
+    "lth_runner.studies.": ("lth_runner.laws.",),
+}
 
 
 def settings(cfg: DictConfig) -> dict[str, Any]:
@@ -57,6 +63,8 @@ def _check_settings(config: dict[str, Any], where: str) -> None:
     try:
         found = get_object(config["_target_"])
     except Exception as error:
+        if moved := _moved(str(config["_target_"])):
+            raise ConfigError(f"{where}._target_={config['_target_']} has moved: write {moved}") from error
         raise ConfigError(f"{where}._target_={config['_target_']} cannot be imported: {error}") from error
     if is_dataclass(found):
         known = [field.name for field in fields(found)]
@@ -70,3 +78,13 @@ def _check_settings(config: dict[str, Any], where: str) -> None:
     for key, value in config.items():
         if isinstance(value, dict) and "_target_" in value:
             _check_settings(value, f"{where}.{key}")
+
+
+def _moved(path: str) -> str | None:
+    """The present path of a class that version 0.1 had elsewhere."""
+    for old, homes in MOVED.items():
+        for home in homes if path.startswith(old) else ():
+            now = home + path.removeprefix(old)
+            if find_spec(now.rpartition(".")[0]) is not None:
+                return now
+    return None

@@ -1,6 +1,6 @@
 """Parts by the names of their config files, with the defaults that stand there: what library and command share."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -12,10 +12,11 @@ from lth_runner.config import schema
 from lth_runner.config.build import build, settings
 from lth_runner.core import checks
 from lth_runner.core.errors import DataError
-from lth_runner.ticket.names import KIND, OWN
+from lth_runner.core.identity import NEUTRAL
+from lth_runner.data.interface import Dataset, DataSource
+from lth_runner.ticket.names import KIND, OWN, recipe
 
 CONFIGS = "lth_runner.configs"
-ROOT = ("n", "epsilon", "c")  # settings of the root that several parts of a method refer to
 GROUPS = {"distribution": "distribution", "scores": "distribution", "solver": "solver"}  # parts of a method, by key
 
 
@@ -43,27 +44,38 @@ def method_of(method: Any, given: Mapping[str, Any]) -> Any:
     if not isinstance(method, str):
         return replace(method, **given) if given else method
     checks.choice("method", method, choices("method"))
-    overrides = [f"method={method}"]
-    for key in GROUPS.keys() & {key for key, value in given.items() if isinstance(value, str)}:
-        checks.choice(key, given[key], choices(f"method/{GROUPS[key]}"))
-        overrides.append(f"method/{GROUPS[key]}@method.{key}={given[key]}")
-    overrides += [f"{key}={given[key]}" for key in ROOT if given.get(key) is not None]
-    config = composed(["~data", "~network", "~target", *overrides])["method"]
-    known = [key for key in config if key != "_target_"]
-    for key, value in given.items():
-        checks.choice("setting", key, known)
-        if not is_dataclass(value) and not (isinstance(value, str) and key in GROUPS):
-            config[key] = {**config[key], **value} if isinstance(value, Mapping) else value
+    overrides = ["~data", "~network", "~target", f"method={method}"]
+    config = composed(overrides)["method"]
+    for key in given:
+        checks.choice(f"setting of {method}", key, [known for known in config if known != "_target_"])
+    named = {key: value for key, value in given.items() if key in GROUPS and isinstance(value, str)}
+    if named:
+        config = composed([*overrides, *(_chosen(key, value) for key, value in named.items())])["method"]
     objects = {key: value for key, value in given.items() if is_dataclass(value)}
+    for key in given.keys() - named.keys() - objects.keys():
+        config[key] = {**config[key], **given[key]} if isinstance(given[key], Mapping) else given[key]
     built = build(config, "method")
     return replace(built, **objects) if objects else built
 
 
-def source_of(recipe: Mapping[str, Any], changes: Mapping[str, Any], trust: Collection[str]) -> Any:
+def _chosen(key: str, name: str) -> str:
+    """The override that chooses a part of a method by the name of its file."""
+    group = GROUPS[key]
+    checks.choice(key, name, choices(f"method/{group}"))
+    return f"method/{group}={name}" if key == group else f"method/{group}@method.{key}={name}"
+
+
+def load_data(source: DataSource, say: Callable[[str], None]) -> Dataset:
+    """The dataset with the recipe that loads it again: its settings without where its files lie."""
+    settings = {key: value for key, value in recipe(source).items() if f"data.{key}" not in NEUTRAL}
+    return replace(source.load(say), recipe=settings)
+
+
+def source_of(made_by: Mapping[str, Any], changes: Mapping[str, Any], trust: Collection[str]) -> Any:
     """The dataset of a recipe, ready to be loaded.
 
     Args:
-        recipe: settings, with the name as "@": of a config file, or "module:Class" of a dataset from elsewhere.
+        made_by: settings, with the name as "@": of a config file, or "module:Class" of a dataset from elsewhere.
         changes: further settings, as where the files lie.
         trust: top-level packages whose code may run.
 
@@ -71,7 +83,7 @@ def source_of(recipe: Mapping[str, Any], changes: Mapping[str, Any], trust: Coll
         DataError: the recipe names code that is not trusted.
         ConfigError: no such dataset, or settings that it does not have.
     """
-    name, given = str(recipe[KIND]), {key: value for key, value in recipe.items() if key != KIND} | dict(changes)
+    name, given = str(made_by[KIND]), {key: value for key, value in made_by.items() if key != KIND} | dict(changes)
     if ":" in name:
         module, _, found = name.partition(":")
         package = module.partition(".")[0]

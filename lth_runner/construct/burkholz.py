@@ -70,19 +70,24 @@ class Burkholz:
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
-        posed = prepared(problem)
-        network, target = posed.need("network", "target")
+        problem = prepared(problem)
+        network, target = problem.need("network", "target")
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        first = weight_layers(network, positive_inputs=positive_inputs(posed))[0]
-        random = NeuronCopies(target=network, n=n, copies=n, twin=self.twin == "always" or not first.never_negative)
+        first = weight_layers(network, positive_inputs=positive_inputs(problem))[:1]
+        random = NeuronCopies(
+            target=network,
+            n=n,
+            copies=n,
+            twin=self.twin == "always" or not all(layer.never_negative for layer in first),
+        )
         drawn = self._drawn(random, target)
-        solver, masks = SumSolver(posed.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
+        solver, masks = SumSolver(problem.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
         targets = {layer.name: _copies(layer, target, random.copies_behind(layer)) for layer in random.layers}
         total = sum(len(each.weight) * len(each.coordinate) for each in targets.values())
         with recorder.progress(f"{self.objective} sums over {n} copies", total) as bar:
             for layer in random.layers:
                 name, split = f"{layer.name}.sum.weight", f"{layer.name}.split.weight"
-                paths = self._paths(layer, drawn.get(split), random, posed.streams.seed)
+                paths = self._paths(layer, drawn.get(split), random, problem.streams.seed)
                 if split in drawn:
                     masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
                 masks[name] = solver.mask(drawn[name], paths, targets[layer.name], 1.0, bar)
@@ -90,7 +95,7 @@ class Burkholz:
             name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(random)
         }
         facts = {"n": n, "unsolved": solver.unsolved}
-        ticket = Ticket(architecture=random, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+        ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
         return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:

@@ -81,11 +81,11 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
     Raises:
         ConfigError: no target, a network without a layer to replace, or a distribution without one of the signs.
     """
-    posed = prepared(problem)
-    (target,) = posed.need("target")
-    layers = _replaced(posed, layout)
+    problem = prepared(problem)
+    (target,) = problem.need("target")
+    layers = _replaced(problem, layout)
     targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
-    random = _random_network(posed, layout, layers)
+    random = _random_network(problem, layout, layers)
     drawn = _drawn(target, layout, random)
     if layout.gains == "fitted":
         gains = {
@@ -93,19 +93,19 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
             for layer in layers
         }
         random = replace(random, gains=gains)
-    solver = SumSolver(posed.streams.seed, layout.epsilon, choose)
+    solver = SumSolver(problem.streams.seed, layout.epsilon, choose)
     masks: dict[str, Mask] = {}
     with recorder.progress(label, sum(_instances(layer, targets[layer.name], random) for layer in layers)) as bar:
         for layer in layers:
             split, total = (f"{layer.name}.{which}.weight" for which in ("split", "sum"))
-            paths = layout.paths(layer, drawn[split], random, posed.streams.seed)
+            paths = layout.paths(layer, drawn[split], random, problem.streams.seed)
             masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
             gain = random.gains[layer.weight]
             masks[total] = solver.mask(drawn[total], paths, targets[layer.name], gain, bar, layer.groups)
     facts = {"n": layout.n, "unsolved": solver.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
     weights = _sources(random, drawn, target)
-    ticket = Ticket(architecture=random, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+    ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
     return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
 
 

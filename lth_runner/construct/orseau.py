@@ -21,8 +21,8 @@ class Orseau:
     one: no interval is much rarer than the others, unlike with uniform weights, whose small products are rare.
 
     Reference: arXiv:2006.12156, of which only the ingredients were known here, not its theorem. Differs from the paper:
-    the hidden neurons of a coordinate serve all its outputs and all digits, but each product is two weights drawn for
-    it alone (the second is fresh for every output), so there is no batch of virtual weights to sample from; no gains.
+    all outputs and all digits share the hidden neurons of a coordinate, but each product is two weights drawn for it
+    alone (the second is fresh for every output), so there is no batch of virtual weights to sample from; no gains.
     """
 
     needs_target: ClassVar[bool] = True

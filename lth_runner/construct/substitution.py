@@ -25,7 +25,7 @@ from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
 SHARING = ("weight", "row")
-BLOCK = 1 << 15  # instances solved at a time: bounds memory, and is how often progress is told; a multiple of eight
+BLOCK = 1 << 15  # instances solved at a time: bounds memory, and is how often progress is reported; a multiple of eight
 
 Choose = Callable[[np.ndarray, np.ndarray], Subsets]  # values (B, n) or (1, n), targets (B,) -> answers
 
@@ -126,14 +126,14 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     Raises:
         ConfigError: the problem has no target network.
     """
-    posed = prepared(problem)
-    network, target = posed.need("network", "target")
+    problem = prepared(problem)
+    network, target = problem.need("network", "target")
     names = without(approximable(network), offer.stored)
     if not names:
         raise ConfigError("the network has no weights that could be approximated")
     span = target_range(target, names)
     _warm_up(choose, offer.n)
-    work = Substitution(offer, posed.streams.seed, choose)
+    work = Substitution(offer, problem.streams.seed, choose)
     weights: dict[str, Source] = {}
     masks: dict[str, Mask] = {}
     with recorder.progress(label, sum(target[name].size for name in names)) as bar:
@@ -144,7 +144,7 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
             drawn = weights[name] = offer.drawn(name, target[name].shape, span)
             masks[name] = work.mask(drawn, target[name], bar)
     facts = {"n": offer.n, "unsolved": work.unsolved}
-    ticket = Ticket(architecture=network, seed=posed.streams.seed, weights=weights, masks=masks, facts=facts)
+    ticket = Ticket(architecture=network, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
     return Found(ticket=ticket, times={"solve_time_s": work.solve_time})
 
 

@@ -1,4 +1,4 @@
-"""The two ways a run can stop on purpose: the user asked for something impossible, or the world refused."""
+"""The two ways a run can stop on purpose: a setting is impossible, or a file is missing or refused."""
 
 
 class LthError(Exception):

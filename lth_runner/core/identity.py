@@ -11,7 +11,7 @@ from lth_runner.core.errors import DataError
 # then run again. A change that only reformats, speeds up or reports differently leaves it alone.
 RESULTS_VERSION = 1
 
-# Settings that say where a run lives, what it is called and who is told of it, but not what comes out.
+# Settings of where a run is kept, what it is called and where it is reported: none changes what comes out.
 NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
 # Settings that name a file: it is the same run wherever the file lies and however its path is written. `names` may

@@ -1,4 +1,4 @@
-"""Where a run tells what happens: progress, metrics, lines of log, and where checkpoints may lie."""
+"""Where a run reports what happens: progress, metrics, lines of log, and where checkpoints may lie."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def no_bars(label: str, total: int) -> Iterator[Progress]:
 
 @runtime_checkable
 class Recorder(Protocol):
-    """Where a run tells what happens. Methods never print, and write no file but at the path of `checkpoint`."""
+    """Where a run reports what happens. Methods never print, and write no file but at the path of `checkpoint`."""
 
     def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
         """A progress bar over `total` units."""

@@ -69,10 +69,10 @@ class Arrays:
 
     def _parts(self, file: Path, tensors: dict[str, torch.Tensor]) -> tuple[Part, Part]:
         """The training and the test part, in this order."""
-        wanted = PARTS if self.test_count is None else WHOLE
-        if not set(wanted) <= set(tensors):
+        names_needed = PARTS if self.test_count is None else WHOLE
+        if not set(names_needed) <= set(tensors):
             raise DataError(
-                f"{file} holds {', '.join(sorted(tensors))} and not {', '.join(wanted)}: name its tensors so, or "
+                f"{file} holds {', '.join(sorted(tensors))} and not {', '.join(names_needed)}: name its tensors so, or "
                 + ("set data.test_count" if self.test_count is None else "set data.test_count=null")
                 + f" if it holds {', '.join(WHOLE if self.test_count is None else PARTS)}"
             )

@@ -10,7 +10,7 @@ class Distribution(Protocol):
     """A law for one random weight. Implementations are frozen dataclasses of plain numbers: a ticket stores those."""
 
     def fitted(self, shape: tuple[int, ...], target_range: tuple[float, float] | None) -> "Distribution":
-        """The same law with what it leaves open settled.
+        """The same distribution with what it leaves open fixed for this tensor.
 
         Args:
             shape: of the random tensor, (outputs, inputs, ...), for laws scaled by a fan.

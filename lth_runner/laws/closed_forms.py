@@ -1,6 +1,6 @@
 """What can be known without drawing: failure shares of laws over U[-1, 1] with target weights w ~ U[-1, 1].
 
-A target weight with |w| <= epsilon is served by the empty subset.
+A target weight with |w| <= epsilon is approximated by the empty subset.
 """
 
 import math

@@ -42,7 +42,7 @@ class Curve:
             epsilons: descending.
 
         Raises:
-            ConfigError: target weights are wanted and there is no target.
+            ConfigError: target weights are needed and there is no target.
         """
         weights = every_weight(problem)
         if weights is None and self.targets is None:

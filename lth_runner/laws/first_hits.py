@@ -16,7 +16,7 @@ from lth_runner.core.streams import Streams
 from lth_runner.laws.instances import Law
 from lth_runner.subset_sum.interface import SubsetSumSolver
 
-NEVER = 1 << 62  # the first n of an instance that no n looked at serves
+NEVER = 1 << 62  # the first n of an instance that no n looked at solves
 FEWEST, MOST = 64, 1 << 14  # numbers that `OneBest` draws at a time: most instances need few, and caches are small
 
 
@@ -25,7 +25,7 @@ class Hits:
     """When instances succeeded.
 
     Attributes:
-        first: (instances, epsilons) int64, the smallest n at which the target weight is served; 0 where none of the
+        first: (instances, epsilons) int64, the smallest n that approximates the target weight; 0 where none of the
             random numbers is needed; NEVER.
         given_up: (instances given up,) int64, the n from which each is followed no longer, because it may use more
             numbers than the search can take; it counts as a failure.
@@ -45,7 +45,7 @@ class Hits:
 
 @runtime_checkable
 class Search(Protocol):
-    """One way to serve a target weight. Implementations are frozen keyword-only dataclasses.
+    """One way to approximate a target weight. Implementations are frozen keyword-only dataclasses.
 
     Attributes:
         growth: how n is expected to grow: "logarithm" (n = C log2(1/epsilon) + D) or "power" (n ~ epsilon^-k).

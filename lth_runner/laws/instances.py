@@ -27,7 +27,7 @@ class Law(Protocol):
         ...
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Law":
-        """The same law with distributions that copy the target's range settled."""
+        """The same law with distributions that copy the target's range fitted to it."""
         ...
 
     def draw(
@@ -36,7 +36,7 @@ class Law(Protocol):
         """Numbers `start` to `stop` of each problem of `count` target weights.
 
         Returns:
-            values: (problems, count, stop - start) float64; a weight is served once each of its problems is solved.
+            values: (problems, count, stop - start) float64; a weight is solved once each of its problems is.
             usable: the same shape, bool; what is not usable is pruned beforehand.
         """
         ...
@@ -72,9 +72,9 @@ class Products:
     Corollary 1. As in the paper with twin and signs "reserved".
 
     Attributes:
-        twin: whether the input can be negative, so that each weight poses two problems.
+        twin: whether the input can be negative, so that each weight has two problems.
         signs: "reserved": half of the n neurons are for either sign of the input, those of the wrong sign are lost;
-            "as_drawn": every neuron serves the sign it happens to have.
+            "as_drawn": every neuron is used for the sign it happens to have.
         distribution: of both weights.
     """
 

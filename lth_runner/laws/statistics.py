@@ -48,10 +48,10 @@ def quantile_interval(values: np.ndarray, share: float, confidence: float) -> tu
 
 def crossing(values: np.ndarray, share: float) -> float:
     """Where the share of values <= n reaches `share`, between whole n by straight lines: smooth enough for fits."""
-    wanted = share * values.size
-    n = np.partition(values, math.ceil(wanted - 1e-9) - 1)[math.ceil(wanted - 1e-9) - 1]
-    below, through = np.count_nonzero(values < n), np.count_nonzero(values <= n)
-    return float(n - 1 + (wanted - below) / (through - below)) if n > 0 else 0.0
+    rank = share * values.size
+    n = np.partition(values, math.ceil(rank - 1e-9) - 1)[math.ceil(rank - 1e-9) - 1]
+    below, up_to = np.count_nonzero(values < n), np.count_nonzero(values <= n)
+    return float(n - 1 + (rank - below) / (up_to - below)) if n > 0 else 0.0
 
 
 def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:

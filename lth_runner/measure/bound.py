@@ -51,17 +51,17 @@ def output_bound(
         )
     distance, size = 0.0, radius
     for layer in weight_layers(network):
-        wanted = target[layer.weight]
-        weight = _readings(effective.get(layer.weight, wanted), wanted)
+        exact = target[layer.weight]
+        weight = _readings(effective.get(layer.weight, exact), exact)
         if len(weight) > 2:
             raise ConfigError("a network with copies of its neurons has no bound from one error per weight")
-        error, bias = norm_bound(weight - wanted, layer) * size, 0.0
+        error, bias = norm_bound(weight - exact, layer) * size, 0.0
         if layer.bias:
             per_pixel = math.sqrt(pixels[layer.name])
             found = _readings(effective.get(layer.bias, target[layer.bias]), target[layer.bias])[0]
             error += per_pixel * float(np.linalg.norm(found - target[layer.bias]))
             bias = per_pixel * float(np.linalg.norm(found))
-        distance = norm_bound(wanted[None], layer) * distance + error
+        distance = norm_bound(exact[None], layer) * distance + error
         size = norm_bound(weight, layer) * size + bias
     return distance
 

@@ -118,7 +118,7 @@ def into_ball(signed: bool) -> Project:
 
 def takes_negatives(ticket: Ticket) -> bool:
     """Whether the network is meant for inputs with negative entries."""
-    return not isinstance(ticket.architecture, Expansion) or ticket.architecture.takes_negatives
+    return not isinstance(ticket.architecture, Expansion) or ticket.architecture.takes_negatives()
 
 
 def bounds(

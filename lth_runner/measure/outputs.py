@@ -151,6 +151,6 @@ def _compared(
     counted = torch.ones(pruned.shape[:-1], dtype=torch.bool, device=pruned.device) if real is None else real
     yield "entries", counted.sum()[None] * pruned.shape[-1]
     yield "cosine", cosine(pruned.flatten(1), target.flatten(1))
-    vectors, wanted = pruned[counted], target[counted]
-    yield "agreement", (vectors.argmax(-1) == wanted.argmax(-1)).double()
-    yield "kl", kl_softmax(vectors, wanted)
+    vectors, expected = pruned[counted], target[counted]
+    yield "agreement", (vectors.argmax(-1) == expected.argmax(-1)).double()
+    yield "kl", kl_softmax(vectors, expected)

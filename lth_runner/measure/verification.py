@@ -83,14 +83,14 @@ def _check_origin(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data:
     Raises:
         DataError: its checksum is another.
     """
-    wanted = ticket.origin.target_checksum
-    if target is not None and wanted is not None and checksum(target) != wanted:
+    noted = ticket.origin.target_checksum
+    if target is not None and noted is not None and checksum(target) != noted:
         raise DataError(
             "the target given is not the one that the ticket approximates: its weights have another checksum; "
             "give the file of the ticket's own target"
         )
-    wanted = ticket.origin.data_checksum
-    if data is not None and wanted is not None and data.test_checksum() != wanted:
+    noted = ticket.origin.data_checksum
+    if data is not None and noted is not None and data.test_checksum() != noted:
         raise DataError(
             f"the dataset {data.name} is not the one that the ticket's accuracy was measured on: its test inputs or "
             "labels have another checksum; leave out --data, or give its settings as they were"

@@ -71,7 +71,7 @@ def _note(found: Trace, node: fx.Node, module: torch.nn.Module, known: dict[fx.N
     layer = module.get_submodule(path)
     parts = {f"{path}.in_proj": never, f"{path}.out_proj": False} if isinstance(layer, SelfAttention) else {path: never}
     again = path in found.never_negative or path in found.follows
-    for part, flag in parts.items():  # a layer that is used twice must serve both inputs
+    for part, flag in parts.items():  # a layer that is used twice must take both inputs
         found.never_negative[part] = found.never_negative.get(part, True) and flag
     if isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1 and not again:
         found.follows[path] = str(source.target)

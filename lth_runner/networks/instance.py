@@ -96,10 +96,10 @@ def _digest(parameters: Mapping[str, torch.Tensor], buffers: Mapping[str, torch.
     return hashlib.sha256(json.dumps([described(parameters), described(buffers)]).encode()).hexdigest()
 
 
-def _difference(wanted: Instance, found: Instance) -> str:
+def _difference(expected: Instance, found: Instance) -> str:
     """The first thing in which two architectures differ."""
     for what in ("parameters", "buffers"):
-        ours, theirs = getattr(wanted, what), getattr(found, what)
+        ours, theirs = getattr(expected, what), getattr(found, what)
         if lacking := [name for name in ours if name not in theirs]:
             return f"it lacks the {what} {', '.join(lacking)}"
         if more := [name for name in theirs if name not in ours]:

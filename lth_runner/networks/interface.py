@@ -48,7 +48,6 @@ class Expansion(Architecture, Protocol):
         """The architecture it stands for."""
         ...
 
-    @property
     def takes_negatives(self) -> bool:
         """Whether the network's own inputs may have negative entries."""
         ...

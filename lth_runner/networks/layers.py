@@ -107,7 +107,9 @@ def sequence(architecture: Architecture) -> dict[str, torch.nn.Module]:
     """
     module = skeleton(architecture)
     if not isinstance(module, torch.nn.Sequential):
-        raise ConfigError(f"{type(architecture).__name__} is no plain sequence of layers")
+        raise ConfigError(
+            f"{type(architecture).__name__} is no plain sequence of layers: choose network=fc, or another method"
+        )
     return dict(module.named_children())
 
 

@@ -44,6 +44,8 @@ class NeuronCopies:
         checks.integer("copies", self.copies, at_least=1)
         checks.boolean("twin", self.twin)
         parts = sequence(self.target)
+        if not self.layers:
+            raise ConfigError("the network has no linear or convolutional layer that could be approximated")
         known = {
             layer.name for layer in self.layers if layer.groups == 1 and (layer.bias is None or layer.takes_constant)
         }
@@ -51,7 +53,8 @@ class NeuronCopies:
             name for name, part in parts.items() if name not in known and any(True for _ in part.parameters())
         ]:
             raise ConfigError(
-                f"copies of neurons need linear layers and plain convolutions, and {strange[0]} is neither"
+                f"copies of neurons need linear layers and plain convolutions, and {strange[0]} is neither: take "
+                "method=pensia, which replaces every layer where it stands"
             )
         if not all(layer.never_negative for layer in self.layers[1:]):
             raise ConfigError("copies of neurons need a ReLU between all weight layers of the target")
@@ -61,7 +64,6 @@ class NeuronCopies:
         """Those of the target."""
         return weight_layers(self.target)
 
-    @property
     def takes_negatives(self) -> bool:
         """Whether the first layer has neurons for negative inputs."""
         return self.twin

@@ -58,7 +58,6 @@ class TwoLayerExpansion:
         """The layers that are replaced."""
         return [layer for layer in weight_layers(self.target) if layer.weight in self.gains]
 
-    @property
     def takes_negatives(self) -> bool:
         """Whether the first layer has neurons for negative inputs, or is the target's own."""
         first = weight_layers(self.target)[0].weight

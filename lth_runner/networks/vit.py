@@ -67,7 +67,7 @@ class ViT:
         outputs: number of classes.
         class_token: whether a token of its own is read out; else the mean over the patches.
 
-    Reference: arXiv:2010.11929. Positions and class token start at 0 here; whoever trains sets all weights.
+    Reference: arXiv:2010.11929. Positions and class token start at 0 here; a training sets all weights.
     """
 
     kind: ClassVar[str] = "vit"

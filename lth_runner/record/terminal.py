@@ -98,7 +98,7 @@ class _Bar:
 
 
 class _Lines:
-    """A bar told in lines: one at the start, one every few seconds, one at the end."""
+    """A bar as lines: one at the start, one every few seconds, one at the end."""
 
     def __init__(self, terminal: Terminal, label: str, total: int) -> None:
         self._terminal, self._label, self._total = terminal, label, total

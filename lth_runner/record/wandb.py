@@ -1,7 +1,7 @@
 """The copy of a run in Weights & Biases. Nothing reads it back, and no trouble with it may fail or hold up a run.
 
 All of wandb runs in a process of its own. A run never waits for it, except at its end, and then only for a bounded
-time. What went wrong, if anything, is told in one line at that end.
+time. What went wrong, if anything, is reported in one line at that end.
 """
 
 import atexit
@@ -126,13 +126,13 @@ def history_row(line: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, st
 class _ProcessCopy:
     """A copy kept by a process of its own, which is killed when it takes too long: nothing of it can hold up a run."""
 
-    def __init__(self, wanted: Wandb, folder: Path, config_yaml: str) -> None:
-        self._wait = WAIT_S[wanted.mode]
+    def __init__(self, asked: Wandb, folder: Path, config_yaml: str) -> None:
+        self._wait = WAIT_S[asked.mode]
         self._process = next(_idle_processes(), None) or _Process()
-        arguments = {"project": wanted.project, "entity": wanted.entity, "group": wanted.group, "tags": wanted.tags}
+        arguments = {"project": asked.project, "entity": asked.entity, "group": asked.group, "tags": asked.tags}
         arguments |= {"dir": str(folder), "name": folder.name}
         settings = SETTINGS | {"finish_timeout": self._wait}
-        self._process.send(do="open", mode=wanted.mode, arguments=arguments, config_yaml=config_yaml, settings=settings)
+        self._process.send(do="open", mode=asked.mode, arguments=arguments, config_yaml=config_yaml, settings=settings)
 
     def metrics(self, line: Mapping[str, Any]) -> None:
         row, curve, axis = history_row(line)
@@ -173,7 +173,7 @@ class _Process:
         self._thread.start()
 
     @property
-    def alive(self) -> bool:
+    def running(self) -> bool:
         return self._process.poll() is None
 
     def send(self, **message: Any) -> None:
@@ -228,9 +228,9 @@ _idle: list[_Process] = []  # starting wandb takes about a second: the runs of a
 def _idle_processes() -> Iterator[_Process]:
     while _idle:
         process = _idle.pop()
-        if process.owner != os.getpid():  # inherited through a fork: it serves the parent
+        if process.owner != os.getpid():  # inherited through a fork: it belongs to the parent
             continue
-        if process.alive:
+        if process.running:
             yield process
         else:
             process.kill()

@@ -94,7 +94,7 @@ def brief(error: Exception) -> str:
 
 
 def main() -> None:
-    """Serves until the messages end; a run still open then was abandoned by a crash."""
+    """Handles messages until they end; a run still open then was abandoned by a crash."""
     messages, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")  # copies that wandb's service does not inherit
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what wandb prints must not be read as an answer

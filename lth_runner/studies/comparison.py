@@ -10,11 +10,12 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.problem import Method, Problem, settings_of
+from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
+from lth_runner.ticket.names import KIND, recipe
 from lth_runner.ticket.ticket import Ticket
 
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
@@ -100,7 +101,7 @@ class Comparison:
             recorder.say(warning)
 
     def _check_axis(self, name: str, method: Any) -> None:
-        known = settings_of(method)
+        known = [name for name in recipe(method) if name != KIND]
         if self.axis not in known:
             raise ConfigError(f"study.axis={self.axis} is not a setting of {name}, which has {', '.join(known)}")
 

@@ -10,13 +10,14 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
-from lth_runner.problem import FindsEach, Method, Problem, settings_of
+from lth_runner.problem import FindsEach, Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.names import recipe
 from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
@@ -75,7 +76,7 @@ class Density:
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
-            if "density" not in settings_of(method):
+            if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
         grid = self.grids[self.grid]
         points = self._points(grid, problem, methods, recorder)
@@ -94,13 +95,13 @@ class Density:
         )
 
     def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
-        assert problem.data is not None, "checked by the caller"
+        (data,) = problem.need("data")
         parts = [repr(part) for part in (self, dict(methods), problem.network, problem.device)]
-        kept = Points(recorder, " ".join([*parts, problem.data.fingerprint(), checksum(problem.target or {})]))
+        kept = Points(recorder, " ".join([*parts, data.fingerprint(), checksum(problem.target or {})]))
         found: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + grid.repeats):
             for name, method in methods.items():
-                posed = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
+                seeded = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
                 for densities in _together(grid.densities, method, problem.device):
                     label = f"{self.labels.get(name, name)}, seed {seed}, {_list(densities)} kept"
 
@@ -108,10 +109,10 @@ class Density:
                         work: Recorder,
                         name: str = name,
                         method: Method = method,
-                        posed: Problem = posed,
+                        seeded: Problem = seeded,
                         densities: Sequence[float] = densities,
                     ) -> list[Point]:
-                        return _measured(name, method, posed, densities, work)
+                        return _measured(name, method, seeded, densities, work)
 
                     new = kept.get(label, find)
                     best = ", ".join(percent(point["accuracy"]) for point in new)
@@ -195,7 +196,7 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
             "curve": name,
             "axis": "density",
             "seed": problem.streams.seed,
-            "epochs": getattr(method, "epochs", None),
+            "epochs": recipe(method).get("epochs"),
         }
         points.append({**known, **given, "density": density, "kept_fraction": found["kept"] / found["offered"]})
     return points

@@ -10,7 +10,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.interface import parameter_shapes
-from lth_runner.problem import Method, Problem, settings_of
+from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TICKET_COLUMNS, Row, markdown, percent, spread
@@ -18,6 +18,7 @@ from lth_runner.search.score_search import ScoreSearch
 from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
 from lth_runner.study import Outcome
+from lth_runner.ticket.names import recipe
 from lth_runner.training.checkpoint import checksum
 
 COLUMNS = (
@@ -94,14 +95,14 @@ class FindVersusExist:
         )
 
     def _points(self, problem: Problem, construction: Any, search: ScoreSearch, recorder: Recorder) -> list[Point]:
-        assert problem.data is not None and problem.target is not None, "checked by the caller"
+        data, target = problem.need("data", "target")
         parts = [repr(part) for part in (self, construction, search, problem.network)]
-        kept = Points(recorder, " ".join([*parts, problem.data.fingerprint(), checksum(problem.target)]))
+        kept = Points(recorder, " ".join([*parts, data.fingerprint(), checksum(target)]))
         points: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
             for n in self.values:
-                posed = replace(problem, streams=Streams(seed))
-                trial = Trial(replace(construction, n=n), search, posed, self.epsilon, recorder)
+                seeded = replace(problem, streams=Streams(seed))
+                trial = Trial(replace(construction, n=n), search, seeded, self.epsilon, recorder)
                 for curve, label in self.labels.items():
 
                     def find(work: Recorder, trial: Trial = trial, curve: str = curve, n: int = n) -> list[Point]:
@@ -172,7 +173,7 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
             "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
             f"edge_popup): got {', '.join(methods) or 'none'}"
         )
-    if "n" not in settings_of(methods["exists"]):
+    if "n" not in recipe(methods["exists"]):
         raise ConfigError("compare.exists has no n to vary: set it to method pensia")
     return search
 

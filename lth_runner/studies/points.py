@@ -30,7 +30,7 @@ class Points:
     def get(self, part: str, find: Callable[[Recorder], list[Point]]) -> list[Point]:
         """The points of one part of the study, found now unless an earlier attempt at this run has.
 
-        They are told as metrics, after those that were told while they were found.
+        They are recorded as metrics, after those that were recorded while they were found.
 
         Args:
             part: its name, different for each.

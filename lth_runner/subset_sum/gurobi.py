@@ -77,7 +77,7 @@ class Gurobi:
                 raise
             trouble = "found no licence" if error.errno == NO_LICENSE else "has a licence too small for so many values"
             raise ConfigError(
-                f"Gurobi {trouble} ({str(error).rstrip('.')}): point GRB_LICENSE_FILE to one that serves, or use "
+                f"Gurobi {trouble} ({str(error).rstrip('.')}): point GRB_LICENSE_FILE to a valid one, or use "
                 "method/solver=meet_in_middle"
             ) from error
 

@@ -16,8 +16,8 @@ def single_best(values: np.ndarray, targets: np.ndarray, epsilon: float) -> Subs
     chosen = np.zeros((targets.size, values.shape[1]), bool)
     for start in range(0, targets.size, BLOCK):
         rows = slice(start, start + BLOCK)
-        wanted = targets[rows]
-        error = np.abs((values if len(values) == 1 else values[rows]) - wanted[:, None])
+        sought = targets[rows]
+        error = np.abs((values if len(values) == 1 else values[rows]) - sought[:, None])
         best = error.argmin(axis=1)[:, None]
-        chosen[rows][np.arange(wanted.size), best[:, 0]] = np.take_along_axis(error, best, 1)[:, 0] < np.abs(wanted)
+        chosen[rows][np.arange(sought.size), best[:, 0]] = np.take_along_axis(error, best, 1)[:, 0] < np.abs(sought)
     return certify(values, targets, chosen, epsilon)

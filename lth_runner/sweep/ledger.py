@@ -38,7 +38,7 @@ class Entry:
 
 
 class Report:
-    """A job at work, told to the ledger: when it has started, and how the `with` block ends."""
+    """A job at work, noted in the ledger: when it has started, and how the `with` block ends."""
 
     def __init__(self, ledger: Path, number: int) -> None:
         self._ledger = ledger

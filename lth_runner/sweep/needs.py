@@ -1,4 +1,4 @@
-"""What the jobs of a sweep ask of a cluster, told to the launcher configs as ${job_needs:cpus} and the like."""
+"""What the jobs of a sweep ask of a cluster, which the launcher configs read as ${job_needs:cpus} and the like."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -28,7 +28,7 @@ def _of(method: Any, device: str) -> Resources:
     return GPU if device.startswith("cuda") and method.resources.uses_gpu else method.resources
 
 
-def tell_launcher(resources: Resources) -> None:
+def register_needs(resources: Resources) -> None:
     """Gives ${job_needs:NAME} its values; what is not needed is null."""
     values = asdict(resources)
     OmegaConf.register_new_resolver("job_needs", lambda name: values[name] or None, replace=True)

@@ -117,7 +117,7 @@ def log_of(entry: Entry | None, remote: Path | None) -> str:
     return os.path.relpath(found) if found else ""
 
 
-def fate(entry: Entry | None, state: str | None) -> tuple[str, str]:
+def outcome_of(entry: Entry | None, state: str | None) -> tuple[str, str]:
     """Status and reason of a job that did not end well; `state` is the cluster's word for how it ended."""
     if entry is not None and entry.status == FAILED:
         return FAILED, entry.why or ""

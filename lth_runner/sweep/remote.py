@@ -61,7 +61,7 @@ class Remote:
 
     def refresh(self) -> None:
         """Asks the cluster how its jobs are; submitit by itself asks only once a minute, and learns from this."""
-        for job in list(self._jobs().values())[:1]:  # one watcher serves all
+        for job in list(self._jobs().values())[:1]:  # one watcher is enough for all
             job.watcher.update()
 
     def ended(self, position: int) -> str | None:

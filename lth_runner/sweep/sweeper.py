@@ -11,9 +11,9 @@ from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import write_json
 from lth_runner.record.terminal import Terminal, duration
 from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
-from lth_runner.sweep.needs import needs, tell_launcher
+from lth_runner.sweep.needs import needs, register_needs
 from lth_runner.sweep.plan import Job, plan
-from lth_runner.sweep.progress import Progress, failures, fate, log_of
+from lth_runner.sweep.progress import Progress, failures, log_of, outcome_of
 from lth_runner.sweep.remote import Remote
 
 
@@ -56,7 +56,7 @@ def _launch(
 ) -> Exception | None:
     """Lets the launcher work; gives what it raised, which may be one job's death, once no job works any more."""
     remote.check()
-    tell_launcher(needs(job.config for job in todo))
+    register_needs(needs(job.config for job in todo))
     try:
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config)
     except RuntimeError as error:
@@ -82,7 +82,7 @@ def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job]
     for number, job in enumerate(todo):
         entry = progress.entries.get(number)
         if entry is None or entry.status not in (OK, SKIPPED):
-            status, why = fate(entry, remote.ended(number))
+            status, why = outcome_of(entry, remote.ended(number))
             rows.append((job.varied, status, why, log_of(entry, remote.log(number))))
     if rows:
         terminal.show(failures(rows))

@@ -67,33 +67,33 @@ def matched(
     """
     with torch.device("meta"):
         module = network.module()
-    wanted = tensors_of(module)
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    needed = tensors_of(module)
+    shapes = {name: tuple(tensor.shape) for name, tensor in needed.items()}
     tensors = _untied(module, tensors, path)
     if not any(name.endswith(COUNTER) for name in tensors):
-        tensors = tensors | {name: np.zeros((), np.int64) for name in wanted if name.endswith(COUNTER)}
+        tensors = tensors | {name: np.zeros((), np.int64) for name in needed if name.endswith(COUNTER)}
     given = _given(names, shapes, tensors)
     sources = given | _sources(
         {name: shape for name, shape in shapes.items() if name not in given},
         {name: array for name, array in tensors.items() if name not in given.values()},
         path,
     )
-    moved = [f"{sources[name]} -> {name}" for name in wanted if sources[name] != name]
+    moved = [f"{sources[name]} -> {name}" for name in needed if sources[name] != name]
     if moved:
         say(f"target: of {path}, {', '.join(moved)}")
     return {
-        name: tensors[sources[name]].astype(np.float64 if wanted[name].is_floating_point() else _dtype(wanted[name]))
-        for name in wanted
+        name: tensors[sources[name]].astype(np.float64 if needed[name].is_floating_point() else _dtype(needed[name]))
+        for name in needed
     }
 
 
-def _sources(wanted: Shapes, tensors: Arrays, path: str) -> dict[str, str]:
-    """For each wanted name that of the file's tensor."""
+def _sources(needed: Shapes, tensors: Arrays, path: str) -> dict[str, str]:
+    """For each needed name that of the file's tensor."""
     offered = {name: array.shape for name, array in tensors.items()}
-    found = by_name(wanted, offered)
+    found = by_name(needed, offered)
     if found is None:
-        _check_shapes(wanted, offered, path)
-        found = by_shape(wanted, offered, path)
+        _check_shapes(needed, offered, path)
+        found = by_shape(needed, offered, path)
     lost = {name: shape for name, shape in offered.items() if name not in found.values() and tensors[name].any()}
     if lost:
         raise ConfigError(
@@ -104,9 +104,9 @@ def _sources(wanted: Shapes, tensors: Arrays, path: str) -> dict[str, str]:
     return found
 
 
-def _check_shapes(wanted: Shapes, offered: Shapes, path: str) -> None:
+def _check_shapes(needed: Shapes, offered: Shapes, path: str) -> None:
     """Refuses a file whose shapes cannot be those of the network: all its layers' weights must be used, no more."""
-    layers, others = _split(wanted)
+    layers, others = _split(needed)
     their_layers, their_others = _split(offered)
     if Counter(layers.values()) != Counter(their_layers.values()):
         raise ConfigError(
@@ -142,16 +142,16 @@ def _untied(module: torch.nn.Module, tensors: Arrays, path: str) -> dict[str, np
     return found
 
 
-def _given(names: Mapping[str, str], wanted: Shapes, tensors: Arrays) -> dict[str, str]:
+def _given(names: Mapping[str, str], needed: Shapes, tensors: Arrays) -> dict[str, str]:
     """The pairs that the user gives, ours to theirs."""
     for theirs, ours in names.items():
-        for name, known, whose in ((theirs, list(tensors), "of the file"), (ours, list(wanted), "of the network")):
+        for name, known, whose in ((theirs, list(tensors), "of the file"), (ours, list(needed), "of the network")):
             if name not in known:
                 raise ConfigError(f"target.names has {name}, which is no tensor {whose}{checks.nearest(name, known)}")
-        if tensors[theirs].shape != wanted[ours]:
+        if tensors[theirs].shape != needed[ours]:
             raise ConfigError(
                 f"target.names has {theirs} {'x'.join(map(str, tensors[theirs].shape))} for {ours} "
-                f"{'x'.join(map(str, wanted[ours]))}: their shapes must be equal"
+                f"{'x'.join(map(str, needed[ours]))}: their shapes must be equal"
             )
     return {ours: theirs for theirs, ours in names.items()}
 

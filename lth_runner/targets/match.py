@@ -8,20 +8,20 @@ Shapes = Mapping[str, tuple[int, ...]]
 PREFIXES = ("module.", "model.")  # that wrappers of training scripts put before every name
 
 
-def by_name(wanted: Shapes, offered: Shapes) -> dict[str, str] | None:
-    """For each wanted name the equal one offered, perhaps after a prefix that all have; None where one is missing."""
+def by_name(needed: Shapes, offered: Shapes) -> dict[str, str] | None:
+    """For each needed name the equal one offered, perhaps after a prefix that all have; None where one is missing."""
     inner = {name: name for name in offered}
     while True:
-        if all(offered.get(inner.get(name, "")) == shape for name, shape in wanted.items()):
-            return {name: inner[name] for name in wanted}
+        if all(offered.get(inner.get(name, "")) == shape for name, shape in needed.items()):
+            return {name: inner[name] for name in needed}
         prefix = next((prefix for prefix in PREFIXES if inner and all(name.startswith(prefix) for name in inner)), None)
         if prefix is None:
             return None
         inner = {name.removeprefix(prefix): source for name, source in inner.items()}
 
 
-def by_shape(wanted: Shapes, offered: Shapes, path: str) -> dict[str, str]:
-    """For each wanted name the only offered one that it can be, all of `wanted` being there by shape.
+def by_shape(needed: Shapes, offered: Shapes, path: str) -> dict[str, str]:
+    """For each needed name the only offered one that it can be, all of `needed` being there by shape.
 
     A shape that one tensor on each side has decides; the other tensors of such a layer go where it goes, by the last
     part of their names.
@@ -30,23 +30,23 @@ def by_shape(wanted: Shapes, offered: Shapes, path: str) -> dict[str, str]:
         ConfigError: two tensors of one shape could be exchanged.
     """
     found: dict[str, str] = {}
-    for shape in set(wanted.values()):
-        ours, theirs = _of_shape(wanted, shape), _of_shape(offered, shape)
+    for shape in set(needed.values()):
+        ours, theirs = _of_shape(needed, shape), _of_shape(offered, shape)
         if len(ours) == len(theirs) == 1:
             found[ours[0]] = theirs[0]
     layers = _layers(found)
-    for name, shape in wanted.items():
+    for name, shape in needed.items():
         layer, last = _layer(name), name.rpartition(".")[2]
         if name not in found and layer in layers:
             source = f"{layers[layer]}.{last}" if layers[layer] else last
             if offered.get(source) == shape and source not in found.values():
                 found[name] = source
-    left = {name: shape for name, shape in wanted.items() if name not in found}
+    left = {name: shape for name, shape in needed.items() if name not in found}
     for shape in set(left.values()):  # what those before have left over may leave no choice either
         ours, theirs = _of_shape(left, shape), [t for t in _of_shape(offered, shape) if t not in found.values()]
         if len(ours) == len(theirs) == 1:
             found[ours[0]] = theirs[0]
-    unclear = {name: shape for name, shape in wanted.items() if name not in found}
+    unclear = {name: shape for name, shape in needed.items() if name not in found}
     if unclear:
         taken, shapes = set(found.values()), set(unclear.values())
         rivals = {name: shape for name, shape in offered.items() if name not in taken and shape in shapes}
@@ -56,7 +56,7 @@ def by_shape(wanted: Shapes, offered: Shapes, path: str) -> dict[str, str]:
             f"which: it has {listed(rivals)}, the network {listed(unclear)}; say it with "
             f"'target.names={{{first}: {second}, ...}}' (theirs: ours), or with a YAML file of such lines"
         )
-    return {name: found[name] for name in wanted}
+    return {name: found[name] for name in needed}
 
 
 def listed(shapes: Shapes) -> str:

@@ -30,10 +30,10 @@ def recipe(part: Any) -> dict[str, Any]:
 
 def kind_of(found: type) -> str:
     """The stable name of a class: its `kind`, or of one without, "module:Class" elsewhere and the file's name here."""
+    if found.__module__.split(".")[0] != OWN:
+        return _path(found)
     kind = found.__dict__.get("kind")
-    if isinstance(kind, str):
-        return kind
-    return found.__module__.rpartition(".")[2] if found.__module__.split(".")[0] == OWN else _path(found)
+    return kind if isinstance(kind, str) else found.__module__.rpartition(".")[2]
 
 
 def foreign(settings: Any) -> set[str]:
@@ -66,7 +66,9 @@ def built(settings: Mapping[str, Any], trust: Collection[str], module: torch.nn.
     part = found(**values)
     if isinstance(part, Instance):
         if module is None:
-            raise DataError("this ticket was made from a module in memory: give it, or one alike, as module=...")
+            raise DataError(
+                "this ticket was made from a module in memory: give it, or one alike, as module=... in Python"
+            )
         return part.bound(module)
     return part
 

@@ -46,7 +46,7 @@ def save(path: Path, key: str, checkpoint: Checkpoint) -> None:
 
 
 def load(path: Path, key: str, say: Callable[[str], None]) -> Checkpoint | None:
-    """The checkpoint of the training `key`; None where there is none, or none of use, which `say` is told."""
+    """The checkpoint of the training `key`; None where there is none, or none of use, which is logged through `say`."""
     try:
         return verified(path, key) if path.is_file() else None
     except UnusableError as reason:

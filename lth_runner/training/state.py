@@ -82,7 +82,7 @@ def save_state(path: Path, key: str, state: State) -> None:
 
 
 def load_state(path: Path, key: str, say: Callable[[str], None]) -> State | None:
-    """The state kept under `key`; None where there is none, or none of use, which `say` is told."""
+    """The state kept under `key`; None where there is none, or none of use, which is logged through `say`."""
     found = load(path, key, say)
     if found is None:
         return None

@@ -69,7 +69,7 @@ class Training:
         self._notes.append(text)
 
     def take_up(self, state: State) -> None:
-        """Goes on from a state of this very training; its metrics are told again."""
+        """Goes on from a state of this very training; its metrics are recorded again."""
         write_state(state, self.module, self._optimizer)
         self.step, self._history = state.step, [dict(line) for line in state.history]
 

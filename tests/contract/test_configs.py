@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from lth_runner.config import schema
 from lth_runner.config.build import build, settings
+from lth_runner.core.errors import ConfigError
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method
 from lth_runner.run import build_methods
@@ -104,3 +105,18 @@ def test_the_root_has_a_value_for_every_setting() -> None:
     config = OmegaConf.load(CONFIGS / "config.yaml")
     root = set(config) - {"defaults", "hydra"}
     assert root | {"data", "network", "target", "method", "study"} == set(schema.RunConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("methods.pensia.Pensia", "construct.pensia.Pensia"),
+        ("methods.edge_popup.EdgePopup", "search.edge_popup.EdgePopup"),
+        ("studies.curve.Curve", "laws.curve.Curve"),
+        ("studies.instances.Direct", "laws.instances.Direct"),
+    ],
+)
+def test_a_class_that_has_moved_is_refused_with_its_new_path(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=f"lth_runner.{old} has moved: write lth_runner.{new}$"):
+        build({"_target_": f"lth_runner.{old}"}, "method")
+    assert get_object(f"lth_runner.{new}")

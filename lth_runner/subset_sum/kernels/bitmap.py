@@ -165,8 +165,8 @@ def probe(
     table, words = scratch.table_units, scratch.words
     best, best_outer, best_inner, hits = INFINITE, 0, 0, 0
     for t in range(scratch.outer.size):
-        wanted = target - scratch.outer[t]
-        if wanted - inner_low + slack < low or wanted - inner_high - slack > high:
+        sought = target - scratch.outer[t]
+        if sought - inner_low + slack < low or sought - inner_high - slack > high:
             continue
         wanted_units = np.uint32(target_units - scratch.outer_units[t])
         for j in range(scratch.inner.size):
