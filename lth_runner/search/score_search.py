@@ -148,7 +148,9 @@ class ScoreSearch(ABC):
         (data,) = problem.need("data")
         count = num_samples(trainable(data))
         if self.validation >= count:
-            raise ConfigError(f"validation={self.validation} leaves nothing of {count} training images: set it lower")
+            raise ConfigError(
+                f"method.validation={self.validation} leaves nothing of {count} training images: set it lower"
+            )
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
         module = space.module(seed)
         scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
