@@ -1,6 +1,7 @@
 """Somebody else's package: a method, a network, a dataset, a distribution, a class and a YAML each, no edit of ours."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ CONFIGS: dict[str, Any] = {
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package and the configs of a stranger, in a folder of their own."""
     package = tmp_path / "code" / "some_lab"
     package.mkdir(parents=True)
@@ -121,12 +122,12 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "my_configs" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "some_lab"]:
-        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(package.parent)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LTH_CACHE", str(tmp_path / "cache"))
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "some_lab"]:
+        del sys.modules[name]
 
 
 def command(monkeypatch: pytest.MonkeyPatch, main: Any, *words: str | Path) -> str | int | None:

@@ -210,7 +210,7 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
 
 
 def test_validation_must_leave_something_to_train_on(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="method.validation=400 leaves nothing of 400 training images"):
+    with pytest.raises(ConfigError, match=r"method\.validation=400 leaves nothing of 400 training images"):
         replace(METHOD, validation=400).find(problem(), Memory(tmp_path))
 
 
