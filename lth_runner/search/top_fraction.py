@@ -1,4 +1,4 @@
-"""Which scores are the largest: exact counts, ties settled, nothing sorted.
+"""Which scores are the largest: exact counts, ties to the lowest index, nothing sorted.
 
 A mask keeps the `kept` largest |scores|; among equal ones the lowest index first. |score| is compared by its bits:
 without the sign bit, float32 patterns read as integers have the order of the numbers. Scores must be finite.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-DIGIT = 4  # bits of a key settled by one pass of `row_keys`: 15 counts in one reading of the scores
+DIGIT = 4  # bits of a key decided by one pass of `row_keys`: 15 counts in one reading of the scores
 KEY_BITS = 31
 
 

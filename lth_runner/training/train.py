@@ -66,7 +66,7 @@ def train(
         stop: where it ends before the recipe does; the learning rates stay those of the whole recipe.
         loss: of module, inputs and labels; one that needs no labels ignores them.
         augment: changes the inputs of every batch.
-        checkpoint: file that is written after every epoch and at the end, and taken up by an equal call; whoever calls
+        checkpoint: file that is written after every epoch and at the end, and taken up by an equal call; the caller
             removes it. Loss and augment enter its key by name, or by their text if they are no functions.
 
     Raises:

@@ -150,8 +150,8 @@ def select(above, found, found_score, found_at, kept):
 
     The threshold is the smallest score kept; of those equal to it, the ones below index tie_end are kept.
     """
-    wanted, total = kept - above.sum(), found.sum()
-    if wanted < 1 or wanted > total or (found > found_at.shape[1]).any():
+    missing, total = kept - above.sum(), found.sum()
+    if missing < 1 or missing > total or (found > found_at.shape[1]).any():
         return False, np.float32(0), 0
     scores, at = np.empty(total, np.float32), np.empty(total, np.int64)
     filled = 0
@@ -160,6 +160,6 @@ def select(above, found, found_score, found_at, kept):
         scores[filled:stop] = found_score[block, : found[block]]
         at[filled:stop] = found_at[block, : found[block]]
         filled = stop
-    threshold = np.partition(scores, total - wanted)[total - wanted]
-    ties = wanted - (scores > threshold).sum()
+    threshold = np.partition(scores, total - missing)[total - missing]
+    ties = missing - (scores > threshold).sum()
     return True, threshold, at[scores == threshold][ties - 1] + 1
