@@ -264,10 +264,12 @@ def _dataset(data: Any, recorder: Recorder) -> Dataset | None:
         return load_data(source_of({KIND: data}, {}, ()), recorder.say)
     if isinstance(data, torch.utils.data.DataLoader):
         batches = list(data)
+        if not all(isinstance(batch, list | tuple) and len(batch) == 2 for batch in batches):
+            raise ConfigError("a DataLoader must give pairs of inputs and labels: give tensors instead")
         data = tuple(torch.cat([batch[i] for batch in batches]) for i in range(2))
     if isinstance(data, list | tuple) and len(data) in (2, 4):
         parts = [_tensor(part) for part in data]
-        return from_tensors(parts[0], parts[1].long(), parts[-2], parts[-1].long())
+        return from_tensors(parts[0], _labels(parts[1]), parts[-2], _labels(parts[-1]))
     raise ConfigError(
         "data must be a dataset, its name, a pair or four of tensors, or a DataLoader of pairs, got "
         f"{type(data).__name__}{f' of {len(data)}' if isinstance(data, list | tuple) else ''}"
@@ -278,6 +280,11 @@ def _tensor(part: Any) -> torch.Tensor:
     if not isinstance(part, torch.Tensor | np.ndarray):
         raise ConfigError(f"inputs and labels must be tensors or arrays, got {type(part).__name__}")
     return torch.as_tensor(part)
+
+
+def _labels(part: torch.Tensor) -> torch.Tensor:
+    """Whole numbers of any type as int64; others as they are, and refused by the dataset."""
+    return part if part.is_floating_point() or part.is_complex() else part.long()
 
 
 class _Notebook:

@@ -112,15 +112,15 @@ def device(asked: str) -> str:
 
 
 def check_fit(network: Architecture, data: Dataset) -> None:
-    """Refuses a dataset whose inputs the network does not take.
+    """Refuses a dataset whose inputs the network does not take, or whose labels its outputs cannot have.
 
     Raises:
         ConfigError: it says what was offered and what to set.
     """
     inputs = select(data.test_inputs, slice(1))
     try:
-        network.module().to(named(inputs)[0][1].device).eval()(inputs)
-    except (RuntimeError, TypeError, ValueError) as error:
+        outputs = network.module().to(named(inputs)[0][1].device).eval()(inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
         if isinstance(inputs, dict):
             raise ConfigError(
@@ -128,6 +128,23 @@ def check_fit(network: Architecture, data: Dataset) -> None:
                 "the tensors of the data's file as the module's forward names its arguments"
             ) from error
         raise ConfigError(
-            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
+            f"the network does not take images of shape {tuple(inputs.shape[1:])} ({reason}): "
             f"set network.inputs={inputs[0].numel()}, or choose another network"
         ) from error
+    for labels in (data.train_labels, data.test_labels):
+        if labels is not None:
+            _check_labels(labels, outputs)
+
+
+def _check_labels(labels: torch.Tensor, outputs: torch.Tensor) -> None:
+    if outputs.ndim != 2:
+        raise ConfigError(
+            f"the network gives outputs of shape {tuple(outputs.shape)} for one sample, and labels need one output per "
+            "class: give no labels, or a network of outputs (N, classes)"
+        )
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= outputs.shape[1]:
+        raise ConfigError(
+            f"the labels go from {least} to {most} and the network has {outputs.shape[1]} outputs: choose a network "
+            "with one output per class"
+        )

@@ -169,7 +169,14 @@ def _hash(digest: Any, part: Inputs | None) -> None:
 
 def _check_part(where: str, inputs: Inputs, labels: torch.Tensor | None, mask: str | None) -> None:
     tensors = [(f"tensor {name}" if name else "inputs", tensor) for name, tensor in named(inputs)]
-    tensors += [] if labels is None else [("labels", labels)]
+    if labels is not None:
+        if labels.ndim != 1 or labels.dtype != torch.int64:
+            kind = str(labels.dtype).removeprefix("torch.")
+            raise DataError(
+                f"{where} has labels of shape {tuple(labels.shape)} and type {kind}: give one whole number (int64) for "
+                "each sample, or no labels"
+            )
+        tensors += [("labels", labels)]
     counts = {name: len(tensor) if tensor.ndim else 0 for name, tensor in tensors}
     if not named(inputs) or not min(counts.values()):
         raise DataError(f"{where} is empty: give at least one sample")

@@ -1,7 +1,7 @@
 """The training of scores in a run: images, epochs, checkpoints and metrics, whatever moves the scores."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -110,7 +110,9 @@ def split_before_scores(network: ScoredNetwork) -> tuple[torch.nn.Module, Scored
 
     A layer is to train if one of its weights has scores, or a batch norm of it gathers statistics.
     """
-    parts = list(network.module.named_children()) if isinstance(network.module, torch.nn.Sequential) else []
+    parts = children(network.module) if isinstance(network.module, torch.nn.Sequential) else []
+    if repeats_weights(part for _, part in parts):
+        return torch.nn.Sequential(), network
     scored = {name.partition(".")[0] for name in network.scores}
     first = next((i for i, (name, part) in enumerate(parts) if name in scored or gathering(part)), 0)
     if not any(True for _, part in parts[:first] for _ in part.parameters()):
@@ -119,6 +121,17 @@ def split_before_scores(network: ScoredNetwork) -> tuple[torch.nn.Module, Scored
     for i, (name, part) in enumerate(parts):
         (front if i < first else rest).add_module(name, part)
     return front.eval(), replace(network, module=rest)
+
+
+def children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """The parts of a sequence by name; unlike in `named_children`, one that stands there twice comes twice."""
+    return [(name, part) for name, part in module.named_modules(remove_duplicate=False) if name and "." not in name]
+
+
+def repeats_weights(parts: Iterable[torch.nn.Module]) -> bool:
+    """Whether a module that has weights stands among these more than once."""
+    weighted = [id(part) for part in parts if any(True for _ in part.parameters())]
+    return len(set(weighted)) < len(weighted)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import inspect
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, named
 from lth_runner.data.interface import labels as labels_of
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.networks.interface import Architecture, state_shapes, tensors_of
+from lth_runner.networks.imported import Imported, import_builder
+from lth_runner.networks.interface import Architecture, skeleton, state_shapes, tensors_of
 from lth_runner.targets.state import arrays
 from lth_runner.training.checkpoint import Checkpoint, UnusableError, save, verified
 from lth_runner.training.fit import one_thread
@@ -107,6 +109,7 @@ class TrainedTarget:
         return json.dumps(
             {
                 **augmented,
+                **foreign_code(network),
                 "version": TRAINING_VERSION,
                 "network": f"{type(network).__module__}.{network!r}",
                 "data": data.fingerprint(),
@@ -166,6 +169,19 @@ class TrainedTarget:
 
 def _tested(found: Checkpoint) -> float:
     return found.history[-1]["target_accuracy"]
+
+
+def foreign_code(network: Architecture) -> dict[str, str]:
+    """What else decides a network that is not of this package: its structure, and the file that builds it."""
+    builder = import_builder(network.builder) if isinstance(network, Imported) else type(network)
+    module = inspect.getmodule(builder)
+    if module is None or module.__name__.split(".")[0] == "lth_runner":
+        return {}
+    try:
+        source = inspect.getsource(module)
+    except (OSError, TypeError):
+        source = ""
+    return {"structure": str(skeleton(network)), "code": hashlib.sha256(source.encode()).hexdigest()}
 
 
 def _cached(path: Path, key: str, recorder: Recorder) -> Checkpoint | None:

@@ -112,6 +112,25 @@ def test_what_is_frozen_in_front_is_worked_out_once_and_changes_nothing() -> Non
         torch.testing.assert_close(rest.module(features), network.module(IMAGES))
 
 
+def test_a_module_that_stands_twice_is_called_twice() -> None:
+    relu = torch.nn.ReLU()
+    module = torch.nn.Sequential(torch.nn.Linear(6, 5), relu, torch.nn.Linear(5, 5), relu, torch.nn.Linear(5, 3))
+    network = ScoredNetwork(module=module, scores={"2.weight": torch.rand(5, 5)}, density=0.5, scope="layer")
+    front, rest = split_before_scores(network)
+    inputs = torch.randn(20, 6)
+    with torch.no_grad():
+        torch.testing.assert_close(rest.module(front(inputs)), module(inputs))
+    assert len(front) == 2 and len(rest.module) == 3  # pyright: ignore[reportArgumentType]
+
+
+def test_a_layer_that_stands_twice_keeps_the_network_whole() -> None:
+    layer = torch.nn.Linear(6, 6)
+    module = torch.nn.Sequential(layer, torch.nn.Linear(6, 6), layer)
+    network = ScoredNetwork(module=module, scores={"1.weight": torch.rand(6, 6)}, density=0.5, scope="layer")
+    front, rest = split_before_scores(network)
+    assert rest is network and len(front) == 0  # pyright: ignore[reportArgumentType]
+
+
 def test_nothing_stands_in_front_where_nothing_is_frozen() -> None:
     scores = {name: torch.rand(shape) for name, shape in parameter_shapes(PLAIN).items()}
     network = ScoredNetwork(module=filled(PLAIN, target(PLAIN)), scores=scores, density=0.5, scope="layer")

@@ -1,5 +1,7 @@
 """Trained targets: trained once, kept, checked when read, and trained anyway where nothing can be kept."""
 
+import linecache
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +19,7 @@ from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.imported import Imported
 from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.targets import trained
 from lth_runner.targets.trained import TrainedTarget
@@ -108,6 +111,23 @@ def test_network_data_and_version_count_and_the_folder_does_not(
         assert target(tmp_path).key(NETWORK, DATA, "cpu") != plain
     monkeypatch.setattr(trained, "TRAINING_VERSION", trained.TRAINING_VERSION + 1)
     assert target(tmp_path).key(NETWORK, DATA, "cpu") != plain
+
+
+def test_changed_code_of_somebody_elses_network_is_another_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "changing_lab.py").write_text(
+        "import torch\n\n\n"
+        "def net(width):\n    return torch.nn.Sequential(torch.nn.Linear(6, width), torch.nn.ReLU())\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    network = Imported(builder="changing_lab.net", arguments={"width": 3}, output=None, pool="none")
+    first = target(tmp_path).key(network, DATA, "cpu")
+    assert target(tmp_path).key(network, DATA, "cpu") == first
+    (tmp_path / "changing_lab.py").write_text((tmp_path / "changing_lab.py").read_text().replace("ReLU", "Sigmoid"))
+    monkeypatch.delitem(sys.modules, "changing_lab")
+    linecache.checkcache()
+    assert target(tmp_path).key(network, DATA, "cpu") != first
 
 
 def flip_last_bit(path: Path) -> None:
