@@ -13,7 +13,7 @@ from lth_runner.core.files import locked
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.problem import Method, Problem, check_fit, device
-from lth_runner.record.folder import LOCK, RunFolder, is_finished
+from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.draw import draw
@@ -47,7 +47,10 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
+        lost = damaged_files(path)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
+            if lost:
+                folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
             outcome = study.run(build_problem(config, methods, folder), methods, folder)
             write(outcome, folder)
             show(path, terminal)
@@ -117,7 +120,7 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     for name in outcome.figures:
         folder.add_figure(name, folder.path / f"{name}.png")
     for k, (name, ticket) in enumerate(outcome.tickets.items()):
-        path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
+        path = folder.result("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
         if packages := sorted(needed_trust(ticket)):
             consent = " ".join(f"--trust {package}" for package in packages)

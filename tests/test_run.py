@@ -149,6 +149,18 @@ def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatc
         assert (smoke / name).read_bytes() == (other / name).read_bytes()
 
 
+def test_a_run_that_lost_a_ticket_is_run_again(
+    smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticket = smoke / "ticket.safetensors"
+    before = ticket.read_bytes()
+    ticket.unlink()
+    lth_run(monkeypatch, scratch, "experiment=smoke")
+    out = capsys.readouterr().out
+    assert "this run was finished, but ticket.safetensors is gone or damaged: it is run again" in out
+    assert ticket.read_bytes() == before
+
+
 def test_a_failing_run_says_so_in_its_folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         lth_run(monkeypatch, scratch, "experiment=smoke", "name=failing", "target.learning_rate=1e20")
