@@ -1,5 +1,7 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
+import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +82,21 @@ def skip(path: Path, terminal: Terminal) -> str:
 
 
 def build_methods(config: dict[str, Any]) -> dict[str, Method]:
-    """The methods of `compare` by their names, then the one of `method` by its file's name."""
+    """The methods of `compare` by their names, then the one of `method` by its file's name: always a row more."""
     recipes = dict(config["compare"])
     if config["method"] is not None:
-        recipes[str(config["method"].get("_target_", "method")).split(".")[-2:][0]] = config["method"]
+        name = str(config["method"].get("_target_", "method")).split(".")[-2:][0]
+        recipes[unused(name, recipes)] = config["method"]
     return {
         name: build(recipe, f"compare.{name}" if name in config["compare"] else "method")
         for name, recipe in recipes.items()
     }
+
+
+def unused(name: str, names: Collection[str]) -> str:
+    """The name, or the first of name_2, name_3, ... that is none of `names`."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in names)
 
 
 def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:

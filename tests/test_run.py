@@ -178,6 +178,18 @@ def test_one_method_alone(scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert rows["random_pruning"]["weight_error_max"] == ""
 
 
+def test_a_method_beside_its_namesake_is_one_row_more(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lth_run(monkeypatch, scratch, "experiment=smoke", "study.values=[]", "method=malach", "method.n=100")
+    folder = folder_of(capsys.readouterr().out, scratch)
+    rows = table(folder)
+    assert list(rows) == ["target", "closest", "sparsest", "malach", "malach_2"]
+    assert [rows[name]["offered_ratio"] for name in ("malach", "malach_2")] == ["12.0", "100.0"]
+    assert (folder / "ticket_malach.safetensors").exists()
+    assert (folder / "ticket_malach_2.safetensors").exists()
+
+
 def test_own_configs_from_another_folder(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
