@@ -134,6 +134,17 @@ def test_the_traceback_is_there_for_who_asks(monkeypatch: pytest.MonkeyPatch) ->
         lth_run(monkeypatch, *QUICK, "epsilon=0", "hydra.verbose=true")
 
 
+def test_an_interrupted_command_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "task", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        lth_run(monkeypatch, *QUICK)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "lth-run: interrupted; the same command takes it up again\n"
+
+
 def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lth_run(monkeypatch)
     out = capsys.readouterr().out
