@@ -115,7 +115,10 @@ def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: Ru
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
-    """Puts table, points, tickets and summary into the folder, each whole, and draws the figures from there."""
+    """Puts table, points and tickets into the folder, each whole, and last draws the figures from there.
+
+    What was computed is kept even where drawing fails.
+    """
     table = Results(columns=outcome.columns, rows=outcome.rows)
     folder.write_text(TABLE, table.csv())
     folder.write_text(LOOKS, table.looks())
@@ -125,15 +128,16 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     if outcome.figures:
         folder.write_text(POINTS, points_csv(outcome.points))
         folder.write_text(FIGURES, figures_json(outcome.figures))
-        draw(folder.path)
-    for name in outcome.figures:
-        folder.add_figure(name, folder.path / f"{name}.png")
     for k, (name, ticket) in enumerate(outcome.tickets.items()):
         path = folder.result("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
         if packages := sorted(needed_trust(ticket)):
             consent = " ".join(f"--trust {package}" for package in packages)
             folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
+    if outcome.figures:
+        draw(folder.path)
+    for name in outcome.figures:
+        folder.add_figure(name, folder.path / f"{name}.png")
     folder.finish(**outcome.summary)
 
 

@@ -161,6 +161,21 @@ def test_a_run_that_lost_a_ticket_is_run_again(
     assert ticket.read_bytes() == before
 
 
+def test_a_figure_that_cannot_be_drawn_loses_nothing_else(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(folder: Path) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(run, "draw", broken)
+    with pytest.raises(SystemExit, match="no picture"):
+        lth_run(monkeypatch, scratch, "experiment=smoke", "name=blind")
+    (folder,) = (scratch / "runs").glob("blind-*")
+    assert summary(folder)["status"] == "failed"
+    names = {path.name for path in folder.iterdir()}
+    assert {"table.csv", "points.csv", "figures.json", "ticket.safetensors", "ticket_malach.safetensors"} <= names
+    monkeypatch.undo()
+    assert draw(folder, scratch / "drawn"), "its figures can be drawn later"
+
+
 def test_a_failing_run_says_so_in_its_folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         lth_run(monkeypatch, scratch, "experiment=smoke", "name=failing", "target.learning_rate=1e20")
