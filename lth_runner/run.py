@@ -144,7 +144,9 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
 def show(path: Path, terminal: Terminal) -> None:
     """The table of a run folder and the paths of its figures, on the terminal."""
     looks = path / LOOKS
-    table = read_results((path / TABLE).read_text(), looks.read_text() if looks.exists() else None)
+    table = read_results(
+        (path / TABLE).read_text(encoding="utf-8"), looks.read_text(encoding="utf-8") if looks.exists() else None
+    )
     terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")

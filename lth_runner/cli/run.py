@@ -88,7 +88,7 @@ def menu() -> str:
     """The experiments, each with the first sentence of its file, and how to go on."""
     lines = ["lth-run experiment=NAME [key=value ...]", ""]
     for path in sorted(Path(str(resources.files(CONFIGS))).glob("experiment/*.yaml")):
-        comments = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
+        comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
         about = next((line for line in comments if not line.startswith("@package")), "")
         lines.append(f"  {path.stem:<22} {about}")
     lines += [

@@ -132,7 +132,7 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """A file of the folder, whole or not at all."""
         with replace_file(self.result(name)) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
 
     def result(self, name: str) -> Path:
         """Where to write a file of results; without it the run is not finished."""
@@ -220,7 +220,7 @@ def _size(path: Path) -> int | None:
 
 def _read_dict(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -307,3 +307,22 @@ def test_a_run_of_an_earlier_version_stays_finished(tmp_path: Path) -> None:
         folder.finish()
     (tmp_path / "files.json").unlink()
     assert is_finished(tmp_path)
+
+
+def test_files_are_utf_8_in_every_locale(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from lth_runner.record.folder import RunFolder, read_summary
+        with RunFolder(sys.argv[1], "name: \\u00e9\\u03b5") as folder:
+            folder.say("\\u03b5 \\u2264 0.01")
+            folder.write_text("table.md", "\\u2014")
+            folder.finish(best="\\u00e9")
+        assert read_summary(sys.argv[1])["best"] == "\\u00e9"
+    """
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "name: éε"
+    assert "ε ≤ 0.01" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "—"
