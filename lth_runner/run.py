@@ -1,5 +1,7 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
+import itertools
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from lth_runner.core.files import locked
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.problem import Method, Problem, check_fit, device
-from lth_runner.record.folder import LOCK, RunFolder, is_finished
+from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.draw import draw
@@ -47,7 +49,10 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
+        lost = damaged_files(path)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
+            if lost:
+                folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
             outcome = study.run(build_problem(config, methods, folder), methods, folder)
             write(outcome, folder)
             show(path, terminal)
@@ -77,14 +82,21 @@ def skip(path: Path, terminal: Terminal) -> str:
 
 
 def build_methods(config: dict[str, Any]) -> dict[str, Method]:
-    """The methods of `compare` by their names, then the one of `method` by its file's name."""
+    """The methods of `compare` by their names, then the one of `method` by its file's name: always a row more."""
     recipes = dict(config["compare"])
     if config["method"] is not None:
-        recipes[str(config["method"].get("_target_", "method")).split(".")[-2:][0]] = config["method"]
+        name = str(config["method"].get("_target_", "method")).split(".")[-2:][0]
+        recipes[unused(name, recipes)] = config["method"]
     return {
         name: build(recipe, f"compare.{name}" if name in config["compare"] else "method")
         for name, recipe in recipes.items()
     }
+
+
+def unused(name: str, names: Collection[str]) -> str:
+    """The name, or the first of name_2, name_3, ... that is none of `names`."""
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([name], numbered) if each not in names)
 
 
 def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
@@ -103,7 +115,10 @@ def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: Ru
 
 
 def write(outcome: Outcome, folder: RunFolder) -> None:
-    """Puts table, points, tickets and summary into the folder, each whole, and draws the figures from there."""
+    """Puts table, points and tickets into the folder, each whole, and last draws the figures from there.
+
+    What was computed is kept even where drawing fails.
+    """
     table = Results(columns=outcome.columns, rows=outcome.rows)
     folder.write_text(TABLE, table.csv())
     folder.write_text(LOOKS, table.looks())
@@ -113,22 +128,25 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     if outcome.figures:
         folder.write_text(POINTS, points_csv(outcome.points))
         folder.write_text(FIGURES, figures_json(outcome.figures))
-        draw(folder.path)
-    for name in outcome.figures:
-        folder.add_figure(name, folder.path / f"{name}.png")
     for k, (name, ticket) in enumerate(outcome.tickets.items()):
-        path = folder.path / ("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
+        path = folder.result("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
         save_ticket(ticket, path)
         if packages := sorted(needed_trust(ticket)):
             consent = " ".join(f"--trust {package}" for package in packages)
             folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
+    if outcome.figures:
+        draw(folder.path)
+    for name in outcome.figures:
+        folder.add_figure(name, folder.path / f"{name}.png")
     folder.finish(**outcome.summary)
 
 
 def show(path: Path, terminal: Terminal) -> None:
     """The table of a run folder and the paths of its figures, on the terminal."""
     looks = path / LOOKS
-    table = read_results((path / TABLE).read_text(), looks.read_text() if looks.exists() else None)
+    table = read_results(
+        (path / TABLE).read_text(encoding="utf-8"), looks.read_text(encoding="utf-8") if looks.exists() else None
+    )
     terminal.show(table.terminal())
     for figure in sorted([*path.glob("*.png"), *path.glob("*.svg")]):
         terminal.say(f"figure: {figure}")

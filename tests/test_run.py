@@ -149,6 +149,33 @@ def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatc
         assert (smoke / name).read_bytes() == (other / name).read_bytes()
 
 
+def test_a_run_that_lost_a_ticket_is_run_again(
+    smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticket = smoke / "ticket.safetensors"
+    before = ticket.read_bytes()
+    ticket.unlink()
+    lth_run(monkeypatch, scratch, "experiment=smoke")
+    out = capsys.readouterr().out
+    assert "this run was finished, but ticket.safetensors is gone or damaged: it is run again" in out
+    assert ticket.read_bytes() == before
+
+
+def test_a_figure_that_cannot_be_drawn_loses_nothing_else(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(folder: Path) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(run, "draw", broken)
+    with pytest.raises(SystemExit, match="no picture"):
+        lth_run(monkeypatch, scratch, "experiment=smoke", "name=blind")
+    (folder,) = (scratch / "runs").glob("blind-*")
+    assert summary(folder)["status"] == "failed"
+    names = {path.name for path in folder.iterdir()}
+    assert {"table.csv", "points.csv", "figures.json", "ticket.safetensors", "ticket_malach.safetensors"} <= names
+    monkeypatch.undo()
+    assert draw(folder, scratch / "drawn"), "its figures can be drawn later"
+
+
 def test_a_failing_run_says_so_in_its_folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit):
         lth_run(monkeypatch, scratch, "experiment=smoke", "name=failing", "target.learning_rate=1e20")
@@ -164,6 +191,18 @@ def test_one_method_alone(scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert list(rows) == ["random_pruning"]
     assert float(rows["random_pruning"]["kept_ratio"]) == pytest.approx(0.25, abs=0.001)
     assert rows["random_pruning"]["weight_error_max"] == ""
+
+
+def test_a_method_beside_its_namesake_is_one_row_more(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lth_run(monkeypatch, scratch, "experiment=smoke", "study.values=[]", "method=malach", "method.n=100")
+    folder = folder_of(capsys.readouterr().out, scratch)
+    rows = table(folder)
+    assert list(rows) == ["target", "closest", "sparsest", "malach", "malach_2"]
+    assert [rows[name]["offered_ratio"] for name in ("malach", "malach_2")] == ["12.0", "100.0"]
+    assert (folder / "ticket_malach.safetensors").exists()
+    assert (folder / "ticket_malach_2.safetensors").exists()
 
 
 def test_own_configs_from_another_folder(

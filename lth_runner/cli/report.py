@@ -104,7 +104,7 @@ def _redrawn(run: Run, out: Path) -> list[Path]:
 
 def _write(path: Path, text: str) -> None:
     with replace_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,6 +25,7 @@ from lth_runner.record.terminal import Terminal
 schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
 CONFIGS = "lth_runner.configs"
+INTERRUPTED = 130  # the exit code of a command that was stopped from the keyboard
 OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
 
@@ -40,7 +41,8 @@ def main() -> None:
     try:
         task()
     except KeyboardInterrupt:
-        sys.exit("lth-run: interrupted; the same command takes it up again")
+        sys.stderr.write("lth-run: interrupted; the same command takes it up again\n")
+        sys.exit(INTERRUPTED)
     except (Exception, RunError) as raised:
         error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:
@@ -86,7 +88,7 @@ def menu() -> str:
     """The experiments, each with the first sentence of its file, and how to go on."""
     lines = ["lth-run experiment=NAME [key=value ...]", ""]
     for path in sorted(Path(str(resources.files(CONFIGS))).glob("experiment/*.yaml")):
-        comments = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
+        comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
         about = next((line for line in comments if not line.startswith("@package")), "")
         lines.append(f"  {path.stem:<22} {about}")
     lines += [

@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from lth_runner.config.schema import RunConfig
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.record.wandb import Wandb
 
+GRIDS = ("published", "reduced")
 MOVED = {  # packages of version 0.1 and where their classes are now
     "lth_runner.methods.": ("lth_runner.construct.", "lth_runner.search."),
     "lth_runner.studies.": ("lth_runner.laws.",),
@@ -22,7 +24,7 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
     """The resolved config as plain values.
 
     Raises:
-        ConfigError: a key that Hydra let through with `+` but that is no setting of a run.
+        ConfigError: a key that Hydra let through with `+` but that is no setting of a run, or an impossible value.
     """
     known = list(RunConfig.__dataclass_fields__)
     for key in cfg:
@@ -31,8 +33,19 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
                 f"{key} is not a setting{checks.nearest(str(key), known)}; lth-run --cfg job lists them all"
             )
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    checks.integer("seed", config["seed"], at_least=0)
+    _check_root(config)
     return config
+
+
+def _check_root(config: dict[str, Any]) -> None:
+    """Refuses what no part looks at before its time: a finished run builds none."""
+    checks.folder_name("name", config["name"])
+    for key in ("runs_dir", "cache_dir"):
+        if not config[key].strip():
+            raise ConfigError(f"{key} must name a folder, got {config[key]!r}; {key}=. is this one")
+    checks.choice("grid", config["grid"], GRIDS)
+    checks.integer("seed", config["seed"], at_least=0)
+    Wandb(**config["wandb"])
 
 
 def build(config: dict[str, Any], where: str) -> Any:

@@ -71,6 +71,14 @@ def file(name: str, value: Any) -> None:
         raise ConfigError(f"{name} must name a file: add {name}=FILE (got {value!r})")
 
 
+def folder_name(name: str, value: Any) -> None:
+    """Refuses anything but one part of a path: it is not empty, not hidden, and leads nowhere else."""
+    if not isinstance(value, str) or not re.fullmatch(r"[^\s./\\][^/\\\x00-\x1f]{0,99}", value):
+        raise ConfigError(
+            f"{name} must be the name of a folder (1 to 100 signs, no slash, no dot in front), got {value!r}"
+        )
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """` (did you mean X?)` for the closest of `allowed`, or an empty string when nothing is close."""
     close = difflib.get_close_matches(word, list(allowed), n=1)

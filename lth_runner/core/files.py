@@ -53,7 +53,7 @@ def write_json(path: Path, content: Any) -> None:
     """Writes `content` as indented JSON, whole or not at all; NaN and infinity are refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with replace_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         with refusals(path):
-            self._file = path.open("w")
+            self._file = path.open("w", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self

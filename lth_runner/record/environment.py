@@ -82,7 +82,7 @@ def _machine() -> dict[str, Any]:
 def _field(path: str, name: str) -> str | None:
     """Value of the first `name: value` line of a file of the kernel's, if it is there."""
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), None)

@@ -26,6 +26,7 @@ from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Copy, NoCopy, Wandb
 
 CHECKPOINTS = "checkpoints"
+FILES = "files.json"
 LOCK = ".lock"  # held by the process that works on the run
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of the summary: written here, never by a run
 
@@ -41,8 +42,9 @@ class RunFolder:
 
     The folder holds config.yaml, environment.json, metrics.jsonl, log.txt, summary.json and, after an unexpected error,
     traceback.txt. `summary.json` is one flat dict: `status` (running, ok, failed, interrupted), `error` (one line or
-    null), `started`, `wall_time_s`, and what `finish` was given. A new attempt starts these files afresh; checkpoints
-    stay until an attempt ends well.
+    null), `started`, `wall_time_s`, and what `finish` was given. `files.json` has the size in bytes of every file of
+    results, written when all are whole. A new attempt starts these files afresh; checkpoints stay until an attempt ends
+    well.
 
     Args:
         path: of the folder; made if missing.
@@ -64,6 +66,7 @@ class RunFolder:
         self._wandb = wandb
         self._copy: Copy = NoCopy()
         self._result: dict[str, Plain] | None = None
+        self._results: set[str] = set()  # names of the files without which the run is not finished
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -71,11 +74,13 @@ class RunFolder:
             held.enter_context(locked(self.path / LOCK))
             self._started, self._clock = datetime.now().astimezone(), time.monotonic()
             self._result = None
+            self._results = {"metrics.jsonl"}
             self._write_summary("running")  # first of all: a folder without a summary is not a run
             self.write_text("config.yaml", self._config_yaml)
             self._write_environment()
             with refusals(self.path):
-                (self.path / "traceback.txt").unlink(missing_ok=True)
+                for name in ("traceback.txt", FILES):
+                    (self.path / name).unlink(missing_ok=True)
             self._metrics = held.enter_context(Journal(self.path / "metrics.jsonl"))
             self._log = held.enter_context(Journal(self.path / "log.txt"))
             held.enter_context(_sigterm_raises())
@@ -126,8 +131,13 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """A file of the folder, whole or not at all."""
-        with replace_file(self.path / name) as temporary:
-            temporary.write_text(text)
+        with replace_file(self.result(name)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def result(self, name: str) -> Path:
+        """Where to write a file of results; without it the run is not finished."""
+        self._results.add(name)
+        return self.path / name
 
     def add_figure(self, name: str, png: Path) -> None:
         """Copies a figure that lies in the folder to W&B."""
@@ -149,6 +159,8 @@ class RunFolder:
             if error is not None and not isinstance(error, LthError | KeyboardInterrupt | Terminated):
                 self.write_text("traceback.txt", "".join(traceback.format_exception(error)))
             self._write_environment()  # torch is imported by now: the GPU is known
+            if error is None:
+                write_json(self.path / FILES, self._sizes())
             self._write_summary(_status(error), one_line(error), self._result if error is None else None)
             if error is None:
                 shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)  # what is left over harms nobody
@@ -170,23 +182,48 @@ class RunFolder:
         write_json(self.path / "summary.json", summary)
         self._summary = summary
 
+    def _sizes(self) -> dict[str, int]:
+        with refusals(self.path):
+            return {name: (self.path / name).stat().st_size for name in sorted(self._results)}
+
     def _write_environment(self) -> None:
         write_json(self.path / "environment.json", environment())
 
 
 def read_summary(path: Path | str) -> dict[str, Any] | None:
     """The summary of a run folder; None if there is none or it is damaged."""
-    try:
-        summary = json.loads((Path(path) / "summary.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return summary if isinstance(summary, dict) else None
+    return _read_dict(Path(path) / "summary.json")
 
 
 def is_finished(path: Path | str) -> bool:
-    """Whether this run ended well: only then need it not run again."""
+    """Whether this run ended well and its files of results are all there: only then need it not run again."""
     summary = read_summary(path)
-    return summary is not None and summary.get("status") == "ok"
+    return summary is not None and summary.get("status") == "ok" and not damaged_files(path)
+
+
+def damaged_files(path: Path | str) -> list[str]:
+    """Names of the files of results that are gone or have another size than when the run ended.
+
+    Figures do not count: they are drawn again from the others. A run of an earlier version has no list of its files,
+    so none is missed there.
+    """
+    listed = Path(path) / FILES
+    if not listed.exists():
+        return []
+    sizes = _read_dict(listed)
+    return [FILES] if sizes is None else [name for name, size in sizes.items() if _size(listed.with_name(name)) != size]
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _read_dict(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def plain(value: Any) -> Plain:

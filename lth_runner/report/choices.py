@@ -48,7 +48,9 @@ def _shipped(group: str) -> dict[str, dict[str, Any]]:
     """The YAML files of a group that come with the package, by their names, flattened, on what they stand on."""
     files = resources.files("lth_runner.configs") / group
     texts = {
-        file.name.removesuffix(".yaml"): file.read_text() for file in files.iterdir() if file.name.endswith("yaml")
+        file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")
+        for file in files.iterdir()
+        if file.name.endswith("yaml")
     }
     found = {name: yaml.load(texts[name], Loader=Loader) for name in sorted(texts)}
 

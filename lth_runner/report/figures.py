@@ -147,7 +147,7 @@ def _command(run: Run) -> str | None:
     sweep = run.folder.parent / "sweeps" / str(run.config.get("wandb.group")) / "sweep.json"
     for path in (sweep, run.folder / "environment.json"):
         try:
-            words = json.loads(path.read_text())["command"]
+            words = json.loads(path.read_text(encoding="utf-8"))["command"]
             return shlex.join([Path(words[0]).name, *words[1:]])
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             continue

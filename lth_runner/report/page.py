@@ -155,7 +155,7 @@ def _is_numeric(cell: str) -> bool:
 
 
 def _html_figure(picture: Picture) -> str:
-    svg = picture.stem.with_name(f"{picture.stem.name}.svg").read_text()
+    svg = picture.stem.with_name(f"{picture.stem.name}.svg").read_text(encoding="utf-8")
     svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{html.escape(picture.caption)}"', 1)
     commands = "".join(f"<br><code>{html.escape(line)}</code>" for line in picture.commands)
     caption = f"<figcaption>{html.escape(picture.caption)}. Runs by{commands}</figcaption>"

@@ -45,7 +45,7 @@ class Run:
             DataError: a line before the last is damaged.
         """
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         parsed = []
         for number, line in enumerate(lines, start=1):
             try:
@@ -108,8 +108,8 @@ def read_run(folder: Path) -> Run:
         DataError: its summary or config is missing or damaged.
     """
     try:
-        summary = json.loads((folder / "summary.json").read_text())
-        config = yaml.load((folder / "config.yaml").read_text(), Loader=Loader)
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        config = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):

@@ -1,6 +1,8 @@
 """How every figure looks: readable in print at 7 inches, told apart without colour, equal bytes from equal numbers."""
 
 import contextlib
+import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -31,9 +33,23 @@ STYLE: Any = {
 }
 
 
+def load_matplotlib() -> None:
+    """Imports Matplotlib, also where MPLBACKEND names a backend that is not there: figures here need none."""
+    if "matplotlib" in sys.modules:
+        return
+    backend = os.environ.pop("MPLBACKEND", None)
+    import matplotlib
+
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
+        with contextlib.suppress(ValueError):  # a caller's own plots keep a backend that Matplotlib knows
+            matplotlib.rcParams["backend"] = backend
+
+
 @contextlib.contextmanager
 def panels(columns: int, height: float = 3.1) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
     """An empty figure in our style, without pyplot and so without a display or global state."""
+    load_matplotlib()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

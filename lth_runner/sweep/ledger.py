@@ -82,5 +82,5 @@ def read_entries(ledger: Path, known: dict[int, Entry]) -> dict[int, Entry]:
         number = name.removesuffix(".json")
         if not number.isdigit() or (int(number) in known and known[int(number)].status != RUNNING):
             continue
-        entries[int(number)] = Entry(**json.loads((ledger / name).read_text()))
+        entries[int(number)] = Entry(**json.loads((ledger / name).read_text(encoding="utf-8")))
     return entries

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config.build import settings
-from lth_runner.core.errors import LthError
+from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.record.folder import is_finished
 from lth_runner.run import place
 
@@ -46,8 +46,12 @@ def plan(loader: ConfigLoader, master: DictConfig, arguments: list[str]) -> list
 
     Raises:
         HydraException: an override cannot be read, or a combination makes no config.
+        ConfigError: a combination asks for another launcher, sweep or folder of work than the command.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if master.hydra.job.chdir:  # the jobs would run, and leave their results and reports where nobody looks
+        raise ConfigError("hydra.job.chdir=true cannot be used in a sweep: set runs_dir to say where runs are kept")
 
     parser = OverridesParser.create(config_loader=loader)
     overrides = parser.parse_overrides(arguments)
@@ -113,6 +117,18 @@ class _Configs:
 
     def _compose(self, words: tuple[str, ...]) -> DictConfig:
         config = self._loader.load_sweep_config(self._master, list(words))
+        self._check_hydra(config, words)
         with open_dict(config):
             del config["hydra"]
         return config
+
+    def _check_hydra(self, config: DictConfig, words: tuple[str, ...]) -> None:
+        """Refuses a job whose files set what only the whole sweep can have, and would be ignored here."""
+        job = " ".join(words)
+        for part in ("launcher", "sweeper"):
+            mine, common = (OmegaConf.to_container(each.hydra[part], resolve=False) for each in (config, self._master))
+            if mine != common:
+                raise ConfigError(
+                    f"{job} sets hydra.{part}, which one job of a sweep cannot: run each such experiment by a command "
+                    f"of its own, or set hydra.{part} on the command line"
+                )

@@ -129,6 +129,6 @@ def outcome_of(entry: Entry | None, state: str | None) -> tuple[str, str]:
 
 def _summary(folder: str | None) -> dict[str, Any]:
     try:
-        return json.loads((Path(folder) / "summary.json").read_text()) if folder else {}
+        return json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8")) if folder else {}
     except (OSError, ValueError):
         return {}

@@ -70,7 +70,7 @@ class Remote:
         if job is None:
             return None
         log = self.log(position)
-        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:] if log else []
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:] if log else []
         return ": ".join([job.state, *[line.strip() for line in lines if "error:" in line][:1]])
 
     def stop_hint(self) -> str | None:

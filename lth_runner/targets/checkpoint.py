@@ -159,7 +159,7 @@ def _given(names: Mapping[str, str], needed: Shapes, tensors: Arrays) -> dict[st
 def _read_names(path: str) -> dict[str, str]:
     file = Path(path).expanduser()
     try:
-        return _check_names(yaml.safe_load(file.read_text()), str(file))
+        return _check_names(yaml.safe_load(file.read_text(encoding="utf-8")), str(file))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"{file} cannot be read as target.names ({' '.join(str(error).split())})") from error
 

@@ -69,6 +69,26 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch, arguments: list[str], expecte
     assert expected in refusal(monkeypatch, *fixed, *arguments)
 
 
+IMPOSSIBLE = {
+    "name=''": "name must be the name of a folder (1 to 100 signs, no slash, no dot in front), got ''",
+    "name=../x": "name must be the name of a folder (1 to 100 signs, no slash, no dot in front), got '../x'",
+    "runs_dir=''": "runs_dir must name a folder, got ''; runs_dir=. is this one",
+    "cache_dir=' '": "cache_dir must name a folder, got ' '",
+    "grid=foo": "grid must be one of published, reduced, got 'foo'",
+    "wandb.mode=foo": "wandb.mode must be one of offline, online, disabled, got 'foo'",
+    "wandb.project=''": "wandb.project must be a non-empty string, got ''",
+}
+
+
+def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lth_run(monkeypatch, *QUICK, "study.values=[]")
+    for word, expected in IMPOSSIBLE.items():
+        for sweep in ([], ["-m"]):
+            assert expected in refusal(monkeypatch, *sweep, *QUICK, "study.values=[]", word)
+    assert not (tmp_path.parent / "x").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "runs"]
+
+
 def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
@@ -112,6 +132,17 @@ def test_an_unwritable_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_traceback_is_there_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="epsilon must be above 0"):
         lth_run(monkeypatch, *QUICK, "epsilon=0", "hydra.verbose=true")
+
+
+def test_an_interrupted_command_exits_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "task", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        lth_run(monkeypatch, *QUICK)
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "lth-run: interrupted; the same command takes it up again\n"
 
 
 def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

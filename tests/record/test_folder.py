@@ -19,7 +19,7 @@ import pytest
 from lth_runner.core.errors import ConfigError, DataError, RunBusyError
 from lth_runner.core.files import locked
 from lth_runner.core.recorder import Recorder
-from lth_runner.record.folder import LOCK, RunFolder, is_finished, plain, read_summary
+from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished, plain, read_summary
 
 CONFIG = "seed: 3\nnetwork:\n  hidden: 500\n"
 
@@ -280,3 +280,49 @@ def test_a_run_costs_little(tmp_path: Path) -> None:
             folder.finish()
     assert (time.monotonic() - start) / 5 < 0.25  # measured: 0.003 to 0.004 s
     assert os.listdir(tmp_path / "0")
+
+
+@pytest.mark.parametrize("harm", ["delete", "truncate", "unlist"])
+def test_a_run_with_a_damaged_file_is_not_finished(tmp_path: Path, harm: str) -> None:
+    with RunFolder(tmp_path, CONFIG) as folder:
+        folder.write_text("table.csv", "n,accuracy\n1,0.5\n")
+        folder.result("ticket.safetensors").write_bytes(b"mask")
+        folder.metrics(n=1)
+        folder.finish()
+    (tmp_path / "curves.png").write_bytes(b"drawn again at any time")
+    (tmp_path / "log.txt").unlink()
+    assert is_finished(tmp_path)
+    if harm == "delete":
+        (tmp_path / "ticket.safetensors").unlink()
+    elif harm == "truncate":
+        (tmp_path / "ticket.safetensors").write_bytes(b"m")
+    else:
+        (tmp_path / "files.json").write_text("{")
+    assert damaged_files(tmp_path) == ["files.json" if harm == "unlist" else "ticket.safetensors"]
+    assert not is_finished(tmp_path)
+
+
+def test_a_run_of_an_earlier_version_stays_finished(tmp_path: Path) -> None:
+    with RunFolder(tmp_path, CONFIG) as folder:
+        folder.finish()
+    (tmp_path / "files.json").unlink()
+    assert is_finished(tmp_path)
+
+
+def test_files_are_utf_8_in_every_locale(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from lth_runner.record.folder import RunFolder, read_summary
+        with RunFolder(sys.argv[1], "name: \\u00e9\\u03b5") as folder:
+            folder.say("\\u03b5 \\u2264 0.01")
+            folder.write_text("table.md", "\\u2014")
+            folder.finish(best="\\u00e9")
+        assert read_summary(sys.argv[1])["best"] == "\\u00e9"
+    """
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "config.yaml").read_text(encoding="utf-8") == "name: éε"
+    assert "ε ≤ 0.01" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "—"

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -179,3 +180,20 @@ def test_drawing_leaves_no_state() -> None:
 def test_an_empty_study_still_draws() -> None:
     axes = curves_figure([]).axes
     assert list(itertools.chain(*(panel.get_lines() for panel in axes)))
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no_such_backend", "svg"])
+def test_figures_need_no_backend(tmp_path: Path, backend: str) -> None:
+    """As in a process that Jupyter started, where the environment names a backend that may not be installed."""
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from lth_runner.report.plots import save_figure; from lth_runner.report.style import panels\n"
+        "with panels(1) as (figure, _): save_figure(figure, Path(sys.argv[1]))\n"
+        "import matplotlib; assert (matplotlib.rcParams['backend'] == 'svg') == (os.environ['MPLBACKEND'] == 'svg')\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a")]
+    done = subprocess.run(
+        command, env={**os.environ, "MPLBACKEND": backend}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.png").exists()

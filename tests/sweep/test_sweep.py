@@ -8,7 +8,7 @@ import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
-from sweep.sweeping import FAULTY_PATH, SMALL, faulty, lth_run, start, summaries
+from sweep.sweeping import FAULTY_PATH, SMALL, faulty, lth_run, lth_run_here, start, summaries
 
 from lth_runner.config import schema
 from lth_runner.config.build import settings
@@ -112,6 +112,35 @@ def test_a_sweep_is_one_group_and_says_key_numbers(tmp_path: Path) -> None:
 def test_a_refused_combination_refuses_the_sweep(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,abc")
     assert (code, out) == (1, "lth-run: seed: Value 'abc' of type 'str' could not be converted to Integer\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_belongs_to_the_sweep_is_refused_in_one_of_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiments = tmp_path / "mine" / "experiment"
+    experiments.mkdir(parents=True)
+    lines = {
+        "plain": "name: plain",
+        "elsewhere": "defaults: [smoke, override /hydra/launcher: slurm]",
+        "several": "hydra: {sweeper: {params: {seed: '0,1'}}}",
+    }
+    for name, line in lines.items():
+        (experiments / f"{name}.yaml").write_text(f"# @package _global_\n{line}\n")
+    sweep = ["-m", "--config-dir", str(tmp_path / "mine")]
+    refused = lth_run_here(monkeypatch, tmp_path, *sweep, "experiment=plain,elsewhere")
+    assert refused is not None
+    assert refused.startswith("lth-run: experiment=elsewhere sets hydra.launcher, which one job of a sweep cannot")
+    refused = lth_run_here(monkeypatch, tmp_path, *sweep, "experiment=plain,several")
+    assert refused is not None
+    assert "experiment=several sets hydra.sweeper" in refused
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_sweep_that_changes_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = lth_run_here(monkeypatch, tmp_path, "-m", *SMALL, "seed=0,1", "hydra.job.chdir=true")
+    assert refused is not None
+    assert "hydra.job.chdir=true cannot be used in a sweep: set runs_dir" in refused
     assert not (tmp_path / "runs").exists()
 
 

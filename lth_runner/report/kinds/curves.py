@@ -9,7 +9,7 @@ import numpy as np
 from lth_runner.report.plots import band, draw_accuracy
 from lth_runner.report.points import Description, Point
 from lth_runner.report.series import Series, floor_of_zeros, series
-from lth_runner.report.style import curve_looks, legend_below, panels
+from lth_runner.report.style import curve_looks, legend_below, load_matplotlib, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
             logarithmically; target_accuracy, a dashed line, and epsilon, the allowed weight error, a dotted one, or
             null; labels, names of the curves for people, where they should differ.
     """
+    load_matplotlib()
     from matplotlib.ticker import MaxNLocator
 
     accuracy, median, largest = (
