@@ -55,6 +55,7 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
 
 def unknown_key(key: str, known: list[str]) -> str:
     """The refusal of a key that is not a setting, with the nearest one that is."""
+    known = [other for other in known if other != key]  # an experiment may set it for another part
     near = checks.nearest(key, known)
     if not near:  # the last part may be right in a neighbouring branch: method.epsilonn -> epsilon
         near = checks.nearest(key.rsplit(".", 1)[-1], known)

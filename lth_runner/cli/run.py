@@ -4,8 +4,10 @@ import os
 import sys
 from importlib import metadata, resources
 from pathlib import Path
+from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
@@ -15,6 +17,7 @@ from omegaconf import DictConfig
 from lth_runner.cli.explain import CONFIGS, explain
 from lth_runner.config import schema
 from lth_runner.config.build import settings
+from lth_runner.config.switched import switched
 from lth_runner.record.terminal import Terminal
 
 schema.register()
@@ -65,14 +68,19 @@ def task(cfg: DictConfig) -> None:
     if hydra_config.mode == RunMode.MULTIRUN:
         from lth_runner.sweep.job import run_job
 
-        return run_job(settings(cfg), Path(hydra_config.sweep.dir), hydra_config.job.num)
+        return run_job(_settings(cfg), Path(hydra_config.sweep.dir), hydra_config.job.num)
     try:
-        config = settings(cfg)
+        config = _settings(cfg)
         from lth_runner.run import run  # torch is imported only when something runs
 
         run(config, Terminal(), Terminal())
     except Exception as error:
         raise RunError(error) from error
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    words = list(HydraConfig.get().overrides.task)
+    return settings(switched(GlobalHydra.instance().config_loader(), cfg, words))
 
 
 def for_hydra(word: str) -> str:

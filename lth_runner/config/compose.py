@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 
 from lth_runner.config import schema
 from lth_runner.config.build import build, settings
+from lth_runner.config.switched import switched
 from lth_runner.core import checks
 from lth_runner.core.errors import DataError
 from lth_runner.core.identity import NEUTRAL
@@ -24,7 +26,9 @@ def composed(overrides: Iterable[str]) -> dict[str, Any]:
     """The resolved settings of a run with these overrides."""
     schema.register()
     with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
-        return settings(hydra.compose("config", overrides=list(overrides)))
+        words = list(overrides)
+        config = hydra.compose("config", overrides=words)
+        return settings(switched(GlobalHydra.instance().config_loader(), config, words))
 
 
 def choices(group: str) -> list[str]:

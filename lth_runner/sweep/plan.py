@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config.build import settings
+from lth_runner.config.switched import switched
 from lth_runner.core.errors import LthError
 from lth_runner.record.folder import is_finished
 from lth_runner.run import place
@@ -115,4 +116,4 @@ class _Configs:
         config = self._loader.load_sweep_config(self._master, list(words))
         with open_dict(config):
             del config["hydra"]
-        return config
+        return switched(self._loader, config, words)
