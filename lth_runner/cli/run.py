@@ -14,9 +14,9 @@ from hydra.types import RunMode
 from hydra_plugins.lth_runner import ResumableSweeper  # pyright: ignore[reportMissingImports] (mapped by pyproject.toml)
 from omegaconf import DictConfig
 
-from lth_runner.cli.explain import CONFIGS, explain
 from lth_runner.config import schema
 from lth_runner.config.build import settings
+from lth_runner.config.explain import CONFIGS, explain
 from lth_runner.config.switched import switched
 from lth_runner.record.terminal import Terminal
 

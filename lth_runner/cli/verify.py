@@ -11,7 +11,9 @@ from rich.table import Table
 
 from lth_runner.api import claimed_dataset, load
 from lth_runner.config.build import build
-from lth_runner.config.compose import composed
+from lth_runner.config.compose import choices, composed
+from lth_runner.config.explain import unreadable
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.ticket import num_parameters
@@ -64,6 +66,7 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     Raises:
         LthError: a file cannot be read, was altered, or does not fit the ticket.
     """
+    _check_settings(asked.setting)
     path, ticket = asked.ticket, load(asked.ticket, trust=asked.trust).ticket
     weights = None
     if asked.target is not None:
@@ -88,16 +91,28 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
 def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> Dataset | None:
     """The dataset that was asked for, or else the ticket's own; None where accuracy is not claimed."""
     if asked.data is not None:
+        checks.choice("--data", asked.data, choices("data"))
         config = composed([f"data={asked.data}", *asked.setting])
         return build(config["data"], "data").load(terminal.say)
     return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal.say)
 
 
 def _setting(word: str) -> tuple[str, Any]:
-    key, equals, value = word.partition("=")
-    if not equals or not key.startswith("data."):
-        raise ConfigError(f"{word} is no setting of the dataset: write it as data.root=FOLDER")
-    return key.removeprefix("data."), yaml.safe_load(value)
+    key, _, value = word.partition("=")
+    try:
+        return key.removeprefix("data."), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(unreadable(word)) from error
+
+
+def _check_settings(words: Sequence[str]) -> None:
+    """Refuses words that are no settings of a dataset, before anything is read."""
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals and Path(word).exists():
+            raise ConfigError(f"{word} is another file: check one ticket at a time")
+        if not equals or not key.startswith("data."):
+            raise ConfigError(f"{word} is no setting of the dataset: write it as data.root=FOLDER")
 
 
 def _size(path: Path, ticket: Ticket) -> str:

@@ -9,8 +9,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 
-from lth_runner.cli import explain
 from lth_runner.cli import run as cli
+from lth_runner.config import explain
 
 
 @pytest.fixture(autouse=True)
