@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from rich.table import Table
 
@@ -14,12 +15,14 @@ from lth_runner.config.build import build
 from lth_runner.config.compose import choices, composed
 from lth_runner.config.explain import unreadable
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.ticket import num_parameters
 from lth_runner.measure.verification import Finding, findings
+from lth_runner.networks.interface import Architecture
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
+from lth_runner.targets.match import MisfitError
 from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.materialise import original_architecture
 from lth_runner.ticket.ticket import Ticket
@@ -71,7 +74,7 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     weights = None
     if asked.target is not None:
         original = original_architecture(ticket)
-        weights = matched(original, read_state_dict(asked.target), {}, asked.target, terminal.say)
+        weights = _target(asked.target, original, terminal)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
     for finding in findings(ticket, weights, _dataset(ticket, asked, terminal), terminal.progress):
@@ -86,6 +89,16 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     if last and not last.agrees:
         return f"{path} claims {last.claim} = {last.claimed!r} and {last.found!r} was found: it is not what it says"
     return None
+
+
+def _target(path: str, original: Architecture, terminal: Terminal) -> dict[str, np.ndarray]:
+    """The weights that the ticket approximates, under the names of its original network."""
+    if not Path(path).expanduser().is_file():
+        raise DataError(f"there is no file {path}: give --target the weights that the ticket was made from")
+    try:
+        return matched(original, read_state_dict(path), {}, path, terminal.say)
+    except MisfitError as error:
+        raise DataError(f"{error.fact}: give --target the weights that the ticket was made from") from error
 
 
 def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> Dataset | None:

@@ -184,4 +184,7 @@ def test_what_cannot_be_meant_is_one_sentence(
 def test_a_target_of_another_shape_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"fc1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "other.safetensors")
     found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "other.safetensors")
-    assert "does not fit the network" in str(found)
+    assert "does not fit the network" in str(found) and "network.hidden" not in str(found)
+    assert str(found).endswith(": give --target the weights that the ticket was made from")
+    found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "missing.pt")
+    assert str(found).endswith("missing.pt: give --target the weights that the ticket was made from")
