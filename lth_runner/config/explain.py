@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from lth_runner.core import checks
-from lth_runner.core.errors import LthError
+from lth_runner.core.errors import LthError, lacks_memory
 
 CONFIGS = "lth_runner.configs"
 
@@ -39,6 +39,8 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
         return unreadable(str(cause.override))
     if isinstance(cause, MissingConfigException):
         return _unknown_choice(cause)
+    if lacks_memory(cause):
+        return "there is not enough memory for this: choose a smaller network or n, or a machine with more memory"
     if isinstance(cause, yaml.YAMLError):
         return _bad_yaml(cause)
     if match := re.search(r"Could not override '([^']+)'", str(cause)):
