@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 PARTS = ("data", "network", "target", "method", "study")
 EXPERIMENT = "experiment"
@@ -32,11 +32,22 @@ def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> 
     other = {part: choice for part, choice in chosen.items() if choice != own.get(part)}
     if not other:
         return config
-    plain = _composed(loader, [word for word in words if any(_concerns(word, part) for part in other)])
+    own_words = [word for word in words if any(_concerns(word, part) for part in other)]
+    deleted = [word[1:].partition("=")[0] for word in own_words if word.startswith("~") and "." in word]
+    plain = _composed(loader, [word for word in own_words if not (word.startswith("~") and "." in word)])
     with open_dict(config):
         for part in other:
             config[part] = plain.get(part)
+        for key in deleted:  # it may have been the experiment's alone
+            _delete(config, key)
     return config
+
+
+def _delete(config: DictConfig, key: str) -> None:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent)
+    if node is not None and name in node:
+        del node[name]
 
 
 def _choice(words: Sequence[str], group: str) -> str | None:

@@ -42,6 +42,11 @@ def test_settings_of_the_command_line_are_kept() -> None:
     assert config["network"]["hidden"] == [7] and config["network"]["relu"] is True
 
 
+def test_what_is_deleted_may_have_been_the_experiments_alone() -> None:
+    config = composed(["experiment=smoke", "network=lenet5", "~network.inputs", "~network.relu"])
+    assert "inputs" not in config["network"] and "relu" not in config["network"] and "biases" in config["network"]
+
+
 def test_shared_numbers_reach_the_part() -> None:
     assert (
         composed(["experiment=smoke", "seed=3", "target=trained", "data=mnist", "cache_dir=x"])["target"]["seed"] == 3
