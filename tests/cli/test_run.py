@@ -72,6 +72,31 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch, arguments: list[str], expecte
     assert expected in refusal(monkeypatch, *fixed, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["study.values=[0]"], "n must be at least 1, got 0"),
+        (["study.values=[4,twelve]"], "n must be an integer, got 'twelve'"),
+        (["study.values=5"], "study.values must be a list, got 5: write study.values=[5]"),
+        (["study.curves=[nearest]"], "study.curves must be one of"),
+        (["study.axis=m"], "study.axis=m is not a setting of closest"),
+        (["network.hidden=0"], "network.hidden must be at least 1, got 0"),
+        (["data.side=0"], "data.side must be at least 1, got 0"),
+        (["target.epochs=0"], "epochs must be at least 1, got 0"),
+        (["~target"], "closest approximates a target network and there is none: add target=trained"),
+        (["experiment=find_versus_exist", "study.values=[0]"], "study.values must be at least 1, got 0"),
+        (["experiment=figure_fc2", "~compare.wide"], "networks or published must be one of"),
+        (["experiment=scaling_law", "method=malach"], "this study follows its own curves"),
+    ],
+)
+def test_what_can_be_seen_at_once_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    fixed = [] if any(word.startswith("experiment=") for word in arguments) else QUICK
+    assert expected in refusal(monkeypatch, *fixed, *arguments)
+    assert not Path("runs").exists(), "a refused run leaves no folder"
+
+
 def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
