@@ -1,21 +1,23 @@
 """The vocabulary of a run: what a method is given, and what it finds."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, lacks_memory
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, named, select
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.resources import Resources
 from lth_runner.ticket.ticket import Ticket
 
+IMAGES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 224, 224))  # channels, height, width of common datasets
 NEEDS = {
     "network": "a network and there is none: add network=fc",
     "target": "a target network to approximate and there is none: add target=trained (in Python: target=MODULE)",
@@ -120,7 +122,13 @@ def check_fit(network: Architecture, data: Dataset) -> None:
     inputs = select(data.test_inputs, slice(1))
     try:
         outputs = network.module().to(named(inputs)[0][1].device).eval()(inputs)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError, MemoryError) as error:
+        if lacks_memory(error):
+            size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
+            raise ConfigError(
+                f"the network has {size:,} weights, {4 * size / 2**30:,.1f} GiB in float32, and there is not enough "
+                "memory for them: choose a smaller network, or a machine with more memory"
+            ) from error
         reason = str(error).splitlines()[0]
         if isinstance(inputs, dict):
             raise ConfigError(
@@ -128,8 +136,12 @@ def check_fit(network: Architecture, data: Dataset) -> None:
                 "the tensors of the data's file as the module's forward names its arguments"
             ) from error
         raise ConfigError(
-            f"the network does not take images of shape {tuple(inputs.shape[1:])} ({reason}): "
-            f"set network.inputs={inputs[0].numel()}, or choose another network"
+            f"the network does not take images of shape {tuple(inputs.shape[1:])}: "
+            + (
+                f"set network.inputs={inputs[0].numel()}, or choose another network"
+                if _flattens(network)
+                else _remedy(network, reason)
+            )
         ) from error
     for labels in (data.train_labels, data.test_labels):
         if labels is not None:
@@ -148,3 +160,20 @@ def _check_labels(labels: torch.Tensor, outputs: torch.Tensor) -> None:
             f"the labels go from {least} to {most} and the network has {outputs.shape[1]} outputs: choose a network "
             "with one output per class"
         )
+
+
+def _flattens(network: Architecture) -> bool:
+    """Whether the network has a setting for the numbers in an image."""
+    return is_dataclass(network) and "inputs" in {field.name for field in fields(network)}
+
+
+def _remedy(network: Architecture, reason: str) -> str:
+    """What to do about images that do not fit a network of a fixed size."""
+    for shape in IMAGES:
+        try:
+            with torch.device("meta"):
+                network.module().eval()(torch.empty(1, *shape))
+        except (RuntimeError, TypeError, ValueError):
+            continue
+        return f"it takes {' x '.join(map(str, shape))}, so choose data of that size, or another network"
+    return f"choose another network, or its settings for such images ({reason})"

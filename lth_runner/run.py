@@ -44,7 +44,9 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     path = place(config)
     if is_finished(path) and not config["rerun"]:
         return skip(path, terminal)
-    study, methods = build(config["study"], "study"), build_methods(config)
+    study, methods, parts = build(config["study"], "study"), build_methods(config), build_parts(config)
+    study.check(methods)
+    check_targets(methods, parts)
     wandb = Wandb(**config["wandb"])
     with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
@@ -53,7 +55,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
             if lost:
                 folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
-            outcome = study.run(build_problem(config, methods, folder), methods, folder)
+            outcome = study.run(build_problem(config, parts, folder), methods, folder)
             write(outcome, folder)
             show(path, terminal)
     return None
@@ -99,15 +101,22 @@ def unused(name: str, names: Collection[str]) -> str:
     return next(each for each in itertools.chain([name], numbered) if each not in names)
 
 
-def build_problem(config: dict[str, Any], methods: dict[str, Method], folder: RunFolder) -> Problem:
-    """Data, network and target weights, in that order; what the config leaves out stays None."""
-    streams = Streams(config["seed"])
-    network = config["network"] and build(config["network"], "network")
-    target = config["target"] and build(config["target"], "target")
+def build_parts(config: dict[str, Any]) -> dict[str, Any]:
+    """Network, target and dataset as their classes have them, nothing read yet; what the config leaves out is None."""
+    return {part: config[part] and build(config[part], part) for part in ("network", "target", "data")}
+
+
+def check_targets(methods: dict[str, Method], parts: dict[str, Any]) -> None:
+    """Refuses methods that approximate a target where there is none."""
     for name, method in methods.items():
-        if method.needs_target and target is None:
+        if method.needs_target and parts["target"] is None:
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
-    data = config["data"] and load_data(build(config["data"], "data"), folder.say).to(config["device"])
+
+
+def build_problem(config: dict[str, Any], parts: dict[str, Any], folder: RunFolder) -> Problem:
+    """Data, network and target weights, in that order."""
+    streams, network, target = Streams(config["seed"]), parts["network"], parts["target"]
+    data = parts["data"] and load_data(parts["data"], folder.say).to(config["device"])
     if data is not None and network is not None:
         check_fit(network, data)
     weights = target and target.weights(network, data, streams, config["device"], folder)

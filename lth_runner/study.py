@@ -39,6 +39,14 @@ class Outcome:
 class Study(Protocol):
     """One question. Implementations are frozen keyword-only dataclasses."""
 
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses methods, or settings of them that the study will vary, before anything is read or trained.
+
+        Raises:
+            ConfigError: the study cannot be made of these methods.
+        """
+        ...
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Answers the question.
 

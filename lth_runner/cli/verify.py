@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 from rich.table import Table
 
 from lth_runner.api import claimed_dataset, load
 from lth_runner.config.build import build
-from lth_runner.config.compose import composed
-from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.config.compose import choices, composed
+from lth_runner.config.explain import unreadable
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.ticket import num_parameters
 from lth_runner.measure.verification import Finding, findings
+from lth_runner.networks.interface import Architecture
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
+from lth_runner.targets.match import MisfitError
 from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.materialise import original_architecture
 from lth_runner.ticket.ticket import Ticket
@@ -64,11 +69,12 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     Raises:
         LthError: a file cannot be read, was altered, or does not fit the ticket.
     """
+    _check_settings(asked.setting)
     path, ticket = asked.ticket, load(asked.ticket, trust=asked.trust).ticket
     weights = None
     if asked.target is not None:
         original = original_architecture(ticket)
-        weights = matched(original, read_state_dict(asked.target), {}, asked.target, terminal.say)
+        weights = _target(asked.target, original, terminal)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
     for finding in findings(ticket, weights, _dataset(ticket, asked, terminal), terminal.progress):
@@ -85,19 +91,41 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     return None
 
 
+def _target(path: str, original: Architecture, terminal: Terminal) -> dict[str, np.ndarray]:
+    """The weights that the ticket approximates, under the names of its original network."""
+    if not Path(path).expanduser().is_file():
+        raise DataError(f"there is no file {path}: give --target the weights that the ticket was made from")
+    try:
+        return matched(original, read_state_dict(path), {}, path, terminal.say)
+    except MisfitError as error:
+        raise DataError(f"{error.fact}: give --target the weights that the ticket was made from") from error
+
+
 def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> Dataset | None:
     """The dataset that was asked for, or else the ticket's own; None where accuracy is not claimed."""
     if asked.data is not None:
+        checks.choice("--data", asked.data, choices("data"))
         config = composed([f"data={asked.data}", *asked.setting])
         return build(config["data"], "data").load(terminal.say)
     return claimed_dataset(ticket, dict(map(_setting, asked.setting)), asked.trust, terminal.say)
 
 
 def _setting(word: str) -> tuple[str, Any]:
-    key, equals, value = word.partition("=")
-    if not equals or not key.startswith("data."):
-        raise ConfigError(f"{word} is no setting of the dataset: write it as data.root=FOLDER")
-    return key.removeprefix("data."), yaml.safe_load(value)
+    key, _, value = word.partition("=")
+    try:
+        return key.removeprefix("data."), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(unreadable(word)) from error
+
+
+def _check_settings(words: Sequence[str]) -> None:
+    """Refuses words that are no settings of a dataset, before anything is read."""
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals and Path(word).exists():
+            raise ConfigError(f"{word} is another file: check one ticket at a time")
+        if not equals or not key.startswith("data."):
+            raise ConfigError(f"{word} is no setting of the dataset: write it as data.root=FOLDER")
 
 
 def _size(path: Path, ticket: Ticket) -> str:

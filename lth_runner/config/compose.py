@@ -7,24 +7,37 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config import schema
 from lth_runner.config.build import build, settings
+from lth_runner.config.explain import CONFIGS, explain
+from lth_runner.config.switched import switched
 from lth_runner.core import checks
-from lth_runner.core.errors import DataError
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.data.interface import Dataset, DataSource
 from lth_runner.ticket.names import KIND, OWN, recipe
 
-CONFIGS = "lth_runner.configs"
 GROUPS = {"distribution": "distribution", "scores": "distribution", "solver": "solver"}  # parts of a method, by key
 
 
 def composed(overrides: Iterable[str]) -> dict[str, Any]:
-    """The resolved settings of a run with these overrides."""
+    """The resolved settings of a run with these overrides.
+
+    Raises:
+        ConfigError: an override cannot be read, or is none of what there is.
+    """
     schema.register()
-    with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
-        return settings(hydra.compose("config", overrides=list(overrides)))
+    words = list(overrides)
+    try:
+        with hydra.initialize_config_module(CONFIGS, version_base="1.3"):
+            config = hydra.compose("config", overrides=words)
+            return settings(switched(GlobalHydra.instance().config_loader(), config, words))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error, words)) from error
 
 
 def choices(group: str) -> list[str]:

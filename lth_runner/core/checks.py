@@ -59,6 +59,12 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
         raise ConfigError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{nearest(str(value), allowed)}")
 
 
+def listed(name: str, value: Any) -> None:
+    """Refuses anything but a list."""
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{name} must be a list, got {value!r}: write {name}=[{value}]")
+
+
 def device(name: str, value: Any) -> None:
     """Refuses anything but auto, cpu, mps, cuda, and cuda:1 for any number."""
     if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):

@@ -1,5 +1,7 @@
 """The two ways a run can stop on purpose: a setting is impossible, or a file is missing or refused."""
 
+import re
+
 
 class LthError(Exception):
     """An error whose message is one sentence that says what to do; shown without a traceback."""
@@ -15,3 +17,8 @@ class DataError(LthError):
 
 class RunBusyError(DataError):
     """Another process is working on this run."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory was not enough: NumPy and Python have a type for that, torch says it in words."""
+    return isinstance(error, MemoryError) or bool(re.search(r"can't allocate memory|out of memory", str(error)))

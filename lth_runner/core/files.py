@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -12,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from lth_runner.core.errors import DataError, RunBusyError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says of a full disk, or of one at its limit
+
 
 @contextlib.contextmanager
 def refusals(path: Path) -> Iterator[None]:
@@ -19,9 +22,8 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
+        remedy = "free some space or choose another folder" if error.errno in FULL else "choose another folder"
+        raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -79,9 +79,13 @@ class FailureProbability:
         for n in self.table_n:
             checks.integer("study.table_n", n, at_least=0)
 
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses any method; see `Study.check`."""
+        check_no_methods(methods)
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Follows the instances of every curve; see `Study.run`."""
-        check_no_methods(methods)
+        self.check(methods)
         rows: list[Row] = []
         points: list[Point] = []
         summary: dict[str, float | int | str | None] = {}

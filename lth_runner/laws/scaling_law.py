@@ -85,9 +85,13 @@ class ScalingLaw:
         if self.theorem is not None:
             checks.choice("study.theorem", self.theorem, self.curves)
 
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses any method; see `Study.check`."""
+        check_no_methods(methods)
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Follows the instances of every curve; see `Study.run`."""
-        check_no_methods(methods)
+        self.check(methods)
         points: dict[str, list[Point]] = {}
         fits: dict[str, list[Estimate]] = {}
         summary: dict[str, float | int | str | None] = {}

@@ -47,9 +47,19 @@ class Comparison:
 
     def __post_init__(self) -> None:
         checks.positive("epsilon", self.epsilon)
+        checks.listed("study.values", self.values)
+        checks.listed("study.curves", self.curves)
         checks.choice("against", self.against, ("axis", "drawn"))
         for name in self.own_values:
             checks.choice("own_values", name, self.curves)
+
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses curves of no method, and points that a method refuses; see `Study.check`."""
+        for name in self.curves:
+            checks.choice("study.curves", name, methods)
+            self._check_axis(name, methods[name])
+            for value in self.own_values.get(name, self.values):
+                self._at(methods[name], value)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """One ticket per method, then the points of the curves."""
@@ -59,9 +69,7 @@ class Comparison:
         self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder, also: Sequence[Also]
     ) -> Outcome:
         """The same, with further measures: each sees the network that all others see."""
-        for name in self.curves:
-            checks.choice("study.curves", name, methods)
-            self._check_axis(name, methods[name])
+        self.check(methods)
         measured: dict[str, dict[str, Any]] = {}
         tickets: dict[str, Ticket] = {}
         if problem.target is not None:
@@ -105,6 +113,10 @@ class Comparison:
         if self.axis not in known:
             raise ConfigError(f"study.axis={self.axis} is not a setting of {name}, which has {', '.join(known)}")
 
+    def _at(self, method: Any, value: Any) -> Any:
+        """The method at a point of its curve."""
+        return replace(method, **{self.axis: value})
+
     def _points(
         self, problem: Problem, methods: Mapping[str, Method], measured: dict[str, dict[str, Any]], recorder: Recorder
     ) -> list[Point]:
@@ -114,8 +126,7 @@ class Comparison:
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
-                    method: Any = replace(methods[name], **{self.axis: value})  # pyright: ignore[reportArgumentType]
-                    found, _ = self._measured(method, problem, recorder, outputs=False)
+                    found, _ = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
                 line = {"curve": name, "axis": self.axis, **found, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
                 points.append({key: value for key, value in line.items() if key != "axis"})

@@ -70,14 +70,18 @@ class Density:
     def __post_init__(self) -> None:
         checks.choice("grid", self.grid, self.grids)
 
-    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
-        """The points, seed by seed so that all curves grow together, then table and figure."""
-        problem.need("data")
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses networks of no method, and methods without a density; see `Study.check`."""
         for name in (*self.networks, *self.published):
             checks.choice("networks or published", name, methods)
         for name, method in methods.items():
             if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """The points, seed by seed so that all curves grow together, then table and figure."""
+        problem.need("data")
+        self.check(methods)
         grid = self.grids[self.grid]
         points = self._points(grid, problem, methods, recorder)
         target = None if problem.target is None else measure_target(problem)

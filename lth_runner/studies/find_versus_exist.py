@@ -69,6 +69,7 @@ class FindVersusExist:
     epsilon: float
 
     def __post_init__(self) -> None:
+        checks.listed("study.values", self.values)
         for n in self.values:
             checks.integer("study.values", n, at_least=1)
         checks.integer("study.repeats", self.repeats, at_least=1)
@@ -77,6 +78,13 @@ class FindVersusExist:
             raise ConfigError("study.values is empty: give the values of n, as in study.values=[8,16]")
         if self.labels.keys() != CURVES.keys():
             raise ConfigError(f"study.labels must name {', '.join(CURVES)}, got {', '.join(self.labels)}")
+
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses other methods than a construction and a search; see `Study.check`."""
+        _search(methods)
+        construction: Any = methods["exists"]
+        for n in self.values:
+            replace(construction, n=n)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
@@ -167,6 +175,10 @@ def _checked(problem: Problem, methods: Mapping[str, Method]) -> ScoreSearch:
         raise ConfigError("this study rebuilds a target and measures accuracies: add target=trained data=mnist")
     if any(len(shape) == 1 for shape in parameter_shapes(problem.network).values()):
         raise ConfigError("this study searches networks without biases: set network.biases=false")
+    return _search(methods)
+
+
+def _search(methods: Mapping[str, Method]) -> ScoreSearch:
     search = methods.get("search")
     if methods.keys() != {"exists", "search"} or not isinstance(search, ScoreSearch):
         raise ConfigError(

@@ -23,6 +23,10 @@ class Theorem:
     comparison: Comparison
     function_error: FunctionError
 
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """What the comparison refuses."""
+        self.comparison.check(methods)
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The comparison, then each ticket's function errors, in the summary and as a line each."""
         problem.need("network", "target", "data")

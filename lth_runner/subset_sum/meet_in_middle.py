@@ -34,7 +34,7 @@ class MeetInMiddle:
         if values.shape[1] > MAX_VALUES:
             raise ConfigError(
                 f"meet in the middle of n={values.shape[1]} values was refused (at most {MAX_VALUES}): "
-                "offer fewer values or use method/solver=gurobi"
+                f"offer fewer, as with n={MAX_VALUES}, or choose the solver milp, which has no limit"
             )
         values = np.ascontiguousarray(values, np.float64)
         targets = np.ascontiguousarray(targets, np.float64)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config.build import settings
+from lth_runner.config.switched import switched
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.record.folder import is_finished
 from lth_runner.run import place
@@ -120,7 +121,7 @@ class _Configs:
         self._check_hydra(config, words)
         with open_dict(config):
             del config["hydra"]
-        return config
+        return switched(self._loader, config, words)
 
     def _check_hydra(self, config: DictConfig, words: tuple[str, ...]) -> None:
         """Refuses a job whose files set what only the whole sweep can have, and would be ignored here."""

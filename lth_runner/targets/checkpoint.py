@@ -16,9 +16,10 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture, first_names, tensors_of
-from lth_runner.targets.match import Shapes, by_name, by_shape, listed
+from lth_runner.targets.match import MisfitError, Shapes, by_name, by_shape, listed
 from lth_runner.targets.state_dict import read_state_dict
 
+MEAN = ".running_mean"  # of batch norms
 COUNTER = "num_batches_tracked"  # of batch norms: files of old have none, and no output depends on it
 
 Arrays = Mapping[str, np.ndarray]
@@ -90,18 +91,37 @@ def matched(
 def _sources(needed: Shapes, tensors: Arrays, path: str) -> dict[str, str]:
     """For each needed name that of the file's tensor."""
     offered = {name: array.shape for name, array in tensors.items()}
+    _check_norms(needed, offered, path)
     found = by_name(needed, offered)
     if found is None:
         _check_shapes(needed, offered, path)
         found = by_shape(needed, offered, path)
     lost = {name: shape for name, shape in offered.items() if name not in found.values() and tensors[name].any()}
     if lost:
-        raise ConfigError(
-            f"{path} holds biases that this network does not have ({listed(lost)}): add network.biases=true"
-            if all(len(shape) == 1 for shape in lost.values())
-            else f"{path} holds tensors that this network does not have ({listed(lost)}): choose another network"
-        )
+        raise _cannot_hold(lost, path)
     return found
+
+
+def _cannot_hold(lost: Shapes, path: str) -> MisfitError:
+    """The refusal of a file with tensors that the network has no place for."""
+    if all(len(shape) == 1 for shape in lost.values()):
+        return MisfitError(
+            f"{path} holds biases that this network does not have ({listed(lost)})", "add network.biases=true"
+        )
+    return MisfitError(
+        f"{path} holds tensors that this network does not have ({listed(lost)})", "choose a network that has them"
+    )
+
+
+def _check_norms(needed: Shapes, offered: Shapes, path: str) -> None:
+    """Refuses a file with batch norms for a network without them, whose scale and shift are no biases of layers."""
+    norms = [name.removesuffix(MEAN) for name in offered if name.endswith(MEAN)]
+    if norms and not any(name.endswith(MEAN) for name in needed):
+        raise MisfitError(
+            f"{path} holds batch norms ({', '.join(norms)}) and this network has none",
+            "fold them into the layers before them (torch.nn.utils.fusion), or choose a network with batch norms "
+            "(network=vgg16, resnet20 or imported)",
+        )
 
 
 def _check_shapes(needed: Shapes, offered: Shapes, path: str) -> None:
@@ -109,14 +129,14 @@ def _check_shapes(needed: Shapes, offered: Shapes, path: str) -> None:
     layers, others = _split(needed)
     their_layers, their_others = _split(offered)
     if Counter(layers.values()) != Counter(their_layers.values()):
-        raise ConfigError(
-            f"{path} does not fit the network: it has {listed(their_layers)}, the network needs {listed(layers)}; "
-            "change network or its sizes (network.hidden, network.depth)"
+        raise MisfitError(
+            f"{path} does not fit the network: it has {listed(their_layers)}, the network needs {listed(layers)}",
+            "change network or its sizes (network.hidden, network.depth)",
         )
     if Counter(others.values()) - Counter(their_others.values()):
-        raise ConfigError(
-            f"{path} has {listed(their_others)} for the network's {listed(others)}: if it has no biases, add "
-            "network.biases=false"
+        raise MisfitError(
+            f"{path} has {listed(their_others)} for the network's {listed(others)}",
+            "if it has no biases, add network.biases=false",
         )
 
 

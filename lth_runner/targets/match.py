@@ -8,6 +8,18 @@ Shapes = Mapping[str, tuple[int, ...]]
 PREFIXES = ("module.", "model.")  # that wrappers of training scripts put before every name
 
 
+class MisfitError(ConfigError):
+    """A file's tensors are not those of the network.
+
+    Attributes:
+        fact: what does not fit, without what to do: for commands that have no settings of a run.
+    """
+
+    def __init__(self, fact: str, remedy: str) -> None:
+        super().__init__(f"{fact}: {remedy}")
+        self.fact = fact
+
+
 def by_name(needed: Shapes, offered: Shapes) -> dict[str, str] | None:
     """For each needed name the equal one offered, perhaps after a prefix that all have; None where one is missing."""
     inner = {name: name for name in offered}
@@ -51,10 +63,10 @@ def by_shape(needed: Shapes, offered: Shapes, path: str) -> dict[str, str]:
         taken, shapes = set(found.values()), set(unclear.values())
         rivals = {name: shape for name, shape in offered.items() if name not in taken and shape in shapes}
         first, second = next(iter(rivals)), next(iter(unclear))
-        raise ConfigError(
+        raise MisfitError(
             f"{path} names its tensors otherwise than the network, and of equal shapes it cannot be told which is "
-            f"which: it has {listed(rivals)}, the network {listed(unclear)}; say it with "
-            f"'target.names={{{first}: {second}, ...}}' (theirs: ours), or with a YAML file of such lines"
+            f"which: it has {listed(rivals)}, the network {listed(unclear)}",
+            f"say it with 'target.names={{{first}: {second}, ...}}' (theirs: ours), or with a YAML file of such lines",
         )
     return {name: found[name] for name in needed}
 

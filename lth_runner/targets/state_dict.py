@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from lth_runner.core.errors import DataError
 from lth_runner.targets.state import arrays
 
+ORIGINAL, MASK = "_orig", "_mask"  # how torch.nn.utils.prune names a pruned parameter and its mask
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts nest the state dict
 
 
@@ -42,7 +43,7 @@ def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{file} cannot be read as .safetensors ({error}): it is damaged or something else") from error
-    return _tensors({name: tensors[name] for name in sorted(tensors, key=_by_number)}, file)
+    return _unpruned(_tensors({name: tensors[name] for name in sorted(tensors, key=_by_number)}, file), file)
 
 
 def _read_torch(file: Path) -> dict[str, torch.Tensor]:
@@ -57,11 +58,47 @@ def _read_torch(file: Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # a damaged pickle can raise nearly anything
         raise DataError(f"{file} cannot be read as a state dict ({type(error).__name__}); {remedy}") from error
     while isinstance(content, Mapping):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        inner = _inner(content, file)
         if inner is None:
-            return _tensors(content, file)
+            return _unpruned(_tensors(content, file), file)
         content = inner
     raise DataError(f"{file} holds a {type(content).__name__}, not a state dict: {remedy}")
+
+
+def _inner(content: Mapping[Any, Any], file: Path) -> Mapping[Any, Any] | None:
+    """The state dict that a training script has put into a larger one, under a usual name or as the only one there."""
+    for key in WRAPPERS:
+        if isinstance(content.get(key), Mapping):
+            return content[key]
+    found = {str(key): value for key, value in content.items() if isinstance(value, Mapping) and _holds_tensors(value)}
+    if len(found) > 1:
+        raise DataError(
+            f"{file} holds several state dicts ({', '.join(found)}): save the one that is meant with "
+            f"torch.save(torch.load(FILE)['{next(iter(found))}'], OTHER)"
+        )
+    return next(iter(found.values()), None)
+
+
+def _holds_tensors(content: Mapping[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+
+
+def _unpruned(tensors: dict[str, torch.Tensor], file: Path) -> dict[str, torch.Tensor]:
+    """The weights in use, where `torch.nn.utils.prune` has kept a mask beside each: weight = weight_orig * weight_mask.
+
+    Raises:
+        DataError: a mask is of another shape than its weight.
+    """
+    used: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        whole = name.removesuffix(MASK)
+        if name.endswith(ORIGINAL) and (mask := tensors.get(name.removesuffix(ORIGINAL) + MASK)) is not None:
+            if mask.shape != tensor.shape:
+                raise DataError(f"{file}: {name} and its mask differ in shape; apply torch.nn.utils.prune.remove first")
+            used[name.removesuffix(ORIGINAL)] = tensor * mask
+        elif not (name.endswith(MASK) and whole + ORIGINAL in tensors):
+            used[name] = tensor
+    return used
 
 
 def _tensors(content: Mapping[Any, Any], file: Path) -> dict[str, torch.Tensor]:

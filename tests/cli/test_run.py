@@ -60,6 +60,9 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
         (["device=tpu"], "device must be auto, cpu, cuda"),
         (["wandb.mode=onlin"], "did you mean online?"),
         (["network.inputs=63"], "set network.inputs=64"),
+        (["network=lenet5"], "(1, 8, 8): it takes 1 x 28 x 28, so choose data of that size, or another network"),
+        (["network.hidden=1000000000000"], "the network has 74,000,000,000,000 weights, 275,671.5 GiB in float32, and"),
+        (["runs_dir=/proc/foo"], "No such file or directory; choose another folder"),
         (["study.curves=[nearest]"], "study.curves must be one of"),
         (["study.axis=m"], "study.axis=m is not a setting of closest"),
     ],
@@ -87,6 +90,31 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
             assert expected in refusal(monkeypatch, *sweep, *QUICK, "study.values=[]", word)
     assert not (tmp_path.parent / "x").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["study.values=[0]"], "n must be at least 1, got 0"),
+        (["study.values=[4,twelve]"], "n must be an integer, got 'twelve'"),
+        (["study.values=5"], "study.values must be a list, got 5: write study.values=[5]"),
+        (["study.curves=[nearest]"], "study.curves must be one of"),
+        (["study.axis=m"], "study.axis=m is not a setting of closest"),
+        (["network.hidden=0"], "network.hidden must be at least 1, got 0"),
+        (["data.side=0"], "data.side must be at least 1, got 0"),
+        (["target.epochs=0"], "epochs must be at least 1, got 0"),
+        (["~target"], "closest approximates a target network and there is none: add target=trained"),
+        (["experiment=find_versus_exist", "study.values=[0]"], "study.values must be at least 1, got 0"),
+        (["experiment=figure_fc2", "~compare.wide"], "networks or published must be one of"),
+        (["experiment=scaling_law", "method=malach"], "this study follows its own curves"),
+    ],
+)
+def test_what_can_be_seen_at_once_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
+) -> None:
+    fixed = [] if any(word.startswith("experiment=") for word in arguments) else QUICK
+    assert expected in refusal(monkeypatch, *fixed, *arguments)
+    assert not Path("runs").exists(), "a refused run leaves no folder"
 
 
 def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

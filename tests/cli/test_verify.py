@@ -160,7 +160,31 @@ def test_no_flipped_bit_and_no_truncation_passes(folder: Path, tmp_path: Path, m
         assert isinstance(lth_verify(monkeypatch, path), str)
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--data", "fashionmnist"], "--data must be one of arrays, cifar10"),
+        (["--data", "fashionmnist"], "(did you mean fashion_mnist?)"),
+        (["--data", "a b=c"], "--data must be one of"),
+        (["--data", "synthetic", "data.sied=3"], "data.sied is not a setting (did you mean data.side?)"),
+        (["--data", "synthetic", "data.side=[3"], "the value of 'data.side=[3' cannot be read"),
+        (["data.side=[3"], "the value of 'data.side=[3' cannot be read"),
+        (["data"], "data is no setting of the dataset: write it as data.root=FOLDER"),
+        (["malach.safetensors"], "is another file: check one ticket at a time"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: str
+) -> None:
+    monkeypatch.chdir(folder)
+    found = str(lth_verify(monkeypatch, "pensia.safetensors", *words))
+    assert expected in found and found.startswith("lth-verify: ") and "\n" not in found
+
+
 def test_a_target_of_another_shape_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"fc1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "other.safetensors")
     found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "other.safetensors")
-    assert "does not fit the network" in str(found)
+    assert "does not fit the network" in str(found) and "network.hidden" not in str(found)
+    assert str(found).endswith(": give --target the weights that the ticket was made from")
+    found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "missing.pt")
+    assert str(found).endswith("missing.pt: give --target the weights that the ticket was made from")

@@ -204,5 +204,5 @@ def test_number_of_threads_changes_nothing() -> None:
 
 
 def test_refuses_more_values_than_memory_holds() -> None:
-    with pytest.raises(ConfigError, match=r"n=41 .*at most 40.*use method/solver=gurobi"):
+    with pytest.raises(ConfigError, match=r"n=41 .*at most 40.*n=40, or choose the solver milp"):
         solve(np.ones(41), np.array(1.0))

@@ -23,6 +23,9 @@ class Faulty:
     number: int
     seconds: float
 
+    def check(self, methods: Mapping[str, Method]) -> None:
+        del methods
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         time.sleep(self.seconds)
         if os.environ.get("FAULTS") != "no":

@@ -10,6 +10,7 @@ import torch
 from normed_network import Normed, Tied
 from recorders import Memory
 from safetensors.torch import save_file
+from torch.nn.utils import prune
 
 from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.core.streams import Streams
@@ -60,6 +61,43 @@ def test_a_state_dict_is_taken_in_its_order(tmp_path: Path) -> None:
 def test_a_training_scripts_checkpoint_is_unwrapped(tmp_path: Path, wrapper: str) -> None:
     prefixed = {f"module.{name}": tensor for name, tensor in STATE.items()}
     check(read({"epoch": 3, "best": 0.97, wrapper: prefixed}, tmp_path))
+
+
+@pytest.mark.parametrize("key", ["net", "network", "generator"])
+def test_the_only_state_dict_of_a_file_is_found_under_any_name(tmp_path: Path, key: str) -> None:
+    optimizer = {"state": {}, "param_groups": [{"lr": 0.1}]}
+    check(read({key: dict(STATE), "optimizer": optimizer, "epoch": 3}, tmp_path))
+    with pytest.raises(DataError, match=rf"several state dicts \({key}, ema\): save the one that is meant with"):
+        read({key: dict(STATE), "ema": dict(STATE)}, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.pt", "x.safetensors"])
+def test_a_network_pruned_by_torch_is_taken_as_it_computes(tmp_path: Path, name: str) -> None:
+    module = torch.nn.Sequential(
+        torch.nn.Linear(6, 4, bias=False), torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 3, bias=False)
+    )
+    for layer in (module[0], module[2]):
+        prune.l1_unstructured(layer, "weight", amount=0.5)
+    found = read(module.state_dict(), tmp_path, name=name)
+    check(found, {str(i): getattr(layer, "weight").detach() for i, layer in enumerate(module)})  # noqa: B009
+    assert (found["fc1.weight"] == 0).sum() == 12
+
+
+def test_batch_norms_without_a_place_are_called_batch_norms(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(
+        collections.OrderedDict(
+            fc1=torch.nn.Linear(6, 4, bias=False), bn1=torch.nn.BatchNorm1d(4),
+            fc2=torch.nn.Linear(4, 4, bias=False), fc3=torch.nn.Linear(4, 3, bias=False),
+        )
+    )  # fmt: skip
+    renamed = {f"net_{name}": tensor for name, tensor in module.state_dict().items()}
+    for state in (module.state_dict(), renamed):
+        for network in (NETWORK, WITH_BIASES):
+            with pytest.raises(
+                ConfigError, match=r"holds batch norms \(\w*bn1\) and this network has none: fold them"
+            ) as raised:
+                read(state, tmp_path, network)
+            assert "bias" not in str(raised.value)
 
 
 def test_safetensors_are_taken_by_shape_and_then_by_number(tmp_path: Path) -> None:

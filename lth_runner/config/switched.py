@@ -1,0 +1,77 @@
+"""Another part in an experiment: what the experiment had set for its own part is not meant for the one chosen."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+PARTS = ("data", "network", "target", "method", "study")
+EXPERIMENT = "experiment"
+
+
+def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> DictConfig:
+    """The config in which a part that `words` choose, and the experiment has otherwise, is as its own file says.
+
+    Settings of a part that stand among the words are kept; `~target` leaves the target out. The same part as the
+    experiment's keeps what the experiment sets.
+
+    Args:
+        config: composed of `words`, not resolved; changed in place.
+        words: overrides, without those of a sweep.
+
+    Raises:
+        HydraException: a word sets what the chosen part does not have.
+    """
+    chosen = {part: choice for part in PARTS if (choice := _choice(words, part)) is not None}
+    experiment = _choice(words, EXPERIMENT)
+    if not chosen or not experiment:
+        return config
+    own = _composed(loader, [f"{EXPERIMENT}={experiment}"]).hydra.runtime.choices
+    other = {part: choice for part, choice in chosen.items() if choice != own.get(part)}
+    if not other:
+        return config
+    own_words = [word for word in words if any(_concerns(word, part) for part in other)]
+    deleted = [word[1:].partition("=")[0] for word in own_words if word.startswith("~") and "." in word]
+    plain = _composed(loader, [word for word in own_words if not (word.startswith("~") and "." in word)])
+    with open_dict(config):
+        for part in other:
+            config[part] = plain.get(part)
+        for key in deleted:  # it may have been the experiment's alone
+            _delete(config, key)
+    return config
+
+
+def _delete(config: DictConfig, key: str) -> None:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent)
+    if node is not None and name in node:
+        del node[name]
+
+
+def _choice(words: Sequence[str], group: str) -> str | None:
+    """The choice of a group among the words, "" for none of them (`~group`); None if no word says."""
+    found = None
+    for word in words:
+        if match := re.fullmatch(rf"\+{{0,2}}{group}=([\w./-]+)", word):
+            found = match[1]
+        elif word == f"~{group}":
+            found = ""
+    return found
+
+
+def _concerns(word: str, part: str) -> bool:
+    """Whether a word chooses or sets something of a part: network=, network.hidden=, method/solver=, x@target.y=."""
+    key = word.lstrip("+~").partition("=")[0]
+    return re.match(rf"{part}\b", key.rpartition("@")[2] if "@" in key else key) is not None
+
+
+def _composed(loader: ConfigLoader, overrides: list[str]) -> DictConfig:
+    return loader.load_configuration(
+        config_name="config",
+        overrides=overrides,
+        run_mode=RunMode.RUN,
+        from_shell=False,
+        validate_sweep_overrides=False,
+    )
