@@ -60,8 +60,9 @@ class WeightLayer:
         if isinstance(self.part, torch.nn.Linear):
             return True
         padding = (self.part.padding,) * 2 if isinstance(self.part.padding, str) else self.part.padding
-        reach = [
-            dilation * (side // 2) for side, dilation in zip(self.part.kernel_size, self.part.dilation, strict=True)
+        reach = [  # from the middle tap to the nearer end of the kernel: of an even one, the last tap
+            dilation * ((side - 1) // 2)
+            for side, dilation in zip(self.part.kernel_size, self.part.dilation, strict=True)
         ]
         inside = all(
             pad == "valid" or (not isinstance(pad, str) and pad <= most)
