@@ -31,6 +31,9 @@ KEEP_AXES: set[Any] = {
     torch.relu, F.relu, F.leaky_relu, F.gelu, F.elu, F.silu, torch.sigmoid, torch.tanh, F.dropout, "relu", "sigmoid",
     "tanh", operator.add, operator.mul,
 }  # fmt: skip
+IN_PLACE: set[Any] = {
+    operator.setitem, operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow,
+}  # fmt: skip
 
 
 @dataclass
@@ -62,18 +65,21 @@ class _Tracer(fx.Tracer):
 
 
 def trace(module: torch.nn.Module, positive_inputs: bool) -> Trace | None:
-    """The trace; None where the forward pass cannot be traced, as with control flow that depends on the numbers.
+    """The trace of a module, which it puts into evaluation mode; None where its forward pass cannot be traced, as with
+    control flow that depends on the numbers.
 
     Args:
         positive_inputs: whether the network's own inputs have no negative entries.
     """
     try:
-        graph = _Tracer().trace(module)
+        graph = _Tracer().trace(module.eval())
     except Exception:  # a stranger's forward pass can raise anything when it is called with stand-ins
         return None
     found, known, flat = Trace(alone=_alone(graph, module)), dict[fx.Node, bool](), dict[fx.Node, bool]()
+    overwritten = _overwritten(graph, module)
     for node in graph.nodes:
-        known[node] = positive_inputs if node.op == "placeholder" else _is_never_negative(node, module, known)
+        never = positive_inputs if node.op == "placeholder" else _is_never_negative(node, module, known)
+        known[node] = never and node not in overwritten
         flat[node] = _is_flat(node, module, flat)
         if node.op == "call_module":
             _note(found, node, module, known)
@@ -118,8 +124,9 @@ def _note(found: Trace, node: fx.Node, module: torch.nn.Module, known: dict[fx.N
     parts = {f"{path}.in_proj": never, f"{path}.out_proj": False} if isinstance(layer, SelfAttention) else {path: never}
     for part, flag in parts.items():  # a layer that is used twice must take both inputs
         found.never_negative[part] = found.never_negative.get(part, True) and flag
-    direct = isinstance(source, fx.Node) and source.op == "call_module" and len(source.users) == 1
-    if direct and {path, str(source.target)} <= found.alone:
+    if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
+        return
+    if {path, str(source.target)} <= found.alone:
         found.follows[path] = str(source.target)
 
 
@@ -137,12 +144,54 @@ def _is_flat(node: fx.Node, module: torch.nn.Module, flat: dict[fx.Node, bool]) 
 
 
 def _is_never_negative(node: fx.Node, module: torch.nn.Module, known: dict[fx.Node, bool]) -> bool:
-    what: Any = type(module.get_submodule(str(node.target))) if node.op == "call_module" else node.target
+    what = _what(node, module)
+    if node.op == "get_attr":
+        return False
     if what in NEVER_NEGATIVE:
         return True
     together = what in KEEP_SIGN_TOGETHER
     if not together and what not in KEEP_SIGN:
         return False
     inputs = node.all_input_nodes if together else node.all_input_nodes[:1]
-    numbers = [value for value in node.args if isinstance(value, int | float)] if together else []
+    settings = [value for key, value in node.kwargs.items() if key not in ("dim", "axis")]
+    numbers = [value for value in (*node.args, *settings) if isinstance(value, int | float)] if together else []
     return bool(inputs) and all(known[source] for source in inputs) and all(value >= 0 for value in numbers)
+
+
+def _overwritten(graph: fx.Graph, module: torch.nn.Module) -> set[fx.Node]:
+    """The nodes whose numbers an operation in place may change, themselves or through a view."""
+    found, todo = set[fx.Node](), [source for node in graph.nodes for source in _written(node, module)]
+    while todo:
+        node = todo.pop()
+        if node not in found:
+            found.add(node)
+            todo += [user for user in node.users if not _is_new(user, module)]
+            todo += [] if _is_new(node, module) else node.all_input_nodes
+    return found
+
+
+def _written(node: fx.Node, module: torch.nn.Module) -> list[fx.Node]:
+    """The inputs of a node that it may overwrite by negative numbers."""
+    if isinstance(node.kwargs.get("out"), fx.Node):
+        return [*node.all_input_nodes]
+    what = _what(node, module)
+    name = what if isinstance(what, str) else getattr(what, "__name__", "")
+    own = (name.endswith("_") and not name.endswith("__")) or what in IN_PLACE
+    if node.op == "call_module":
+        own = bool(getattr(module.get_submodule(str(node.target)), "inplace", False))
+    asked = bool(node.kwargs.get("inplace")) or (getattr(what, "__module__", "") == F.__name__ and True in node.args)
+    never = what in NEVER_NEGATIVE or what in KEEP_SIGN or name in ("relu_", "sigmoid_", "abs_")
+    return [] if never or node.op == "get_attr" or not (own or asked) else node.all_input_nodes[:1]
+
+
+def _is_new(node: fx.Node, module: torch.nn.Module) -> bool:
+    """Whether the node's numbers are surely of its own, no view of its inputs."""
+    if node.op == "call_module":
+        part = module.get_submodule(str(node.target))
+        return type(part) not in KEEP_SIGN and not getattr(part, "inplace", False)
+    return node.op == "placeholder" or node.target in KEEP_SIGN_TOGETHER
+
+
+def _what(node: fx.Node, module: torch.nn.Module) -> Any:
+    """What a node calls: a type of layer, a function, or the name of a method."""
+    return type(module.get_submodule(str(node.target))) if node.op == "call_module" else node.target
