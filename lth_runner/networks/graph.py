@@ -47,12 +47,14 @@ class Trace:
             `alone`.
         alone: the paths of the layers that are called once, and whose tensors nothing else reads.
         flat: the paths of the layers whose input is known to have two axes, (N, features).
+        read: names of the parameters and buffers that the forward pass reads itself.
     """
 
     never_negative: dict[str, bool] = field(default_factory=dict)
     follows: dict[str, str] = field(default_factory=dict)
     alone: set[str] = field(default_factory=set)
     flat: set[str] = field(default_factory=set)
+    read: set[str] = field(default_factory=set)
 
 
 class _Tracer(fx.Tracer):
@@ -86,6 +88,7 @@ def trace(module: torch.nn.Module, positive_inputs: bool) -> Trace | None:
             if all(flat[source] for source in node.all_input_nodes):
                 found.flat.add(str(node.target))
     found.flat &= found.alone
+    found.read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     return found
 
 
