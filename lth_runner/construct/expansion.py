@@ -122,6 +122,8 @@ def _replaced(problem: Problem, layout: Layout) -> list[WeightLayer]:
     found = [layer for layer in layers if layer.weight in names]
     if not found:
         raise ConfigError("the network has no linear or convolutional layer that could be approximated")
+    if not all(layer.name for layer in found):
+        raise ConfigError("the network is one layer without a name of its own: wrap it in torch.nn.Sequential")
     return found
 
 

@@ -42,15 +42,17 @@ def output_bound(
     Raises:
         ConfigError: a layer for which none of this holds.
     """
-    pixels = _pixels(network, image)
-    if strange := [
-        layer.name for layer in weight_layers(network) if layer.groups > 1 or (layer.bias and not layer.takes_constant)
-    ]:
+    pixels, layers = _pixels(network, image), weight_layers(network)
+    if strange := [layer.name for layer in layers if not _is_bounded(layer)]:
         raise ConfigError(
-            f"no bound is known for layer {strange[0]}, a grouped convolution or one padded beyond its kernel"
+            f"no bound is known for layer {strange[0]}, a grouped convolution or one padded beyond its kernel, or "
+            "padded with anything but zeros"
         )
+    names = [name for layer in layers for name in (layer.weight, layer.bias) if name]
+    if len(names) > len(set(names)) or len(layers) < len(pixels):
+        raise ConfigError("no bound is known for layers that share weights, or whose weights are no plain parameters")
     distance, size = 0.0, radius
-    for layer in weight_layers(network):
+    for layer in layers:
         exact = target[layer.weight]
         weight = _readings(effective.get(layer.weight, exact), exact)
         if len(weight) > 2:
@@ -64,6 +66,11 @@ def output_bound(
         distance = norm_bound(exact[None], layer) * distance + error
         size = norm_bound(weight, layer) * size + bias
     return distance
+
+
+def _is_bounded(layer: WeightLayer) -> bool:
+    zeros = isinstance(layer.part, torch.nn.Linear) or layer.part.padding_mode == "zeros"
+    return zeros and layer.groups == 1 and (layer.bias is None or layer.takes_constant)
 
 
 def _readings(found: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -107,4 +114,5 @@ def _disjoint(part: torch.nn.Module) -> bool:
     if not isinstance(part, torch.nn.MaxPool2d):
         return False
     sides = [(side, side) if isinstance(side, int) else tuple(side) for side in (part.kernel_size, part.stride)]
-    return all(size <= step for size, step in zip(*sides, strict=True)) and part.padding in (0, (0, 0))
+    plain = part.padding in (0, (0, 0)) and part.dilation in (1, (1, 1))
+    return plain and all(size <= step for size, step in zip(*sides, strict=True))

@@ -86,12 +86,22 @@ def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
 
 
 def replaced_(module: torch.nn.Module, path: str, part: torch.nn.Module) -> torch.nn.Module:
-    """The module with the part at that path; the part itself where the path is that of the whole."""
+    """The module with the part at that path, and wherever else the module there stands under another name.
+
+    The part itself where the path is that of the whole.
+    """
     if not path:
         return part
-    parent, _, name = path.rpartition(".")
-    setattr(module.get_submodule(parent), name, part)
+    replaced = module.get_submodule(path)
+    places = [(parent, name) for parent in module.modules() for name, child in children(parent) if child is replaced]
+    for parent, name in places:
+        setattr(parent, name, part)
     return module
+
+
+def children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """The module's own parts by name, one that has several names under each of them."""
+    return [(name, part) for name, part in module._modules.items() if part is not None]  # no public way keeps repeats
 
 
 def _is_plain(layer: torch.nn.MultiheadAttention) -> bool:

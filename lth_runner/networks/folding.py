@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from lth_runner.networks.attention import replaced_
-from lth_runner.networks.graph import trace
+from lth_runner.networks.graph import Trace, trace
 from lth_runner.networks.interface import Architecture, skeleton
 
-LAYERS = (torch.nn.Linear, torch.nn.Conv2d)
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
 
 
@@ -20,8 +19,9 @@ class BatchNormFolded:
     """The network that an evaluated network with batch norms is: y = g (W x + b - m) / s + c is one layer.
 
     W' = g W / s and b' = g (b - m) / s + c, with s = sqrt(running variance + eps), m the running mean, and g and c the
-    norm's own weight and bias. Only norms that directly follow a linear or convolutional layer, and take all that it
-    gives, are folded; the others stay.
+    norm's own weight and bias. Folded are norms that directly follow a linear or convolutional layer and take all that
+    it gives, where both are called once, nothing else reads their tensors, and the norm's channels are known to be the
+    layer's outputs: behind a linear layer that is so on two axes, (N, features). All others stay.
 
     Attributes:
         original: the architecture with its norms.
@@ -60,8 +60,19 @@ def _batch_norms(module: torch.nn.Module) -> Iterator[tuple[str, str]]:
     norms = [path for path, part in module.named_modules() if isinstance(part, NORMS) and part.running_mean is not None]
     found = trace(module, False) if norms else None
     for norm, layer in (found.follows if found else {}).items():
-        if norm in norms and isinstance(module.get_submodule(layer), LAYERS):
+        if (
+            found
+            and norm in norms
+            and _same_axis(module.get_submodule(layer), module.get_submodule(norm), layer, found)
+        ):
             yield layer, norm
+
+
+def _same_axis(layer: Any, norm: Any, path: str, found: Trace) -> bool:
+    """Whether the norm's channels are the layer's outputs."""
+    if type(layer) is torch.nn.Linear:
+        return type(norm) is torch.nn.BatchNorm1d and path in found.flat and norm.num_features == layer.out_features
+    return type(layer) is torch.nn.Conv2d and type(norm) is torch.nn.BatchNorm2d
 
 
 def _with_bias(layer: Any) -> torch.nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.attention import unpack_
+from lth_runner.networks.attention import children, unpack_
 from lth_runner.networks.graph import trace
 from lth_runner.networks.interface import Architecture, skeleton
 
@@ -60,8 +60,9 @@ class WeightLayer:
         if isinstance(self.part, torch.nn.Linear):
             return True
         padding = (self.part.padding,) * 2 if isinstance(self.part.padding, str) else self.part.padding
-        reach = [
-            dilation * (side // 2) for side, dilation in zip(self.part.kernel_size, self.part.dilation, strict=True)
+        reach = [  # from the middle tap to the nearer end of the kernel: of an even one, the last tap
+            dilation * ((side - 1) // 2)
+            for side, dilation in zip(self.part.kernel_size, self.part.dilation, strict=True)
         ]
         inside = all(
             pad == "valid" or (not isinstance(pad, str) and pad <= most)
@@ -73,7 +74,9 @@ class WeightLayer:
 def weight_layers(architecture: Architecture, *, positive_inputs: bool = False) -> list[WeightLayer]:
     """Every linear and convolutional layer and attention projection, in the order of the forward pass.
 
-    Where the forward pass cannot be traced the order is that of the module, and every input may be negative.
+    Where the forward pass cannot be traced the order is that of the module, and every input may be negative. Layers
+    inside an attention that stays packed are left out, and those whose weights are no plain parameters (as with
+    `torch.nn.utils.parametrizations`) or are read by the forward pass itself, since no other layer can replace them.
 
     Args:
         positive_inputs: whether the network's own inputs have no negative entries.
@@ -82,7 +85,7 @@ def weight_layers(architecture: Architecture, *, positive_inputs: bool = False) 
     first = _first_names(module)
     found = trace(module, positive_inputs)
     flags = found.never_negative if found else {}
-    parts = {path: part for path, part in module.named_modules() if isinstance(part, torch.nn.Linear | torch.nn.Conv2d)}
+    parts = _replaceable(module, found.read if found else set())
     ordered = [*(path for path in flags if path in parts), *(path for path in parts if path not in flags)]
     layers = []
     for path in ordered:
@@ -99,6 +102,27 @@ def weight_layers(architecture: Architecture, *, positive_inputs: bool = False) 
     return layers
 
 
+def _replaceable(module: torch.nn.Module, read: set[str]) -> dict[str, torch.nn.Linear | torch.nn.Conv2d]:
+    """The linear and convolutional layers that another layer can stand in for, by path.
+
+    Args:
+        read: names of the tensors that the forward pass reads otherwise than by calling their layer.
+    """
+    packed = [part for part in module.modules() if isinstance(part, torch.nn.MultiheadAttention)]
+    inside = {id(part) for attention in packed for part in attention.modules()}
+    return {
+        path: part
+        for path, part in module.named_modules()
+        if isinstance(part, torch.nn.Linear | torch.nn.Conv2d) and id(part) not in inside and _is_plain(part)
+        if not {f"{path}.{name}" for name in ("weight", "bias")} & read
+    }
+
+
+def _is_plain(part: Any) -> bool:
+    own = dict(part.named_parameters(recurse=False))
+    return set(own) == {"weight"} | ({"bias"} if part.bias is not None else set())
+
+
 def sequence(architecture: Architecture) -> dict[str, torch.nn.Module]:
     """The layers of a plain sequence, in the order of the forward pass, without values.
 
@@ -110,7 +134,7 @@ def sequence(architecture: Architecture) -> dict[str, torch.nn.Module]:
         raise ConfigError(
             f"{type(architecture).__name__} is no plain sequence of layers: choose network=fc, or another method"
         )
-    return dict(module.named_children())
+    return dict(children(module))
 
 
 def approximable(architecture: Architecture) -> list[str]:

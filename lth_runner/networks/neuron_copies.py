@@ -13,7 +13,15 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.networks.attention import replaced_
 from lth_runner.networks.interface import Architecture, Masked, fill_
 from lth_runner.networks.layers import WeightLayer, sequence, weight_layers
-from lth_runner.networks.two_layer_expansion import Gadget, fill_gadget_, has_constant, named, products, resized
+from lth_runner.networks.two_layer_expansion import (
+    Gadget,
+    fill_gadget_,
+    has_constant,
+    named,
+    products,
+    resized,
+    with_earlier,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +125,8 @@ class NeuronCopies:
             total = assembled.get_parameter(f"{layer.name}.sum.weight").numpy()
             copies, coordinates = self.copies_behind(layer), layer.inputs + has_constant(layer)
             summed = total.reshape(len(total), -1, coordinates, *layer.kernel).sum(axis=1)
-            found |= named(layer, summed.reshape(copies, layer.outputs, *summed.shape[1:]), positive=copies)
+            summed = summed.reshape(copies, layer.outputs, *summed.shape[1:])
+            found |= with_earlier(found, named(layer, summed, positive=copies))
         return found
 
     def _gadget(self) -> Gadget:

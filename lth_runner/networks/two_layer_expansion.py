@@ -97,7 +97,7 @@ class TwoLayerExpansion:
 
         A weight is read once for each sign of its input: gain * (sum over kept paths of b a), over a > 0 for positive
         inputs and over a < 0 for negative ones; once only where the input is never negative. The constant behind a bias
-        is positive, so a bias has one reading.
+        is positive, so a bias has one reading. Layers with tied weights are read one after the other.
 
         Returns:
             (readings, *shape of the target's parameter).
@@ -111,7 +111,7 @@ class TwoLayerExpansion:
             gadget = assembled.get_submodule(layer.name)
             assert isinstance(gadget, Gadget), "every layer with a gain was replaced by one"
             weights = self.gains[layer.weight] * products(gadget, 2 if layer.weight in self.twins else 1, layer.groups)
-            found |= named(layer, weights, positive=1)
+            found |= with_earlier(found, named(layer, weights, positive=1))
         return found
 
     def _gadget(self, layer: WeightLayer) -> "Gadget":
@@ -185,6 +185,11 @@ def named(layer: WeightLayer, weights: np.ndarray, positive: int) -> dict[str, n
     if np.count_nonzero(constant) > np.count_nonzero(bias):
         raise DataError(f"{layer.name}: the ticket uses its constant input beyond the kernel's middle tap")
     return {layer.bias: bias, layer.weight: weights[:, :, :-1]}
+
+
+def with_earlier(found: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The new readings, behind the earlier ones of the same tensor: layers with tied weights are read one by one."""
+    return {name: np.concatenate((found[name], array)) if name in found else array for name, array in new.items()}
 
 
 def products(gadget: Gadget, readings: int, groups: int = 1) -> np.ndarray:

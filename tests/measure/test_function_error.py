@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorders import Memory
 from small_convolution import SmallConvolution
+from torch import nn
 
 from lth_runner.construct.burkholz import Burkholz
 from lth_runner.construct.pensia import Pensia
@@ -21,7 +22,8 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bound import norm_bound, output_bound
 from lth_runner.measure.function_error import FunctionError, into_ball
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import Architecture, filled, parameter_shapes
+from lth_runner.networks.instance import Instance
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes, tensors_of
 from lth_runner.networks.layers import weight_layers
 from lth_runner.problem import Problem
 from lth_runner.studies.comparison import Comparison
@@ -170,3 +172,33 @@ def test_settings_are_checked() -> None:
         FunctionError(restarts=1, steps=1)
     with pytest.raises(ConfigError, match="steps must be at least 1"):
         FunctionError(restarts=2, steps=0)
+
+
+SHARED = nn.Linear(4, 4)
+POOL = nn.MaxPool2d(2)
+TIED = [nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)]
+TIED[1].weight = TIED[0].weight
+
+
+@pytest.mark.parametrize(
+    ("layers", "image"),
+    [
+        ([nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate", bias=False)], (1, 4, 4)),
+        ([SHARED, nn.ReLU(), SHARED], (4,)),
+        ([TIED[0], nn.ReLU(), TIED[1]], (4,)),
+        ([nn.Conv2d(1, 1, 1), nn.MaxPool2d(2, 2, dilation=2)], (1, 9, 9)),
+        ([nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))], (4,)),
+    ],
+    ids=["padding mode", "shared", "tied", "dilated pooling", "parametrized"],
+)
+def test_where_no_bound_is_known_there_is_none(layers: list[nn.Module], image: tuple[int, ...]) -> None:
+    module = nn.Sequential(*layers)
+    target = {name: tensor.detach().double().numpy() for name, tensor in tensors_of(module).items()}
+    with pytest.raises(ConfigError, match="no bound is known"):
+        output_bound(target, target, Instance.of(module), image, 1.0)
+
+
+def test_a_shared_pooling_is_passed_each_time() -> None:
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), POOL, nn.Conv2d(2, 2, 3, padding=1), POOL, nn.Flatten())
+    target = {name: tensor.detach().double().numpy() for name, tensor in tensors_of(module).items()}
+    assert output_bound(target, target, Instance.of(module), (1, 8, 8), 1.0) == 0

@@ -65,6 +65,9 @@ def test_without_relu_the_next_input_may_be_negative() -> None:
         (torch.nn.Conv2d(4, 4, 3, groups=2), False),
         (torch.nn.Conv2d(4, 4, 3, padding=2), False),  # the middle tap would fall on the padding
         (torch.nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), False),
+        (torch.nn.Conv2d(4, 4, 4, stride=2, padding=1), True),
+        (torch.nn.Conv2d(4, 4, 4, stride=2, padding=2), False),  # at the last column it would fall on the padding
+        (torch.nn.Conv2d(4, 4, 2, padding=1), False),
         (torch.nn.Linear(4, 4), True),
     ],
 )
@@ -123,3 +126,62 @@ def test_norms_embeddings_and_what_is_tied_to_them_are_not_approximated() -> Non
     network = Given(layers=(Language(),))
     assert set(approximable(network)) == {"0.mixer.weight", "0.mixer.bias", "0.mix"}
     assert [layer.weight for layer in weight_layers(network)] == ["0.mixer.weight", "0.embedding.weight"]
+
+
+class Signs(torch.nn.Module):
+    """The input of `b` behind an operation that a test names; `b`'s weights are ones."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.a, self.b = torch.nn.Linear(6, 6), torch.nn.Linear(6, 4)
+        self.threshold = torch.nn.Threshold(1.0, -1.0, inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(getattr(self, self.name)(self.a(x).relu(), x.relu()))
+
+    def alpha(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.add(x, h, alpha=-1)
+
+    def other(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.mul(input=h, other=-1.0) + x
+
+    def in_place(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        h.sub_(1)
+        return h + x
+
+    def through_a_view(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        h.view(-1).sub_(1)
+        return h + x
+
+    def by_index(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        h[:, 0] = -1
+        return h + x
+
+    def given_out(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        torch.sub(x, 1, out=h)
+        return h
+
+    def by_a_layer(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        self.threshold(h)
+        return h + x
+
+    def in_training(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return (h - x).relu() if self.training else h - x
+
+    def a_sum(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.add(h, x, alpha=2) + torch.cat((h, x), dim=-1)[:, :6]
+
+    def relu_in_place(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return (h - x).relu_().relu() + torch.nn.functional.relu(x, inplace=True)
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Signs) if name != "forward" and name[0] != "_"])
+def test_inputs_known_not_to_be_negative_are_not(name: str) -> None:
+    module = Signs(name)
+    seen: list[torch.Tensor] = []
+    module.b.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        module.eval()(torch.randn(50, 6, generator=torch.Generator().manual_seed(0)))
+    flags = {layer.name: layer.never_negative for layer in weight_layers(Given(layers=(module.train(),)))}
+    assert flags["0.b"] == (name in ("a_sum", "relu_in_place")) == bool((seen[0] >= 0).all())
