@@ -28,7 +28,8 @@ from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import materialise, original_architecture
-from lth_runner.ticket.names import KIND, recipe
+from lth_runner.ticket.names import recipe
+from lth_runner.ticket.plain import KIND
 from lth_runner.ticket.ticket import Ticket
 
 Target = torch.nn.Module | Mapping[str, Any] | str | Path

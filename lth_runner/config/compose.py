@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.utils import get_class
 
 from lth_runner.config import schema
-from lth_runner.config.build import build, settings
+from lth_runner.config.build import build, built_plainly, settings
 from lth_runner.core import checks
 from lth_runner.core.errors import DataError
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.data.interface import Dataset, DataSource
-from lth_runner.ticket.names import KIND, OWN, recipe
+from lth_runner.ticket.names import OWN, dataclass_at, recipe
+from lth_runner.ticket.plain import KIND, check_dataset
 
 CONFIGS = "lth_runner.configs"
 GROUPS = {"distribution": "distribution", "scores": "distribution", "solver": "solver"}  # parts of a method, by key
@@ -79,11 +81,14 @@ def source_of(made_by: Mapping[str, Any], changes: Mapping[str, Any], trust: Col
         changes: further settings, as where the files lie.
         trust: top-level packages whose code may run.
 
+    The recipe's values are never handed to Hydra, which would run what they name.
+
     Raises:
-        DataError: the recipe names code that is not trusted.
+        DataError: the recipe names code that is not trusted, or is none of a dataset.
         ConfigError: no such dataset, or settings that it does not have.
     """
-    name, given = str(made_by[KIND]), {key: value for key, value in made_by.items() if key != KIND} | dict(changes)
+    check_dataset(made_by)
+    name, given = made_by[KIND], {key: value for key, value in made_by.items() if key != KIND} | dict(changes)
     if ":" in name:
         module, _, found = name.partition(":")
         package = module.partition(".")[0]
@@ -91,7 +96,7 @@ def source_of(made_by: Mapping[str, Any], changes: Mapping[str, Any], trust: Col
             raise DataError(
                 f"its dataset is code of {package}: if you trust that, add --trust {package}, or give --data"
             )
-        return build({"_target_": f"{module}.{found}", **given}, "data")
+        return built_plainly(dataclass_at(module, found), given, "data")
     checks.choice("data", name, choices("data"))
     config = composed([f"data={name}", "~network", "~target"])["data"]
-    return build({**config, **given}, "data")
+    return built_plainly(get_class(config.pop("_target_")), {**config, **given}, "data")

@@ -19,6 +19,7 @@ from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file
 from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
+from lth_runner.ticket.plain import check_dataset
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
@@ -145,6 +146,7 @@ def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], mo
         raise DataError(
             f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
         )
+    check_dataset(recipe["origin"]["data"])
     return Ticket(
         architecture=names.built(recipe["architecture"], trust, module),
         seed=recipe["seed"],

@@ -153,6 +153,27 @@ def test_files_whose_parts_make_no_ticket_are_refused(tmp_path: Path, change: An
         read_ticket(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"@": "mnist", "root": {"_target_": "os.mkdir", "path": "made"}}, "where files lie"),
+        ({"@": "mnist", "root": "elsewhere"}, "where files lie"),
+        ({"@": "mnist", "normalize": {"_target_": "os.mkdir", "path": "made"}}, "normalize is no plain value"),
+        ({"@": "mnist", "_target_": "os.mkdir"}, "_target_ is no setting"),
+        ({"@": "mnist", "pool": [1]}, "pool is no plain value"),
+        ({"@": "some_lab:Data", "law": [{"_target_": "os.mkdir", "path": "made"}]}, "law is no plain value"),
+        ({"@": "some_lab:Data", "_args_": ["made"]}, "_args_ is no"),
+        ({"@": 5}, "no name"),
+        ({}, "no name"),
+        (5, "no name"),
+    ],
+)
+def test_a_dataset_cannot_name_code_to_run(tmp_path: Path, data: Any, message: str) -> None:
+    forged(tmp_path / "forged.safetensors", lambda recipe, tensors: recipe["origin"].update(data=data))
+    with pytest.raises(DataError, match=message):
+        read_ticket(tmp_path / "forged.safetensors", trust=["some_lab"])
+
+
 def test_tickets_of_the_first_format_are_refused_by_name(tmp_path: Path) -> None:
     entry = json.dumps({"format": "lth_runner.ticket/1", "network": {}})
     save_file({"fc1.weight": np.zeros(3, np.uint8)}, tmp_path / "old.safetensors", {"ticket": entry})
