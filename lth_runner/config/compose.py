@@ -15,6 +15,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import DataError
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.data.interface import Dataset, DataSource
+from lth_runner.networks.trusted import is_trusted
 from lth_runner.ticket.names import OWN, dataclass_at, recipe
 from lth_runner.ticket.plain import KIND, check_dataset
 
@@ -92,7 +93,7 @@ def source_of(made_by: Mapping[str, Any], changes: Mapping[str, Any], trust: Col
     if ":" in name:
         module, _, found = name.partition(":")
         package = module.partition(".")[0]
-        if package not in trust or package == OWN:
+        if not is_trusted(package, trust) or package == OWN:
             raise DataError(
                 f"its dataset is code of {package}: if you trust that, add --trust {package}, or give --data"
             )

@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file
+from lth_runner.networks.trusted import is_trusted
 from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.plain import check_dataset
@@ -57,8 +58,10 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         module: what stands for the module in memory that the ticket was made from, if it was.
 
     Raises:
+        ConfigError: `trust` is one text.
         DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
     """
+    is_trusted("", trust)  # refuses one text, even where nothing needs trust
     try:
         with safe_open(path, framework="np") as file:
             entry = (file.metadata() or {})["ticket"]

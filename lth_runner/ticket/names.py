@@ -16,7 +16,7 @@ import torch
 from lth_runner.core.errors import DataError
 from lth_runner.networks.imported import Imported
 from lth_runner.networks.instance import Instance
-from lth_runner.networks.trusted import check_builder, is_listed
+from lth_runner.networks.trusted import check_builder, is_listed, is_trusted
 from lth_runner.ticket.plain import KIND
 
 OWN = "lth_runner"
@@ -81,7 +81,7 @@ def class_of(kind: str, trust: Collection[str]) -> type:
         return _own_classes()[kind]
     module, _, name = kind.partition(":")
     package = module.partition(".")[0]
-    if package not in trust or package == OWN:
+    if not is_trusted(package, trust) or package == OWN:
         raise DataError(
             f"{kind} is not a network or distribution of this package; reading it runs the code of {package}: "
             f'if you trust that, add --trust {package} (trust=["{package}"] in Python)'

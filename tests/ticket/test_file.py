@@ -11,15 +11,18 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from lth_runner.config.compose import source_of
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.distributions.normal import Normal
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.trusted import check_builder
 from lth_runner.ticket import file as module
 from lth_runner.ticket.file import needed_trust, read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.names import class_of
 from lth_runner.ticket.source import Drawn, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
@@ -95,6 +98,22 @@ def test_a_file_cannot_name_code_to_run(tmp_path: Path, monkeypatch: pytest.Monk
         read_ticket(path)
     with pytest.raises(DataError, match="not a network or distribution"):
         read_ticket(path, trust=["lth_runner"])
+
+
+def test_trust_is_a_list_of_packages(tmp_path: Path) -> None:
+    """Of one text every part would be trusted: "photos" has "os" in it."""
+    path, made = tmp_path / "t.safetensors", tmp_path / "made"
+    network = {"@": "imported", "builder": "os:mkdir", "arguments": {"path": str(made)}, "output": None, "pool": "none"}
+    for change in ({"architecture": network}, {}):
+        forged(path, lambda recipe, tensors, change=change: recipe.update(change))
+        with pytest.raises(ConfigError, match=r"trust must be a list of packages.*trust=\[\"photos\"\]"):
+            read_ticket(path, trust="photos")
+    for ask in (lambda: class_of("os:mkdir", "photos"), lambda: check_builder("os:mkdir", {}, "photos")):
+        with pytest.raises(ConfigError, match="a list of packages"):
+            ask()
+    with pytest.raises(ConfigError, match="a list of packages"):
+        source_of({"@": "os:mkdir"}, {"path": str(made)}, "photos")
+    assert not made.exists()
 
 
 def test_equal_tickets_give_equal_bytes() -> None:
