@@ -273,3 +273,13 @@ def test_facts_do_not_stand_for_what_is_measured() -> None:
     made = quick().ticket.ticket
     with pytest.raises(DataError, match=r"names of what is measured \(accuracy, kept\)"):
         Loaded(replace(made, facts={"n": 8, "kept": 1, "accuracy": 1.0})).measure()
+
+
+def test_a_ticket_of_nothing_random_has_no_weight_errors() -> None:
+    module, made = network(), quick().ticket.ticket
+    state = module.state_dict()
+    copies = {name: Stored(array=state[name].numpy(), origin="target") for name in made.weights}
+    whole = replace(made, weights=copies, masks={})
+    assert Loaded(whole).measure(target=module)["weight_error_max"] is None
+    with pytest.raises(DataError, match="nothing of it is random"):
+        list(lth.verify(Loaded(replace(whole, claims={**made.claims})), target=module).findings)

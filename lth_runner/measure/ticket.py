@@ -33,8 +33,8 @@ def measure_ticket(
     Returns:
         accuracy (fraction; of a float64 pass where outputs are compared), drawn, offered, kept, stored (counts),
         offered_ratio = drawn / target parameters, kept_ratio and stored_ratio alike (None where nothing is stored), the
-        entries of `weight_errors` (None without a target), those of `outputs.compare`, and the ticket's own facts
-        (n, unsolved).
+        entries of `weight_errors` (None without a target, or where nothing is random), those of `outputs.compare`,
+        and the ticket's own facts (n, unsolved).
 
     Raises:
         DataError: the ticket's facts have names of measures.
@@ -48,7 +48,7 @@ def measure_ticket(
     if taken := sorted(ticket.facts.keys() & found.keys()):
         raise DataError(f"the ticket has facts under the names of what is measured ({', '.join(taken)}): rename them")
     found |= ticket.facts
-    if problem.target is not None and approximates:
+    if problem.target is not None and approximates and network.approximated:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
     if problem.data is not None and outputs and problem.target is not None and problem.network is not None:
         found |= _beside_target(network.module(torch.float64), problem.network, problem.target, problem.data)

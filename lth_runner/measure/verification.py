@@ -71,6 +71,8 @@ def findings(
     elif claimed_errors and target is not None:
         if "epsilon" not in claims:
             raise DataError("the ticket claims weight errors without the epsilon they were counted with")
+        if not network.approximated:
+            raise DataError("the ticket claims weight errors, but nothing of it is random")
         errors = weight_errors(network.approximated, approximated_by(ticket, target), claims["epsilon"])
         for claim in claimed_errors:
             slack = RELATIVE * max(abs(claims[claim]), 1e-3) if claim != "over_epsilon" else 0

@@ -1,5 +1,6 @@
 """What may stand in a ticket's file beside its tensors: plain values of the kinds that honest tickets have."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,35 @@ from lth_runner.core.errors import DataError
 from lth_runner.core.identity import NEUTRAL
 
 KIND = "@"  # the key of a part's name among its settings
+
+
+def check_numbers(what: str, values: Any) -> None:
+    """Refuses claims or facts that are no finite numbers by name.
+
+    Raises:
+        DataError: of the first that is none.
+    """
+    if not isinstance(values, Mapping):
+        raise DataError(f"its {what} have no names: the file was altered")
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise DataError(f"its {what} hold {name} = {value!r}, which is no finite number: the file was altered")
+
+
+def check_drawn(name: str, recipe: Mapping[str, Any]) -> None:
+    """Refuses a random tensor whose shape, stream or scale cannot be one.
+
+    Raises:
+        DataError: of the first that is none.
+    """
+    shape, stream, scale = recipe["shape"], recipe["stream"], recipe["scale"]
+    whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    named = isinstance(stream, list) and all(isinstance(part, str) for part in stream)
+    if not whole or not named or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise DataError(
+            f"its {name} is drawn in shape {shape!r} from stream {stream!r} with scale {scale!r}, which nothing can be "
+            "drawn with: the file was altered"
+        )
 
 
 def check_dataset(recipe: Any) -> None:

@@ -193,6 +193,37 @@ def test_a_dataset_cannot_name_code_to_run(tmp_path: Path, data: Any, message: s
         read_ticket(tmp_path / "forged.safetensors", trust=["some_lab"])
 
 
+@pytest.mark.parametrize("value", ["high", None, [1], float("nan"), float("inf")])
+@pytest.mark.parametrize("what", ["claims", "facts"])
+def test_claims_and_facts_are_numbers(tmp_path: Path, what: str, value: Any) -> None:
+    path = tmp_path / "forged.safetensors"
+    forged(path, lambda recipe, tensors: recipe[what].update(epsilon=value))
+    with pytest.raises(DataError, match=f"its {what} hold epsilon"):
+        read_ticket(path)
+    forged(path, lambda recipe, tensors: recipe.update({what: [value]}))
+    with pytest.raises(DataError, match=f"its {what} have no names"):
+        read_ticket(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"scale": "a"}, {"scale": None}, {"scale": float("nan")}, {"stream": [1, 2]}, {"stream": "abc"}, {"shape": [3.0]}],
+    ids=str,
+)
+def test_what_is_drawn_can_be_drawn(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "forged.safetensors"
+    forged(path, lambda recipe, tensors: recipe["weights"]["fc1.weight"].update(change))
+    with pytest.raises(DataError, match=r"its fc1\.weight is drawn in shape"):
+        read_ticket(path)
+
+
+def test_a_recipe_nested_too_deeply_is_no_ticket(tmp_path: Path) -> None:
+    text = "[" * 100_000
+    save_file({}, tmp_path / "deep.safetensors", {"ticket": f"{module._digest(text, {})}\n{text}"})
+    with pytest.raises(DataError, match="no ticket"):
+        read_ticket(tmp_path / "deep.safetensors")
+
+
 def test_tickets_of_the_first_format_are_refused_by_name(tmp_path: Path) -> None:
     entry = json.dumps({"format": "lth_runner.ticket/1", "network": {}})
     save_file({"fc1.weight": np.zeros(3, np.uint8)}, tmp_path / "old.safetensors", {"ticket": entry})
