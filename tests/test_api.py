@@ -283,3 +283,21 @@ def test_a_ticket_of_nothing_random_has_no_weight_errors() -> None:
     assert Loaded(whole).measure(target=module)["weight_error_max"] is None
     with pytest.raises(DataError, match="nothing of it is random"):
         list(lth.verify(Loaded(replace(whole, claims={**made.claims})), target=module).findings)
+
+
+@pytest.mark.parametrize("method", ["subset_sum", "edge_popup"])
+def test_complex_parameters_are_refused(method: str) -> None:
+    module = nn.Sequential(nn.Linear(6, 5, dtype=torch.complex64))
+    with pytest.raises(ConfigError, match=r"0\.weight of the network is complex"):
+        lth.find(method, module, progress=False)
+    complex_state = {name: tensor.to(torch.complex64) for name, tensor in network().state_dict().items()}
+    with pytest.raises(ConfigError, match=r"1\.weight of the target is complex"):
+        quick(target=complex_state)
+
+
+def test_a_target_matched_by_shape_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    named = {f"zz.{name}": tensor for name, tensor in network().state_dict().items()}
+    quick(target=named)
+    assert not capsys.readouterr().out
+    quick(target=named, progress=True)
+    assert "zz.1.weight -> 1.weight" in " ".join(capsys.readouterr().out.split())
