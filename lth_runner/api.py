@@ -28,7 +28,8 @@ from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import materialise, original_architecture
-from lth_runner.ticket.names import KIND, recipe
+from lth_runner.ticket.names import recipe
+from lth_runner.ticket.plain import KIND
 from lth_runner.ticket.ticket import Ticket
 
 Target = torch.nn.Module | Mapping[str, Any] | str | Path
@@ -72,8 +73,8 @@ class Loaded:
             epsilon: larger weight errors are counted.
         """
         architecture = original_architecture(self.ticket)
-        weights = None if target is None else _weights(target, architecture)
         with _recorder(False) as recorder:
+            weights = None if target is None else _weights(target, architecture, recorder.say)
             dataset = _dataset(data, recorder)
         problem = Problem(network=architecture, target=weights, data=dataset, streams=Streams(0), device="cpu")
         approximates = target is not None
@@ -161,8 +162,8 @@ def find(
     network = _architecture(module, output)
     if target is None and isinstance(module, torch.nn.Module):
         target = module
-    weights = None if target is None else _weights(target, network)
     with _recorder(progress) as recorder:
+        weights = None if target is None else _weights(target, network, recorder.say)
         dataset = _dataset(data, recorder)
         if dataset is not None:
             dataset = dataset.to(device)
@@ -207,7 +208,7 @@ def verify(
         dataset = (
             _dataset(data, recorder) if data is not None else claimed_dataset(loaded.ticket, {}, trust, recorder.say)
         )
-        weights = None if target is None else _weights(target, original_architecture(loaded.ticket))
+        weights = None if target is None else _weights(target, original_architecture(loaded.ticket), recorder.say)
     return Verified(list(findings(loaded.ticket, weights, dataset)))
 
 
@@ -225,17 +226,17 @@ def claimed_dataset(
     return source_of(made_by, changes, trust).load(say)
 
 
-def _weights(target: Target, architecture: Architecture) -> dict[str, np.ndarray]:
-    """The target's tensors under the architecture's names, float64 but for whole numbers."""
+def _weights(target: Target, architecture: Architecture, say: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """The target's tensors under the architecture's names, float64 but for whole numbers; `say` tells what moved."""
     if isinstance(target, str | Path):
-        return matched(architecture, read_state_dict(str(target)), {}, str(target), _say_nothing)
+        return matched(architecture, read_state_dict(str(target)), {}, str(target), say)
     if not isinstance(target, torch.nn.Module | Mapping):
         raise ConfigError(f"target must be a module, a state dict or the path of one, got {type(target).__name__}")
     tensors = tensors_of(target) if isinstance(target, torch.nn.Module) else target
     arrays = {name: _array(value) for name, value in tensors.items()}
     if damaged := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise ConfigError(f"the target's {damaged[0]} has NaN or infinite values, so it cannot be approximated")
-    return matched(architecture, arrays, {}, "the target", _say_nothing)
+    return matched(architecture, arrays, {}, "the target", say)
 
 
 def _architecture(module: torch.nn.Module | Architecture | None, output: str | int | None) -> Architecture:
@@ -246,10 +247,6 @@ def _architecture(module: torch.nn.Module | Architecture | None, output: str | i
     if output is not None:
         raise ConfigError("output is for a torch.nn.Module: an architecture has its own setting")
     return module
-
-
-def _say_nothing(line: str) -> None:
-    del line
 
 
 def _array(value: Any) -> np.ndarray:

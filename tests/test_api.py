@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from torch import nn
 
 import lth_runner as lth
+from lth_runner.api import Loaded
 from lth_runner.construct.subset_sum import SubsetSum
 from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.subset_sum.exhaustive import Exhaustive
+from lth_runner.ticket.source import Stored
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -248,3 +251,59 @@ def test_altered_tickets_are_no_tickets(tmp_path: Path) -> None:
     path.write_bytes(content.tobytes())
     with pytest.raises(DataError, match="damaged or altered"):
         lth.load(path, module=network())
+
+
+@pytest.mark.parametrize("method", ["subset_sum", "pensia"])
+def test_what_is_stored_as_the_targets_is_compared_with_it(method: str) -> None:
+    module = network()
+    made = quick(method=method, stored=["1.weight"], **({"n": 14} if method == "pensia" else {})).ticket.ticket
+    assert lth.verify(Loaded(made), target=module)
+    source = made.weights["1.weight"]
+    assert isinstance(source, Stored)
+    for array in (source.array * 0 + 7, source.array * np.float32(1 + 1e-6), source.array * np.nan):
+        forged = replace(made, weights={**made.weights, "1.weight": replace(source, array=array)})
+        verified = lth.verify(Loaded(forged), target=module)
+        assert [found.claim for found in verified.findings if not found.agrees] == [
+            "difference of 1.weight from the target's"
+        ]
+
+
+def test_a_ticket_without_claims_is_not_verified() -> None:
+    made = quick().ticket.ticket
+    for claims in ({}, {name: value for name, value in made.claims.items() if name != "kept"}):
+        with pytest.raises(DataError, match=r"does not claim its .*kept.*too little to verify"):
+            lth.verify(Loaded(replace(made, claims=claims)), target=network())
+
+
+def test_facts_do_not_stand_for_what_is_measured() -> None:
+    made = quick().ticket.ticket
+    with pytest.raises(DataError, match=r"names of what is measured \(accuracy, kept\)"):
+        Loaded(replace(made, facts={"n": 8, "kept": 1, "accuracy": 1.0})).measure()
+
+
+def test_a_ticket_of_nothing_random_has_no_weight_errors() -> None:
+    module, made = network(), quick().ticket.ticket
+    state = module.state_dict()
+    copies = {name: Stored(array=state[name].numpy(), origin="target") for name in made.weights}
+    whole = replace(made, weights=copies, masks={})
+    assert Loaded(whole).measure(target=module)["weight_error_max"] is None
+    with pytest.raises(DataError, match="nothing of it is random"):
+        list(lth.verify(Loaded(replace(whole, claims={**made.claims})), target=module).findings)
+
+
+@pytest.mark.parametrize("method", ["subset_sum", "edge_popup"])
+def test_complex_parameters_are_refused(method: str) -> None:
+    module = nn.Sequential(nn.Linear(6, 5, dtype=torch.complex64))
+    with pytest.raises(ConfigError, match=r"0\.weight of the network is complex"):
+        lth.find(method, module, progress=False)
+    complex_state = {name: tensor.to(torch.complex64) for name, tensor in network().state_dict().items()}
+    with pytest.raises(ConfigError, match=r"1\.weight of the target is complex"):
+        quick(target=complex_state)
+
+
+def test_a_target_matched_by_shape_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    named = {f"zz.{name}": tensor for name, tensor in network().state_dict().items()}
+    quick(target=named)
+    assert not capsys.readouterr().out
+    quick(target=named, progress=True)
+    assert "zz.1.weight -> 1.weight" in " ".join(capsys.readouterr().out.split())

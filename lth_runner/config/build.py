@@ -1,5 +1,6 @@
 """From plain config values to the objects they name, with refusals that name the key."""
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -69,6 +70,21 @@ def build(config: dict[str, Any], where: str) -> Any:
         raise ConfigError(f"{where} cannot be built: {str(error).splitlines()[0]}") from error
 
 
+def built_plainly(found: type, values: Mapping[str, Any], where: str) -> Any:
+    """An object of a dataclass whose values are taken as they are: unlike in `build`, none of them can name code.
+
+    Raises:
+        ConfigError: an unknown or missing setting, or one that the class itself refuses.
+    """
+    _check_known(found, list(values), f"{found.__module__}.{found.__qualname__}", where)
+    try:
+        return found(**values)
+    except LthError as error:
+        raise type(error)(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where} cannot be built: {error}") from error
+
+
 def _check_settings(config: dict[str, Any], where: str) -> None:
     """Refuses settings that the named dataclass does not have, and names those it lacks."""
     if "_target_" not in config:
@@ -79,18 +95,21 @@ def _check_settings(config: dict[str, Any], where: str) -> None:
         if moved := _moved(str(config["_target_"])):
             raise ConfigError(f"{where}._target_={config['_target_']} has moved: write {moved}") from error
         raise ConfigError(f"{where}._target_={config['_target_']} cannot be imported: {error}") from error
-    if is_dataclass(found):
-        known = [field.name for field in fields(found)]
-        given = [key for key in config if key not in ("_target_", "_convert_", "_partial_", "_recursive_")]
-        for key in given:
-            if key not in known:
-                raise ConfigError(
-                    f"{where}.{key} is not a setting of {config['_target_']}{checks.nearest(key, known)}; "
-                    f"it has {', '.join(known)}"
-                )
+    given = [key for key in config if key not in ("_target_", "_convert_", "_partial_", "_recursive_")]
+    _check_known(found, given, config["_target_"], where)
     for key, value in config.items():
         if isinstance(value, dict) and "_target_" in value:
             _check_settings(value, f"{where}.{key}")
+
+
+def _check_known(found: Any, given: list[str], path: str, where: str) -> None:
+    """Refuses settings that a dataclass does not have."""
+    known = [field.name for field in fields(found)] if is_dataclass(found) else given
+    for key in given:
+        if key not in known:
+            raise ConfigError(
+                f"{where}.{key} is not a setting of {path}{checks.nearest(key, known)}; it has {', '.join(known)}"
+            )
 
 
 def _moved(path: str) -> str | None:

@@ -9,17 +9,20 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.utils import get_class
 from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config import schema
-from lth_runner.config.build import build, settings
+from lth_runner.config.build import build, built_plainly, settings
 from lth_runner.config.explain import CONFIGS, explain
 from lth_runner.config.switched import switched
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.data.interface import Dataset, DataSource
-from lth_runner.ticket.names import KIND, OWN, recipe
+from lth_runner.networks.trusted import is_trusted
+from lth_runner.ticket.names import OWN, dataclass_at, recipe
+from lth_runner.ticket.plain import KIND, check_dataset
 
 GROUPS = {"distribution": "distribution", "scores": "distribution", "solver": "solver"}  # parts of a method, by key
 
@@ -92,19 +95,22 @@ def source_of(made_by: Mapping[str, Any], changes: Mapping[str, Any], trust: Col
         changes: further settings, as where the files lie.
         trust: top-level packages whose code may run.
 
+    The recipe's values are never handed to Hydra, which would run what they name.
+
     Raises:
-        DataError: the recipe names code that is not trusted.
+        DataError: the recipe names code that is not trusted, or is none of a dataset.
         ConfigError: no such dataset, or settings that it does not have.
     """
-    name, given = str(made_by[KIND]), {key: value for key, value in made_by.items() if key != KIND} | dict(changes)
+    check_dataset(made_by)
+    name, given = made_by[KIND], {key: value for key, value in made_by.items() if key != KIND} | dict(changes)
     if ":" in name:
         module, _, found = name.partition(":")
         package = module.partition(".")[0]
-        if package not in trust or package == OWN:
+        if not is_trusted(package, trust) or package == OWN:
             raise DataError(
                 f"its dataset is code of {package}: if you trust that, add --trust {package}, or give --data"
             )
-        return build({"_target_": f"{module}.{found}", **given}, "data")
+        return built_plainly(dataclass_at(module, found), given, "data")
     checks.choice("data", name, choices("data"))
     config = composed([f"data={name}", "~network", "~target"])["data"]
-    return build({**config, **given}, "data")
+    return built_plainly(get_class(config.pop("_target_")), {**config, **given}, "data")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lth_runner.core.errors import DataError
 from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import weight_errors
@@ -32,8 +33,11 @@ def measure_ticket(
     Returns:
         accuracy (fraction; of a float64 pass where outputs are compared), drawn, offered, kept, stored (counts),
         offered_ratio = drawn / target parameters, kept_ratio and stored_ratio alike (None where nothing is stored), the
-        entries of `weight_errors` (None without a target), those of `outputs.compare`, and the ticket's own facts
-        (n, unsolved).
+        entries of `weight_errors` (None without a target, or where nothing is random), those of `outputs.compare`,
+        and the ticket's own facts (n, unsolved).
+
+    Raises:
+        DataError: the ticket's facts have names of measures.
     """
     ticket = network.ticket
     size = num_parameters(problem.network or ticket.architecture)
@@ -41,8 +45,10 @@ def measure_ticket(
     found |= {"kept": ticket.kept(), "offered_ratio": ticket.drawn() / size, "kept_ratio": ticket.kept() / size}
     found |= {"stored": ticket.stored(), "stored_ratio": ticket.stored() / size if ticket.stored() else None}
     found |= {"weight_error_max": None, "weight_error_median": None, "over_epsilon": None, "solve_time_s": None}
+    if taken := sorted(ticket.facts.keys() & found.keys()):
+        raise DataError(f"the ticket has facts under the names of what is measured ({', '.join(taken)}): rename them")
     found |= ticket.facts
-    if problem.target is not None and approximates:
+    if problem.target is not None and approximates and network.approximated:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
     if problem.data is not None and outputs and problem.target is not None and problem.network is not None:
         found |= _beside_target(network.module(torch.float64), problem.network, problem.target, problem.data)

@@ -12,7 +12,8 @@ from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
-from lth_runner.ticket.materialise import approximated_by, materialise
+from lth_runner.ticket.materialise import approximated_by, materialise, target_names
+from lth_runner.ticket.source import Stored
 from lth_runner.ticket.ticket import Ticket
 
 COUNTS = ("drawn", "offered", "kept", "stored")
@@ -49,23 +50,29 @@ def findings(
         bars: where to show how far a large ticket has been drawn again.
 
     Raises:
-        DataError: the file claims something that is not checked here, or its parts do not fit together.
+        DataError: the file claims something that is not checked here, or no counts, or its parts do not fit together.
     """
     claims = ticket.claims
+    if missing := [name for name in COUNTS if name not in claims]:
+        raise DataError(f"the ticket does not claim its {', '.join(missing)}, so there is too little to verify")
     unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
     if unknown:
         raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
     _check_origin(ticket, target, data)
     network = materialise(ticket, bars=bars)
     counts = {name: getattr(ticket, name)() for name in COUNTS}
-    for claim in (claim for claim in COUNTS if claim in claims):
+    for claim in COUNTS:
         yield _compared(claim, claims[claim], counts[claim], 0)
+    if target is not None:
+        yield from _untrue_copies(ticket, target)
     claimed_errors = [claim for claim in ERRORS if claim in claims]
     if claimed_errors and target is None:
         yield from (Finding(claim=claim, claimed=claims[claim], needs="--target") for claim in claimed_errors)
     elif claimed_errors and target is not None:
         if "epsilon" not in claims:
             raise DataError("the ticket claims weight errors without the epsilon they were counted with")
+        if not network.approximated:
+            raise DataError("the ticket claims weight errors, but nothing of it is random")
         errors = weight_errors(network.approximated, approximated_by(ticket, target), claims["epsilon"])
         for claim in claimed_errors:
             slack = RELATIVE * max(abs(claims[claim]), 1e-3) if claim != "over_epsilon" else 0
@@ -95,6 +102,29 @@ def _check_origin(ticket: Ticket, target: Mapping[str, np.ndarray] | None, data:
             f"the dataset {data.name} is not the one that the ticket's accuracy was measured on: its test inputs or "
             "labels have another checksum; leave out --data, or give its settings as they were"
         )
+
+
+def _untrue_copies(ticket: Ticket, target: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+    """The tensors that are stored as the target's own and differ from them, up to rounding; none in an honest file."""
+    own, names = approximated_by(ticket, target), target_names(ticket)
+    for name, source in ticket.weights.items():
+        if not isinstance(source, Stored) or source.origin != "target":
+            continue
+        error = _largest_difference(source.array, own.get(names.get(name, name)))
+        if error:
+            yield Finding(claim=f"difference of {name} from the target's", claimed=0.0, found=error, agrees=False)
+
+
+def _largest_difference(copy: np.ndarray, true: np.ndarray | None) -> float:
+    """Between a stored tensor and the target's in the same type; 0 if it is rounding, infinite if they don't fit."""
+    if true is None or copy.shape != true.shape:
+        return math.inf
+    if np.array_equal(copy, true.astype(copy.dtype), equal_nan=copy.dtype.kind == "f"):
+        return 0.0
+    ours = copy.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        error = float(np.abs(ours - true.astype(copy.dtype).astype(np.float64)).max())
+    return 0.0 if error <= RELATIVE * float(np.abs(ours).max()) else error
 
 
 def _compared(claim: str, claimed: float, found: float, slack: float) -> Finding:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from lth_runner.core.errors import DataError
+from lth_runner.core.errors import ConfigError, DataError
 
 # `torchvision.models.list_models()` of torchvision 0.28 by where the builders stand behind "torchvision.models.",
 # without the quantised ones, whose weights are no parameters.
@@ -33,6 +33,17 @@ TORCHVISION = frozenset(NAMES.split())
 LOADS_A_BACKBONE = ("segmentation.", "detection.")  # fetch weights unless told weights_backbone=None
 
 
+def is_trusted(package: str, trust: Collection[str]) -> bool:
+    """Whether the reader of a file consents to run the code of a top-level package.
+
+    Raises:
+        ConfigError: `trust` is one text, whose every part would count as a package.
+    """
+    if isinstance(trust, str):
+        raise ConfigError(f'trust must be a list of packages, got {trust!r}: write trust=["{trust}"]')
+    return package in trust
+
+
 def check_builder(builder: str, arguments: Mapping[str, Any], trust: Collection[str]) -> None:
     """Lets pass a listed model of torchvision that loads no weights, and what is in a trusted package.
 
@@ -47,7 +58,7 @@ def check_builder(builder: str, arguments: Mapping[str, Any], trust: Collection[
     path = builder.replace(":", ".")
     package, _, _ = path.partition(".")
     name = path.removeprefix("torchvision.models.")
-    if package in trust:
+    if is_trusted(package, trust):
         return
     if name == path or name not in TORCHVISION:
         raise DataError(

@@ -15,7 +15,8 @@ from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
-from lth_runner.ticket.names import KIND, recipe
+from lth_runner.ticket.names import recipe
+from lth_runner.ticket.plain import KIND
 from lth_runner.ticket.ticket import Ticket
 
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network

@@ -64,11 +64,14 @@ def matched(
         names: of the file and of the network, {theirs: ours}, as far as they are known.
 
     Raises:
-        ConfigError: names or shapes don't fit, it is unclear which tensor is which, or something would be lost.
+        ConfigError: a tensor is complex, names or shapes don't fit, it is unclear which tensor is which, or something
+            would be lost.
     """
     with torch.device("meta"):
         module = network.module()
     needed = tensors_of(module)
+    _check_real([name for name, tensor in needed.items() if tensor.is_complex()], "the network")
+    _check_real([name for name, array in tensors.items() if array.dtype.kind == "c"], path)
     shapes = {name: tuple(tensor.shape) for name, tensor in needed.items()}
     tensors = _untied(module, tensors, path)
     if not any(name.endswith(COUNTER) for name in tensors):
@@ -86,6 +89,12 @@ def matched(
         name: tensors[sources[name]].astype(np.float64 if needed[name].is_floating_point() else _dtype(needed[name]))
         for name in needed
     }
+
+
+def _check_real(names: list[str], where: str) -> None:
+    """Refuses complex tensors: tickets would lose their imaginary parts."""
+    if names:
+        raise ConfigError(f"{names[0]} of {where} is complex, and only real numbers are approximated or pruned")
 
 
 def _sources(needed: Shapes, tensors: Arrays, path: str) -> dict[str, str]:

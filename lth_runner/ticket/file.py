@@ -17,8 +17,10 @@ from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import replace_file
+from lth_runner.networks.trusted import is_trusted
 from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
+from lth_runner.ticket.plain import check_dataset, check_drawn, check_numbers
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
@@ -56,8 +58,10 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         module: what stands for the module in memory that the ticket was made from, if it was.
 
     Raises:
+        ConfigError: `trust` is one text.
         DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
     """
+    is_trusted("", trust)  # refuses one text, even where nothing needs trust
     try:
         with safe_open(path, framework="np") as file:
             entry = (file.metadata() or {})["ticket"]
@@ -71,7 +75,7 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         raise DataError(f"cannot read the ticket {path}: {error.strerror or error}") from error
     except LthError as error:
         raise DataError(f"{path}: {error}") from error
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no ticket, or a damaged one ({type(error).__name__}: {error})") from error
 
 
@@ -145,6 +149,9 @@ def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], mo
         raise DataError(
             f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
         )
+    check_dataset(recipe["origin"]["data"])
+    for what in ("claims", "facts"):
+        check_numbers(what, recipe[what])
     return Ticket(
         architecture=names.built(recipe["architecture"], trust, module),
         seed=recipe["seed"],
@@ -164,6 +171,7 @@ def _sources(
         if "stored" in recipe:
             yield name, Stored(array=tensors[prefix + name], origin=recipe["stored"])
         else:
+            check_drawn(name, recipe)
             yield (
                 name,
                 Drawn(

@@ -11,8 +11,9 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Bars, no_bars
+from lth_runner.networks.attention import unpack_
 from lth_runner.networks.folding import BatchNormFolded
-from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes
+from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes, skeleton
 from lth_runner.ticket.masked_tensor import MaskedTensor
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
@@ -104,6 +105,12 @@ def approximated_by(ticket: Ticket, target: Mapping[str, np.ndarray]) -> Mapping
     """The target's tensors under the names of the readings: with batch norms folded where the ticket folds them."""
     architecture = target_architecture(ticket)
     return architecture.folded(target) if isinstance(architecture, BatchNormFolded) else target
+
+
+def target_names(ticket: Ticket) -> Mapping[str, str]:
+    """The target's names of tensors that have another one in the ticket, by the ticket's: those of attentions."""
+    found = ticket.architecture
+    return unpack_(skeleton(found.target))[1] if isinstance(found, Expansion) else {}
 
 
 def masked_tensor(ticket: Ticket, name: str) -> MaskedTensor | None:

@@ -16,11 +16,11 @@ import torch
 from lth_runner.core.errors import DataError
 from lth_runner.networks.imported import Imported
 from lth_runner.networks.instance import Instance
-from lth_runner.networks.trusted import check_builder, is_listed
+from lth_runner.networks.trusted import check_builder, is_listed, is_trusted
+from lth_runner.ticket.plain import KIND
 
 OWN = "lth_runner"
 PACKAGES = ("lth_runner.networks", "lth_runner.distributions")
-KIND = "@"  # the key of a part's name among its settings
 
 
 def recipe(part: Any) -> dict[str, Any]:
@@ -81,15 +81,20 @@ def class_of(kind: str, trust: Collection[str]) -> type:
         return _own_classes()[kind]
     module, _, name = kind.partition(":")
     package = module.partition(".")[0]
-    if package not in trust or package == OWN:
+    if not is_trusted(package, trust) or package == OWN:
         raise DataError(
             f"{kind} is not a network or distribution of this package; reading it runs the code of {package}: "
             f'if you trust that, add --trust {package} (trust=["{package}"] in Python)'
         )
-    return _named(module, name)
+    return dataclass_at(module, name)
 
 
-def _named(module: str, name: str) -> type:
+def dataclass_at(module: str, name: str) -> type:
+    """The dataclass of that name in a module of a trusted package; importing it runs code.
+
+    Raises:
+        DataError: there is none.
+    """
     try:
         found: Any = import_module(module)
         for part in name.split("."):
@@ -99,7 +104,7 @@ def _named(module: str, name: str) -> type:
             f"{module}:{name} cannot be imported ({error}): install it, or add its folder to PYTHONPATH"
         ) from error
     if not (isinstance(found, type) and is_dataclass(found)):
-        raise DataError(f"{module}:{name} is not a network or distribution: it is no dataclass")
+        raise DataError(f"{module}:{name} is not a network, distribution or dataset: it is no dataclass")
     return found
 
 

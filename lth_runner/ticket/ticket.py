@@ -94,8 +94,9 @@ class Ticket:
         return sum(self._kept(name) for name in self._prunable())
 
     def stored(self) -> int:
-        """Numbers that stand in the ticket as they are: of masked tensors those kept."""
-        return sum(self._kept(name) for name, source in self.weights.items() if isinstance(source, Stored))
+        """Numbers that stand in the ticket as they are: of masked tensors those kept, if each place has its own."""
+        found = {name: source.shape for name, source in self.weights.items() if isinstance(source, Stored)}
+        return sum(self._kept(name) if shape == self.places(name) else _size(shape) for name, shape in found.items())
 
     def _prunable(self) -> list[str]:
         return [name for name, source in self.weights.items() if isinstance(source, Drawn) or name in self.masks]

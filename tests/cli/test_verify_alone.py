@@ -11,9 +11,12 @@ import tiny_mnist
 import torch
 from safetensors.numpy import save_file
 
+import lth_runner as lth
+from lth_runner.api import Loaded
 from lth_runner.cli import run, verify
+from lth_runner.core.errors import DataError
 from lth_runner.data import mnist
-from lth_runner.ticket.file import read_ticket
+from lth_runner.ticket.file import read_ticket, save_ticket
 
 PLAIN = ["wandb.mode=disabled", "device=cpu", "target=synthetic", "method=subset_sum", "n=8", "network.hidden=5"]
 
@@ -116,3 +119,23 @@ def test_a_wrong_target_is_named_as_such(tmp_path: Path, monkeypatch: pytest.Mon
     torch.save(wrong, tmp_path / "wrong.pt")
     found = str(command(monkeypatch, verify.main, ticket, "--target", tmp_path / "wrong.pt"))
     assert "the target given is not the one that the ticket approximates" in found and "\n" not in found
+
+
+def test_a_dataset_of_a_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ticket_of(monkeypatch, "data=mnist", "data.normalize=true")
+    ticket = read_ticket(path)
+    assert ticket.origin.data is not None
+    code = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    for key in ("root", "normalize", "test_count"):
+        forged = replace(ticket.origin, data={**ticket.origin.data, key: code})
+        save_ticket(replace(ticket, origin=forged), tmp_path / "forged.safetensors")
+        refused = str(command(monkeypatch, verify.main, tmp_path / "forged.safetensors"))
+        assert "its dataset" in refused and "\n" not in refused
+        with pytest.raises(DataError, match="its dataset"):
+            lth.verify(Loaded(replace(ticket, origin=forged)))
+    for key, value in (("colour", 1), ("test_count", "${oc.env:HOME}")):
+        forged = replace(ticket.origin, data={**ticket.origin.data, key: value})
+        save_ticket(replace(ticket, origin=forged), tmp_path / "forged.safetensors")
+        refused = str(command(monkeypatch, verify.main, tmp_path / "forged.safetensors"))
+        assert f"data.{key}" in refused or ("test_count" in refused and str(value) in refused)
+    assert not (tmp_path / "made").exists()

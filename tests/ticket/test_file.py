@@ -11,15 +11,18 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from lth_runner.config.compose import source_of
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.distributions.normal import Normal
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.trusted import check_builder
 from lth_runner.ticket import file as module
 from lth_runner.ticket.file import needed_trust, read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.names import class_of
 from lth_runner.ticket.source import Drawn, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
@@ -97,6 +100,22 @@ def test_a_file_cannot_name_code_to_run(tmp_path: Path, monkeypatch: pytest.Monk
         read_ticket(path, trust=["lth_runner"])
 
 
+def test_trust_is_a_list_of_packages(tmp_path: Path) -> None:
+    """Of one text every part would be trusted: "photos" has "os" in it."""
+    path, made = tmp_path / "t.safetensors", tmp_path / "made"
+    network = {"@": "imported", "builder": "os:mkdir", "arguments": {"path": str(made)}, "output": None, "pool": "none"}
+    for change in ({"architecture": network}, {}):
+        forged(path, lambda recipe, tensors, change=change: recipe.update(change))
+        with pytest.raises(ConfigError, match=r"trust must be a list of packages.*trust=\[\"photos\"\]"):
+            read_ticket(path, trust="photos")
+    for ask in (lambda: class_of("os:mkdir", "photos"), lambda: check_builder("os:mkdir", {}, "photos")):
+        with pytest.raises(ConfigError, match="a list of packages"):
+            ask()
+    with pytest.raises(ConfigError, match="a list of packages"):
+        source_of({"@": "os:mkdir"}, {"path": str(made)}, "photos")
+    assert not made.exists()
+
+
 def test_equal_tickets_give_equal_bytes() -> None:
     assert to_bytes(ticket()) == to_bytes(ticket())
 
@@ -151,6 +170,58 @@ def test_files_whose_parts_make_no_ticket_are_refused(tmp_path: Path, change: An
     forged(path, change)
     with pytest.raises(DataError):
         read_ticket(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"@": "mnist", "root": {"_target_": "os.mkdir", "path": "made"}}, "where files lie"),
+        ({"@": "mnist", "root": "elsewhere"}, "where files lie"),
+        ({"@": "mnist", "normalize": {"_target_": "os.mkdir", "path": "made"}}, "normalize is no plain value"),
+        ({"@": "mnist", "_target_": "os.mkdir"}, "_target_ is no setting"),
+        ({"@": "mnist", "pool": [1]}, "pool is no plain value"),
+        ({"@": "some_lab:Data", "law": [{"_target_": "os.mkdir", "path": "made"}]}, "law is no plain value"),
+        ({"@": "some_lab:Data", "_args_": ["made"]}, "_args_ is no"),
+        ({"@": 5}, "no name"),
+        ({}, "no name"),
+        (5, "no name"),
+    ],
+)
+def test_a_dataset_cannot_name_code_to_run(tmp_path: Path, data: Any, message: str) -> None:
+    forged(tmp_path / "forged.safetensors", lambda recipe, tensors: recipe["origin"].update(data=data))
+    with pytest.raises(DataError, match=message):
+        read_ticket(tmp_path / "forged.safetensors", trust=["some_lab"])
+
+
+@pytest.mark.parametrize("value", ["high", None, [1], float("nan"), float("inf")])
+@pytest.mark.parametrize("what", ["claims", "facts"])
+def test_claims_and_facts_are_numbers(tmp_path: Path, what: str, value: Any) -> None:
+    path = tmp_path / "forged.safetensors"
+    forged(path, lambda recipe, tensors: recipe[what].update(epsilon=value))
+    with pytest.raises(DataError, match=f"its {what} hold epsilon"):
+        read_ticket(path)
+    forged(path, lambda recipe, tensors: recipe.update({what: [value]}))
+    with pytest.raises(DataError, match=f"its {what} have no names"):
+        read_ticket(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"scale": "a"}, {"scale": None}, {"scale": float("nan")}, {"stream": [1, 2]}, {"stream": "abc"}, {"shape": [3.0]}],
+    ids=str,
+)
+def test_what_is_drawn_can_be_drawn(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "forged.safetensors"
+    forged(path, lambda recipe, tensors: recipe["weights"]["fc1.weight"].update(change))
+    with pytest.raises(DataError, match=r"its fc1\.weight is drawn in shape"):
+        read_ticket(path)
+
+
+def test_a_recipe_nested_too_deeply_is_no_ticket(tmp_path: Path) -> None:
+    text = "[" * 100_000
+    save_file({}, tmp_path / "deep.safetensors", {"ticket": f"{module._digest(text, {})}\n{text}"})
+    with pytest.raises(DataError, match="no ticket"):
+        read_ticket(tmp_path / "deep.safetensors")
 
 
 def test_tickets_of_the_first_format_are_refused_by_name(tmp_path: Path) -> None:

@@ -104,3 +104,14 @@ def test_what_is_stored_is_as_it_is_and_counted_apart() -> None:
     network = materialise(mixed)
     np.testing.assert_array_equal(network.readings["fc2.weight"], array)
     assert list(network.approximated) == ["fc1.weight"]
+
+
+def test_a_stored_number_for_many_places_is_one_number() -> None:
+    made = ticket(False, None)
+    one = Stored(array=np.ones((1, 1), np.float32), origin="target")
+    masks = {"fc1.weight": Mask.pack(np.ones((5, 6), bool))}
+    mixed = replace(made, weights={**made.weights, "fc1.weight": one}, masks=masks)
+    assert (mixed.stored(), mixed.kept()) == (1, 30 + 15)
+    rows = Mask.pack(np.array([True, False, True, False, False])[:, None])
+    own = replace(one, array=np.ones((5, 6), np.float32))
+    assert replace(made, weights={**made.weights, "fc1.weight": own}, masks={"fc1.weight": rows}).stored() == 12
