@@ -15,9 +15,9 @@ RESULTS_VERSION = 1
 NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
 
 # Settings that name a file: it is the same run wherever the file lies and however its path is written. `names` may
-# hold the names themselves.
-ALWAYS_FILES = ("path", "calibration")
-FILES = (*ALWAYS_FILES, "names")
+# hold the names themselves, and elsewhere (network.arguments) a `path` may be anything.
+ALWAYS_FILES = ("data.path", "data.calibration", "target.path", "target.calibration")
+FILES = ("path", "calibration", "names")
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -49,7 +49,7 @@ def _contents(node: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], l
         if isinstance(value, dict):
             left[key], inner = _contents(value, f"{prefix}{key}.")
             digests += inner
-        elif _names_file(key, value):
+        elif _names_file(f"{prefix}{key}", value):
             digests.append([f"{prefix}{key}", _digest(Path(value).expanduser())])
         else:
             left[key] = value
@@ -57,7 +57,7 @@ def _contents(node: dict[str, Any], prefix: str = "") -> tuple[dict[str, Any], l
 
 
 def _names_file(key: str, value: Any) -> bool:
-    if key not in FILES or not isinstance(value, str):
+    if key.rpartition(".")[2] not in FILES or not isinstance(value, str):
         return False
     return key in ALWAYS_FILES or Path(value).expanduser().is_file()
 

@@ -93,3 +93,8 @@ def test_two_files_exchanged_are_another_run(tmp_path: Path) -> None:
 def test_names_that_are_no_file_count_as_they_are() -> None:
     given = [{"names": {}}, {"names": {"a": "b"}}, {"names": "nowhere.yaml"}, {"calibration": None}, {}]
     assert len({identity(changed(target=target)) for target in given}) == 5
+
+
+def test_a_path_among_a_builders_arguments_need_not_be_a_file() -> None:
+    first, second = ({"network": {"arguments": {"path": path}}} for path in ("top_down", "bottom_up"))
+    assert identity(first) != identity(second)
