@@ -122,11 +122,16 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path = tmp_path / "my_configs" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
+    forget("some_lab")
     monkeypatch.syspath_prepend(package.parent)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LTH_CACHE", str(tmp_path / "cache"))
     yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "some_lab"]:
+    forget("some_lab")
+
+
+def forget(package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         del sys.modules[name]
 
 
