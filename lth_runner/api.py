@@ -241,12 +241,25 @@ def _weights(target: Target, architecture: Architecture, say: Callable[[str], No
 
 def _architecture(module: torch.nn.Module | Architecture | None, output: str | int | None) -> Architecture:
     if isinstance(module, torch.nn.Module):
+        _check_values(module)
         return Instance.of(module, output)
     if not isinstance(module, Architecture):
         raise ConfigError(f"find needs a network: a torch.nn.Module or an architecture, got {type(module).__name__}")
     if output is not None:
         raise ConfigError("output is for a torch.nn.Module: an architecture has its own setting")
     return module
+
+
+def _check_values(module: torch.nn.Module) -> None:
+    """Refuses a module that cannot be traced and copied with its numbers."""
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ConfigError("a scripted module cannot be traced: give the module that it was made from")
+    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for name, tensor in tensors.items():
+        if torch.nn.parameter.is_lazy(tensor):
+            raise ConfigError(f"{name} has no shape yet: call the module on one batch first")
+        if tensor.is_meta:
+            raise ConfigError(f"{name} has no values, it is on the meta device: give a module with its weights")
 
 
 def _array(value: Any) -> np.ndarray:

@@ -221,6 +221,8 @@ def test_a_module_that_returns_several_things_is_told_which_counts() -> None:
         ({"data": (torch.rand(3, 2, 8), torch.zeros(3, dtype=torch.int64)), "module": nn.Linear(8, 2)},
          "labels need one output per class"),
         ({"data": [{"x": torch.rand(3, 8)}, 3, 4]}, "or a DataLoader of pairs"),
+        ({"module": nn.LazyLinear(3)}, "weight has no shape yet: call the module on one batch first"),
+        ({"module": nn.Linear(4, 2, device="meta")}, "weight has no values, it is on the meta device"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": "x"}, "seed must be an integer"),
         ({"device": "tpu"}, "device must be auto, cpu, cuda"),
@@ -233,6 +235,25 @@ def test_refusals_are_one_sentence(given: dict[str, Any], message: str) -> None:
     with pytest.raises(LthError, match=message) as refused:
         quick(**given)
     assert "\n" not in str(refused.value)
+
+
+def test_scores_are_trained_in_float32() -> None:
+    inputs, labels = images()
+    with pytest.raises(ConfigError, match="weight is float64 and scores are trained in float32"):
+        lth.find(
+            "edge_popup",
+            nn.Linear(64, 10).double(),
+            data=(inputs.flatten(1).double(), labels),
+            epochs=1,
+            validation=8,
+            progress=False,
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_scripted_module_is_refused() -> None:
+    with pytest.raises(ConfigError, match="give the module that it was made from"):
+        quick(module=torch.jit.script(nn.Linear(4, 2)))
 
 
 def test_the_package_is_light_until_it_is_used() -> None:

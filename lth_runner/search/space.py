@@ -110,9 +110,13 @@ def random_space(
             "target": the target's. Biases of norms are none of these.
 
     Raises:
-        ConfigError: a layer that is not there, or no target to take it from.
+        ConfigError: a layer that is not there, or no target to take it from; weights that are not float32.
     """
     checks.choice("biases", biases, BIASES)
+    for name, parameter in skeleton(network).named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise ConfigError(f"{name} is {kind} and scores are trained in float32: give the network in float32")
     shapes, own_biases = state_shapes(network), _biases(skeleton(network))
     taken = _frozen(network, frozen) | (own_biases if biases == "target" else set())
     scored = [
