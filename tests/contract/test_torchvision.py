@@ -29,7 +29,7 @@ def test_substitution_from_end_to_end(name: str, tmp_path: Path) -> None:
     arguments, n, side = NETWORKS[name]
     network = Imported(builder=f"torchvision.models.{name}", arguments=arguments, output=None, pool="none")
     target = OwnTarget().weights(network, None, Streams(0), "cpu", Memory())
-    data = (torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0)), torch.zeros(4))
+    data = (torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0)), torch.zeros(4, dtype=torch.int64))
     found = lth.find("subset_sum", network, target=target, data=data, n=n, seed=0, progress=False)
     ticket = found.ticket.ticket
     shapes = parameter_shapes(ticket.architecture)  # with the batch norms folded
