@@ -10,6 +10,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset, Inputs, select, split
 from lth_runner.data.interface import labels as labels_of
+from lth_runner.networks.attention import children
 from lth_runner.problem import Problem
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.trainer import ScoreTrainer, gathering
@@ -121,11 +122,6 @@ def split_before_scores(network: ScoredNetwork) -> tuple[torch.nn.Module, Scored
     for i, (name, part) in enumerate(parts):
         (front if i < first else rest).add_module(name, part)
     return front.eval(), replace(network, module=rest)
-
-
-def children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
-    """The parts of a sequence by name; unlike in `named_children`, one that stands there twice comes twice."""
-    return [(name, part) for name, part in module.named_modules(remove_duplicate=False) if name and "." not in name]
 
 
 def repeats_weights(parts: Iterable[torch.nn.Module]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
@@ -18,7 +19,6 @@ from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.names import recipe
-from lth_runner.training.checkpoint import checksum
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
 COLUMNS = ("curve", "density", "seed", "accuracy", "kept", "offered", "best_epoch", "best_epoch_accuracy", "epochs")

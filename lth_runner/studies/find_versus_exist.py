@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
@@ -19,7 +20,6 @@ from lth_runner.studies.points import Point, Points
 from lth_runner.studies.trial import CURVES, Trial
 from lth_runner.study import Outcome
 from lth_runner.ticket.names import recipe
-from lth_runner.training.checkpoint import checksum
 
 COLUMNS = (
     "curve", "n", "seed", "accuracy", "drawn", "kept", "used", "overlap", "overlap_chance", "overlap_sums",

@@ -1,8 +1,7 @@
 """How far a training has come, on disk: tensors, the metrics of every finished epoch, and a checksum over all of it."""
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from lth_runner.core.digest import checksum
 from lth_runner.core.files import replace_file
 
 
@@ -80,12 +80,3 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """
     with safe_open(path, framework="numpy") as file:
         return {name: file.get_tensor(name) for name in sorted(file.keys())}, file.metadata() or {}
-
-
-def checksum(tensors: Mapping[str, np.ndarray], about: str = "") -> str:
-    """SHA-256 over a text, then names, types, shapes and bytes, in the order of the names."""
-    digest = hashlib.sha256(about.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tensor.shape} ".encode())
-        digest.update(tensor.tobytes())
-    return digest.hexdigest()

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import named
-from lth_runner.training.checkpoint import checksum
 from lth_runner.training.loop import Batches
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import save_state
