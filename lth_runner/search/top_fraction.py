@@ -85,4 +85,17 @@ def row_masks(keys: torch.Tensor, key: torch.Tensor, kept: torch.Tensor) -> torc
     """(R, n) bool: the `kept` largest keys of each row, `key` being the smallest of them."""
     above, equal = keys > key[:, None], keys == key[:, None]
     ties = kept - above.sum(1, dtype=torch.int32)
-    return above | (equal & (equal.cumsum(1, dtype=torch.int32) <= ties[:, None]))
+    return above | (equal & (count_up_to(equal) <= ties[:, None]))
+
+
+# An operation of its own: compiled together with what reads the counts, a long scan crashes torch's compiler
+# (pytorch issue 180221).
+@torch.library.custom_op("lth_runner::count_up_to", mutates_args=())
+def count_up_to(true: torch.Tensor) -> torch.Tensor:
+    """(R, n) int32: how many entries of its row are True up to each entry of (R, n) bool, itself included."""
+    return true.cumsum(1, dtype=torch.int32)
+
+
+@count_up_to.register_fake
+def _(true: torch.Tensor) -> torch.Tensor:
+    return torch.empty(true.shape, dtype=torch.int32, device=true.device)
