@@ -1,6 +1,7 @@
-"""On a GPU: a step that is captured once and replayed, and functions compiled for every shape they meet."""
+"""On a GPU: a step that is captured once and replayed, and functions that are compiled."""
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,19 +9,25 @@ import torch
 
 from lth_runner.data.interface import Inputs, named
 
-SHAPES = 256  # that one function may be compiled for: every weight of every training of a process has its own
 WARM_UP = 3  # steps before a capture, so that libraries and compiled kernels are loaded
 
 Tensors = Mapping[str, torch.Tensor]
 
 
-def compiled(function: Callable) -> Callable:
-    """The function compiled for every shape it meets: torch gives up after 8 and would go on uncompiled, silently."""
-    found = torch.compile(function, dynamic=False)
+def compiled_for_gpus(function: Callable) -> Callable:
+    """The function, compiled when its first argument lies on a GPU, once for all sizes.
 
-    def call(*arguments: Any) -> Any:
-        with torch._dynamo.config.patch(recompile_limit=SHAPES):
-            return found(*arguments)
+    It is compiled at its first call: importing torch's compiler takes seconds.
+    """
+    found: list[Callable] = []
+
+    @functools.wraps(function)
+    def call(first: torch.Tensor, *others: Any) -> Any:
+        if not first.is_cuda:
+            return function(first, *others)
+        if not found:
+            found.append(torch.compile(function, dynamic=True))
+        return found[0](first, *others)
 
     return call
 

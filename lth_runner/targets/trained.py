@@ -23,7 +23,7 @@ from lth_runner.networks.imported import Imported, import_builder
 from lth_runner.networks.interface import Architecture, below, skeleton, state_shapes, tensors_of
 from lth_runner.targets.state import arrays
 from lth_runner.training.checkpoint import Checkpoint, UnusableError, save, verified
-from lth_runner.training.fit import one_thread
+from lth_runner.training.fit import reproducible
 from lth_runner.training.loop import Augment
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.resume import arithmetic
@@ -159,7 +159,7 @@ class TrainedTarget:
                 training.record(target_epoch=epoch, target_loss=training.loss(), target_accuracy=tested)
                 training.note(f"test accuracy {tested:.4f}")
 
-        with one_thread():
+        with reproducible():
             end = train(
                 module,
                 (inputs, truth),
