@@ -9,15 +9,18 @@ import torch
 
 from lth_runner.data.interface import Inputs, named
 
+SHAPES = 256  # that one function may be compiled for: every weight of every training of a process has its own
 WARM_UP = 3  # steps before a capture, so that libraries and compiled kernels are loaded
 
 Tensors = Mapping[str, torch.Tensor]
 
 
 def compiled_for_gpus(function: Callable) -> Callable:
-    """The function, compiled when its first argument lies on a GPU, once for all sizes.
+    """The function, compiled when its first argument lies on a GPU, for every shape it meets.
 
-    It is compiled at its first call: importing torch's compiler takes seconds.
+    Compiled for all sizes at once, a sum over a long row runs in one block: 44 ms a step were measured on an H100 for
+    five densities of a network of two million weights. Torch gives up after 8 shapes and would go on uncompiled, silently, so that it is given room for more. What
+    it is compiled with is imported at the first call, since that takes seconds.
     """
     found: list[Callable] = []
 
@@ -26,8 +29,9 @@ def compiled_for_gpus(function: Callable) -> Callable:
         if not first.is_cuda:
             return function(first, *others)
         if not found:
-            found.append(torch.compile(function, dynamic=True))
-        return found[0](first, *others)
+            found.append(torch.compile(function, dynamic=False))
+        with torch._dynamo.config.patch(recompile_limit=SHAPES):
+            return found[0](first, *others)
 
     return call
 
