@@ -11,15 +11,15 @@ from lth_runner.sweep.plan import folder_of
 
 
 def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
-    """Runs the job and reports to the sweep's ledger; its runs share one group in W&B.
+    """Runs the job and reports to the sweep's ledger; its runs share one group in W&B, and each has an id of its own.
 
     Its terminal is quiet, because jobs share one with each other, except where its output goes to a log of its own.
 
     Raises:
         Exception: whatever the run raises; the ledger says so, too.
     """
-    if config["wandb"]["group"] is None:
-        config = {**config, "wandb": {**config["wandb"], "group": sweep.name}}
+    group = config["wandb"]["group"] or sweep.name
+    config = {**config, "wandb": {**config["wandb"], "group": group, "id": None}}  # an id would be that of all jobs
     has_log = "SUBMITIT_EXECUTOR" in os.environ
     with Report(ledger_of(sweep), number) as report:
         report.started(folder_of(config))

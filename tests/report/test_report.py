@@ -250,6 +250,15 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     assert (tmp_path / "out" / "edge_popup_on_fc_curves_0.svg").exists()
 
 
+def test_sums_left_unsolved_have_a_column_where_there_are_any(tmp_path: Path) -> None:
+    for name, unsolved in (("none", 0), ("some", 375)):
+        make_run(tmp_path / name / "a", 100, 0)
+        summary = tmp_path / name / "a" / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "closest/unsolved": unsolved}))
+        command.report([tmp_path / name], tmp_path / f"{name}_out", "")
+        assert ("left unsolved" in (tmp_path / f"{name}_out" / "report.md").read_text()) == bool(unsolved)
+
+
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^lth-report: there is no folder .*missing: name one that holds runs$"):
         command.main([str(tmp_path / "missing")])
