@@ -106,12 +106,14 @@ def check_copy(folder: Path) -> None:
     assert [r.exit.exit_code for r in found if r.HasField("exit")] == [0]
 
 
+@pytest.mark.slow
 def test_offline_needs_no_account_and_writes_into_the_run_folder(tmp_path: Path) -> None:
     out, err = run_in_a_process(tmp_path / "run", "offline")
     assert (out, err) == ([f"run folder: {tmp_path / 'run'}"], "")
     check_copy(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_online_without_an_account_is_offline_with_one_warning(tmp_path: Path) -> None:
     out, err = run_in_a_process(tmp_path / "run", "online")
     assert len(out) == 2
@@ -127,6 +129,7 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_online_with_a_silent_server_is_offline_within_the_bound(tmp_path: Path, silent_server: str) -> None:
     start = time.monotonic()
     out, _ = run_in_a_process(tmp_path / "run", "online", WANDB_API_KEY="a" * 40, WANDB_BASE_URL=silent_server)
@@ -215,6 +218,7 @@ def test_one_failing_run_does_not_spoil_the_next(
     _end(module._idle)
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_an_absent_server_once(
     tmp_path: Path, fake: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
