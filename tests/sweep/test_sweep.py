@@ -34,6 +34,7 @@ def test_a_failing_job_stops_no_other(swept: tuple[Path, int, str]) -> None:
     assert out.splitlines()[-1] == "lth-run: 3 of 6 jobs did not finish; the same command runs those again"
 
 
+@pytest.mark.slow
 def test_a_line_for_each_job_and_a_table_of_failures(swept: tuple[Path, int, str]) -> None:
     folder, _, out = swept
     lines = re.findall(r"^(\d)/6 (ok|failed) +study.number=(\d) study.fate=(well|raise)  (.*)$", out, re.MULTILINE)
