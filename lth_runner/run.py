@@ -48,7 +48,11 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     study.check(methods)
     check_targets(methods, parts)
     wandb = Wandb(**config["wandb"])
-    with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
+
+    def waiting(lock: str) -> None:
+        notices.say(f"another process is working on {path}: waiting for it ({lock} is its lock)")
+
+    with locked(path / LOCK, on_wait=waiting):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
         lost = damaged_files(path)

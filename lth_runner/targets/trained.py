@@ -125,7 +125,9 @@ class TrainedTarget:
             unfinished: Path | None = path.with_suffix(".unfinished")
             try:
                 waiting = "target: waiting for another run, which is training it"
-                lock.enter_context(locked(path.with_suffix(".lock"), lambda: recorder.say(waiting)))
+                lock.enter_context(
+                    locked(path.with_suffix(".lock"), lambda file: recorder.say(f"{waiting} ({file} is its lock)"))
+                )
             except DataError:  # in a cache that cannot be written there is nobody to wait for, and nothing to take up
                 unfinished = None
             found = _cached(path, key, recorder)
