@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lth_runner.api import Loaded, load
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import replace_file
 from lth_runner.record.terminal import Terminal
@@ -21,9 +22,8 @@ def main() -> None:
     """Runs `lth-export`."""
     asked = arguments(sys.argv[1:])
     try:
-        export(asked, Terminal())
-    except KeyboardInterrupt:
-        sys.exit("lth-export: interrupted")
+        with interruptible("lth-export: interrupted"):
+            export(asked, Terminal())
     except LthError as error:
         sys.exit(f"lth-export: {error}")
 

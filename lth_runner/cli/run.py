@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from hydra_plugins.lth_runner import ResumableSweeper  # pyright: ignore[reportMissingImports] (mapped by pyproject.toml)
 from omegaconf import DictConfig
 
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.config import schema
 from lth_runner.config.build import settings
 from lth_runner.config.explain import CONFIGS, explain
@@ -22,7 +23,6 @@ from lth_runner.record.terminal import Terminal
 
 schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
-INTERRUPTED = 130  # the exit code of a command that was stopped from the keyboard
 PARTS = ("data", "network", "target", "method", "experiment")  # that a run can do without
 OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
@@ -40,10 +40,8 @@ def main() -> None:
     wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
     try:
-        task()
-    except KeyboardInterrupt:
-        sys.stderr.write("lth-run: interrupted; the same command takes it up again\n")
-        sys.exit(INTERRUPTED)
+        with interruptible("lth-run: interrupted; the same command takes it up again"):
+            task()
     except (Exception, RunError) as raised:
         error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:

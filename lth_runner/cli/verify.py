@@ -11,6 +11,7 @@ import yaml
 from rich.table import Table
 
 from lth_runner.api import claimed_dataset, load
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.config.build import build
 from lth_runner.config.compose import choices, composed
 from lth_runner.config.explain import unreadable
@@ -34,9 +35,8 @@ def main() -> None:
     """Runs `lth-verify`; the exit code is 0 only if every claim that could be checked holds."""
     asked = arguments(sys.argv[1:])
     try:
-        mismatch = verify(asked, Terminal())
-    except KeyboardInterrupt:
-        sys.exit("lth-verify: interrupted")
+        with interruptible("lth-verify: interrupted"):
+            mismatch = verify(asked, Terminal())
     except LthError as error:
         sys.exit(f"lth-verify: {error}")
     if mismatch:

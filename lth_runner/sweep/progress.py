@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_runner.record.terminal import Terminal, duration
-from lth_runner.sweep.ledger import FAILED, RUNNING, SKIPPED, Entry, read_entries
+from lth_runner.sweep.ledger import FAILED, RUNNING, SKIPPED, STOPPED, Entry, read_entries
 
 POLL_S = 0.2
 REFRESH_EVERY = 25  # polls
+KILLED, NOT_RUN = "killed", "not run"  # of jobs that could not say so themselves
 KEY = "accuracy"  # the numbers of a summary that a line shows
 
 
@@ -119,12 +120,12 @@ def log_of(entry: Entry | None, remote: Path | None) -> str:
 
 def outcome_of(entry: Entry | None, state: str | None) -> tuple[str, str]:
     """Status and reason of a job that did not end well; `state` is the cluster's word for how it ended."""
-    if entry is not None and entry.status == FAILED:
-        return FAILED, entry.why or ""
+    if entry is not None and entry.status in (FAILED, STOPPED):
+        return entry.status, entry.why or ""
     if entry is None:
-        return ("killed", f"the cluster says {state}") if state else ("not run", "the sweep ended before it")
+        return (KILLED, f"the cluster says {state}") if state else (NOT_RUN, "the sweep ended before it")
     said = f"the cluster says {state}" if state else "its process died: killed, or out of memory"
-    return "killed", said
+    return KILLED, said
 
 
 def _summary(folder: str | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -10,10 +11,10 @@ from omegaconf import DictConfig
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import write_json
 from lth_runner.record.terminal import Terminal, duration
-from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
+from lth_runner.sweep.ledger import FAILED, OK, SKIPPED, STOPPED, ledger_of
 from lth_runner.sweep.needs import needs, register_needs
 from lth_runner.sweep.plan import Job, plan
-from lth_runner.sweep.progress import Progress, failures, log_of, outcome_of
+from lth_runner.sweep.progress import KILLED, NOT_RUN, Progress, failures, log_of, outcome_of
 from lth_runner.sweep.remote import Remote
 
 
@@ -88,8 +89,11 @@ def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job]
         terminal.show(failures(rows))
     total = skipped + len(todo)
     skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
-    counts = f"{counted(total)}: {total - skipped - len(rows)} finished, {skipped} skipped, {len(rows)} failed"
-    terminal.say(f"{counts}, in {duration(progress.elapsed())}")
+    ended = Counter(status for _, status, _, _ in rows)
+    failed = ended[FAILED] + ended[KILLED]
+    counts = [f"{total - skipped - len(rows)} finished", f"{skipped} skipped", f"{failed} failed"]
+    counts += [f"{ended[status]} {status}" for status in (STOPPED, NOT_RUN) if ended[status]]
+    terminal.say(f"{counted(total)}: {', '.join(counts)}, in {duration(progress.elapsed())}")
     return len(rows)
 
 
