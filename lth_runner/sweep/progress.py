@@ -118,12 +118,19 @@ def log_of(entry: Entry | None, remote: Path | None) -> str:
     return os.path.relpath(found) if found else ""
 
 
-def outcome_of(entry: Entry | None, state: str | None) -> tuple[str, str]:
-    """Status and reason of a job that did not end well; `state` is the cluster's word for how it ended."""
+def outcome_of(entry: Entry | None, state: str | None, stopped: bool) -> tuple[str, str]:
+    """Status and reason of a job that did not end well.
+
+    Args:
+        state: the cluster's word for how it ended; None where there is no cluster.
+        stopped: whether the whole sweep was stopped, and with it the jobs at work.
+    """
     if entry is not None and entry.status in (FAILED, STOPPED):
         return entry.status, entry.why or ""
     if entry is None:
         return (KILLED, f"the cluster says {state}") if state else (NOT_RUN, "the sweep ended before it")
+    if stopped and not state:
+        return STOPPED, "stopped with the sweep"
     said = f"the cluster says {state}" if state else "its process died: killed, or out of memory"
     return KILLED, said
 

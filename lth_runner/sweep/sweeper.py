@@ -42,7 +42,7 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
         with progress:
             trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
     except (KeyboardInterrupt, SystemExit):  # the keyboard, or SIGTERM from who lends the machine
-        _close(terminal, progress, len(skipped), todo, remote)
+        _close(terminal, progress, len(skipped), todo, remote, stopped=True)
         raise
     if trouble is not None and not progress.entries:
         reason = " ".join(str(trouble).split()) or type(trouble).__name__
@@ -77,13 +77,15 @@ def _launch(
     return None
 
 
-def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote) -> int:
+def _close(
+    terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote, stopped: bool = False
+) -> int:
     """The closing table and the counts; gives the number of jobs that did not finish."""
     rows = []
     for number, job in enumerate(todo):
         entry = progress.entries.get(number)
         if entry is None or entry.status not in (OK, SKIPPED):
-            status, why = outcome_of(entry, remote.ended(number))
+            status, why = outcome_of(entry, remote.ended(number), stopped)
             rows.append((job.varied, status, why, log_of(entry, remote.log(number))))
     if rows:
         terminal.show(failures(rows))

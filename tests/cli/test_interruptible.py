@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from sweep.sweeping import FAULTY_PATH, faulty, start, summaries
+from sweep.sweeping import FAULTY_PATH, faulty, lth_run, start, summaries
 
 from lth_runner.cli.interruptible import INTERRUPTED, interruptible
+from lth_runner.sweep.ledger import Entry
+from lth_runner.sweep.progress import outcome_of
 
 SAID = "lth-run: interrupted; the same command takes it up again"
 
@@ -37,15 +39,13 @@ def test_the_second_one_ends_it_at_once(tmp_path: Path) -> None:
 
 
 def test_a_stopped_sweep_counts_what_was_stopped_and_what_was_not_run(tmp_path: Path) -> None:
-    process = start(tmp_path, *faulty(tmp_path), "study.seconds=0,60,61", **FAULTY_PATH)
-    press(process, "1/3 ok")
-    rest, _ = process.communicate(timeout=20)
-    assert process.returncode == INTERRUPTED
-    lines = rest.splitlines()
+    code, out = lth_run(tmp_path, *faulty(tmp_path), "study.fate=well,interrupt,raise", **FAULTY_PATH)
+    assert code == INTERRUPTED
+    lines = out.splitlines()
     assert lines[-1] == SAID
     assert lines[-2].startswith("3 jobs: 1 finished, 0 skipped, 0 failed, 1 stopped, 1 not run, in ")
-    assert "study.seconds=60  stopped by the keyboard" in rest
-    assert "Traceback" not in rest
+    assert "stopped  study.fate=interrupt  stopped by the keyboard" in out
+    assert "Traceback" not in out
 
 
 THREAD_LEFT = """
@@ -67,6 +67,11 @@ def test_one_while_the_interpreter_waits_for_threads(tmp_path: Path) -> None:
     assert press(process, "line") == "line\n"
     rest, _ = process.communicate(timeout=20)
     assert (process.returncode, rest) == (INTERRUPTED, "")
+
+
+def test_jobs_at_work_in_other_processes_are_stopped_with_the_sweep() -> None:
+    assert outcome_of(Entry(number=0), None, stopped=True) == ("stopped", "stopped with the sweep")
+    assert outcome_of(Entry(number=0), None, stopped=False)[0] == "killed"
 
 
 def test_a_handler_of_somebody_else_is_left_alone() -> None:

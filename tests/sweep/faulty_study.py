@@ -18,7 +18,7 @@ from lth_runner.study import Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Faulty:
-    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process), memory (takes more than 1 GB) or stuck."""
+    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process), memory (takes more than 1 GB), interrupt, stuck."""
 
     fate: str
     number: int
@@ -30,7 +30,7 @@ class Faulty:
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         time.sleep(self.seconds)
         if os.environ.get("FAULTS") != "no":
-            {"well": int, "raise": _raise, "kill": _kill, "memory": _memory, "stuck": _stuck}[self.fate]()
+            FATES[self.fate]()
         threads: dict[str, Any] = {"torch_threads": torch.get_num_threads(), "numba_threads": numba.get_num_threads()}
         return Outcome(rows=[], summary={"number": self.number, **threads})
 
@@ -41,6 +41,11 @@ def _raise() -> None:
 
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
 
 
 def _stuck() -> None:
@@ -63,3 +68,6 @@ def _memory() -> None:
     held = bytearray(b"x") * (3 * 2**30)
     time.sleep(30)
     raise AssertionError(f"nobody minded that a job of 1 GB took {len(held)} bytes")
+
+
+FATES = {"well": int, "raise": _raise, "kill": _kill, "memory": _memory, "interrupt": _interrupt, "stuck": _stuck}
