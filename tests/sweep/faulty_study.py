@@ -18,7 +18,7 @@ from lth_runner.study import Outcome
 
 @dataclass(frozen=True, kw_only=True)
 class Faulty:
-    """Ends as `fate` says: well, raise, kill (SIGKILL of its own process), memory (takes more than 1 GB), interrupt, stuck."""
+    """Ends as `fate` says: memory takes more than 1 GB, kill and interrupt send its own process a signal."""
 
     fate: str
     number: int
