@@ -25,6 +25,10 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         remedy = "free some space or choose another folder" if error.errno in FULL else "choose another folder"
         raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+    except UnicodeEncodeError as error:  # contents are UTF-8 everywhere, so it is the name
+        raise DataError(
+            f"cannot write {path}: this locale has no such letters in names of files; set LC_ALL=C.UTF-8"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -143,3 +143,13 @@ def test_the_holder_touches_its_marker(tmp_path: Path, monkeypatch: pytest.Monke
         while (tmp_path / "lock.held").stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert (tmp_path / "lock.held").stat().st_mtime > 0
+
+
+def test_a_name_that_the_locale_cannot_write_is_one_sentence(tmp_path: Path) -> None:
+    program = "import sys; from lth_runner.core.files import write_json; write_json(sys.argv[1] + '/\\u03b5', 1)"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], env=os.environ | plain, capture_output=True, text=True
+    )
+    assert "DataError: cannot write" in done.stderr
+    assert done.stderr.endswith("this locale has no such letters in names of files; set LC_ALL=C.UTF-8\n")

@@ -158,9 +158,9 @@ def test_the_command_writes_beside_the_runs_and_imports_nothing_heavy(runs: Path
 
 def test_every_file_is_utf_8_in_any_locale(tmp_path: Path) -> None:
     """In a locale that cannot write these letters; what leaves the encoding to the locale is warned of."""
-    for hidden in (10, 20):
-        make_run(tmp_path / "runs" / f"{hidden}", hidden, 0, name="ε ≤ é")
-        own_figure(tmp_path / "runs" / f"{hidden}")
+    for number, kind in enumerate(["ε ≤ é", "ä"]):
+        make_run(tmp_path / "runs" / f"{number}", 10, 0, data={"kind": kind})
+        own_figure(tmp_path / "runs" / f"{number}")
     command = [sys.executable, "-X", "warn_default_encoding", "-c", "from lth_runner.cli.report import main; main()"]
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(
