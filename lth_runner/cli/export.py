@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from lth_runner.api import Loaded, load
+from lth_runner.cli.arguments import Arguments
 from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import replace_file
@@ -30,7 +31,7 @@ def main() -> None:
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="lth-export",
         description="Writes a ticket's pruned network as a plain state dict, its masks, or an ONNX file.",
         epilog="example: lth-export ticket.safetensors --to net.pt --masks masks.safetensors",

@@ -1,12 +1,12 @@
 """The `lth-report` command: run folders in; tables, figures and one page out."""
 
-import argparse
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lth_runner.cli.arguments import Arguments
 from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import LthError
 from lth_runner.core.files import replace_file
@@ -109,8 +109,8 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         prog="lth-report",
         description="Reads run folders and writes a table (CSV, Markdown), figures (PNG, SVG) and one HTML page. Runs "
         "are grouped by what varies between them; means and spreads are over seeds; failed runs are listed. Folders of "
