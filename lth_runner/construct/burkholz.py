@@ -20,7 +20,7 @@ from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import has_constant
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_size
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
@@ -66,7 +66,8 @@ class Burkholz:
         checks.choice("twin", self.twin, ("always", "needed"))
         checks.choice("signs", self.signs, SIGNS)
         checks.integer("max_paths", self.max_paths, at_least=1)
-        offered_per_weight(self.n, self.c, self.epsilon)
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        check_size(self.solver, min(n, self.max_paths))  # the copies that a sum behind the first layer may use
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

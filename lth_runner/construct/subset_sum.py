@@ -11,7 +11,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class SubsetSum:
         checks.choice("objective", self.objective, OBJECTIVES)
         checks.choice("sharing", self.sharing, SHARING)
         checks.boolean("threshold_small", self.threshold_small)
-        offered_per_weight(self.n, self.c, self.epsilon)
+        check_size(self.solver, offered_per_weight(self.n, self.c, self.epsilon))
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
