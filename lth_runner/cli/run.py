@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from lth_runner.record.terminal import Terminal
 schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
 PARTS = ("data", "network", "target", "method", "experiment")  # that a run can do without
+METHOD = "method."
 OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
 
 def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
-    arguments = sys.argv[1:] = [for_hydra(word) for word in sys.argv[1:]]
+    arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
     if not arguments:
         sys.stdout.write(menu())
         return
@@ -83,15 +85,20 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return settings(switched(GlobalHydra.instance().config_loader(), cfg, words))
 
 
-def for_hydra(word: str) -> str:
-    """A word of the command line as Hydra takes it.
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """The command line as Hydra takes it.
 
     A key that belongs to somebody else's code stands in no config file, and a part left out is a deletion there.
     """
+    theirs = any(word.startswith(f"{METHOD}_target_=") for word in words)  # a method that needs no file
+    return [_for_hydra(word, (*OPEN, METHOD) if theirs else OPEN) for word in words]
+
+
+def _for_hydra(word: str, opened: tuple[str, ...]) -> str:
     part, _, value = word.partition("=")
     if value == "null" and part in PARTS:
         return f"~{part}"
-    return f"++{word}" if word.startswith(OPEN) else word
+    return f"++{word}" if word.startswith(opened) else word
 
 
 def menu() -> str:
