@@ -94,6 +94,19 @@ class FindsEach(Protocol):
         ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A target or a method that can say before a run starts, and a target is trained, what it will refuse."""
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses a network or a dataset that it would refuse at its work.
+
+        Raises:
+            LthError: as it would then.
+        """
+        ...
+
+
 def device(asked: str) -> str:
     """The device that was asked for or, with auto, a CUDA device where there is one.
 

@@ -15,7 +15,7 @@ from lth_runner.core.files import locked
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.problem import NEEDS, Method, Problem, check_fit, device
+from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, device
 from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
@@ -23,7 +23,6 @@ from lth_runner.report.draw import draw
 from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
-from lth_runner.targets.interface import Checked
 from lth_runner.ticket.file import needed_trust, save_ticket
 
 TABLE, LOOKS = "table.csv", "table.json"
@@ -57,7 +56,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         said.append(line)
         terminal.say(line)
 
-    data = load_parts(config, parts, say)
+    data = load_parts(config, parts, methods, say)
 
     def waiting(lock: str) -> None:
         notices.say(f"another process is working on {path}: waiting for it ({lock} is its lock)")
@@ -131,8 +130,10 @@ def check_parts(methods: dict[str, Method], parts: dict[str, Any]) -> None:
             raise ConfigError(f"{name} needs {NEEDS['network']}")
 
 
-def load_parts(config: dict[str, Any], parts: dict[str, Any], say: Callable[[str], None]) -> Dataset | None:
-    """The dataset, once it is clear that network and target fit it: what is refused leaves no folder behind.
+def load_parts(
+    config: dict[str, Any], parts: dict[str, Any], methods: dict[str, Method], say: Callable[[str], None]
+) -> Dataset | None:
+    """The dataset, once it is clear that network, target and methods take it: what is refused leaves no folder behind.
 
     Args:
         say: takes a line of log.
@@ -142,8 +143,9 @@ def load_parts(config: dict[str, Any], parts: dict[str, Any], say: Callable[[str
     if network is not None:
         if data is not None:
             check_fit(network, data)
-        if isinstance(target, Checked):
-            target.check(network, data)
+        for part in (target, *methods.values()):
+            if isinstance(part, Checked):
+                part.check(network, data)
     return data
 
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, positive_inputs
 from lth_runner.construct.paths import LayerTargets, usable_neurons
-from lth_runner.construct.prepare import prepared, stored, target_range
+from lth_runner.construct.prepare import folded, prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.construct.sums import Paths, SumSolver
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import parameter_shapes, state_shapes
+from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import has_constant
@@ -68,6 +69,11 @@ class Burkholz:
         checks.integer("max_paths", self.max_paths, at_least=1)
         n = offered_per_weight(self.n, self.c, self.epsilon)
         check_size(self.solver, min(n, self.max_paths))  # the copies that a sum behind the first layer may use
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """See `Checked.check`."""
+        del data
+        NeuronCopies(target=folded(network), n=1, copies=1, twin=True)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

@@ -30,16 +30,3 @@ class Target(Protocol):
             DataError: a file cannot be read.
         """
         ...
-
-
-@runtime_checkable
-class Checked(Protocol):
-    """A target that can say before a run starts whether it will have weights."""
-
-    def check(self, network: Architecture, data: Dataset | None) -> None:
-        """Refuses a network or a dataset that `weights` would refuse.
-
-        Raises:
-            LthError: as `weights` does.
-        """
-        ...

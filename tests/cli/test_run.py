@@ -115,6 +115,14 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
         (["network=lenet5"], "it takes 1 x 28 x 28, so choose data of that size"),
         (["target=checkpoint", "target.path=normed.pt"], "normed.pt holds batch norms (1) and this network has none"),
         (["target=reference"], "target=reference is a 784-500-10 network without biases"),
+        (["method=subset_sum", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
+        (["method=pensia", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
+        (
+            ["method=burkholz", "network=imported", "network.builder=torch.nn.Identity"],
+            "is no plain sequence of layers",
+        ),
+        (["method=edge_popup", "method.validation=9999"], "leaves nothing of 2000 training images: set it lower"),
+        (["experiment=null", "method=edge_popup", "~target", "~data"], "this needs a dataset and there is none"),
         (["network=null"], "target needs a network and there is none: add network=fc"),
         (
             ["experiment=null", "~target", "network=null", "data=synthetic", "method=random_pruning"],
