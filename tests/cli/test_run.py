@@ -118,7 +118,7 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
         (["method=subset_sum", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
         (["method=pensia", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
         (
-            ["method=burkholz", "network=imported", "network.builder=torch.nn.Identity"],
+            ["method=burkholz", "network=vit", "network.side=8", "network.patch=4"],
             "is no plain sequence of layers",
         ),
         (["method=edge_popup", "method.validation=9999"], "leaves nothing of 2000 training images: set it lower"),
