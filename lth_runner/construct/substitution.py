@@ -17,7 +17,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import state_shapes
+from lth_runner.networks.interface import Architecture, state_shapes
 from lth_runner.networks.layers import approximable
 from lth_runner.problem import Found, Problem
 from lth_runner.subset_sum.interface import Status, Subsets
@@ -117,6 +117,21 @@ class Substitution:
             yield slice(k * row, (k + 1) * row), drawn.draw(self._seed, k * n, n).reshape(1, n)
 
 
+def approximated(network: Architecture, patterns: Sequence[str]) -> list[str]:
+    """The names of the weights that are approximated.
+
+    Args:
+        patterns: of those that are stored instead.
+
+    Raises:
+        ConfigError: there are none, or a pattern matches none.
+    """
+    names = without(approximable(network), patterns)
+    if not names:
+        raise ConfigError("the network has no weights that could be approximated")
+    return names
+
+
 def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, choose: Choose) -> Found:
     """A ticket whose weights are masked sums of offered numbers, chosen weight by weight.
 
@@ -129,9 +144,7 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     """
     problem = prepared(problem)
     network, target = problem.need("network", "target")
-    names = without(approximable(network), offer.stored)
-    if not names:
-        raise ConfigError("the network has no weights that could be approximated")
+    names = approximated(network, offer.stored)
     span = target_range(target, names)
     _warm_up(choose, offer.n)
     work = Substitution(offer, problem.streams.seed, choose)

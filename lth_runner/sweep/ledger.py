@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from lth_runner.core.files import write_json
-from lth_runner.record.folder import one_line
+from lth_runner.record.folder import Terminated, one_line
 
-RUNNING, OK, SKIPPED, FAILED = "running", "ok", "skipped", "failed"
+RUNNING, OK, SKIPPED, FAILED, STOPPED = "running", "ok", "skipped", "failed", "stopped"
 
 
 @dataclass
@@ -20,9 +20,10 @@ class Entry:
 
     Attributes:
         number: of the job, among those that were launched.
-        status: running, ok, skipped or failed. A job that was killed goes on saying running.
+        status: running, ok, skipped, failed, or stopped by the keyboard or SIGTERM. A job that was killed goes on
+            saying running.
         folder: of the run; None before it is known.
-        why: it was skipped or failed, in one line.
+        why: it was skipped or stopped or failed, in one line.
         seconds: it took.
     """
 
@@ -54,7 +55,8 @@ class Report:
         entry = self._entry
         entry.seconds = round(time.monotonic() - self._start, 3)
         if error is not None:
-            entry.status, entry.why = FAILED, one_line(error)
+            stopped = isinstance(error, KeyboardInterrupt | Terminated)
+            entry.status, entry.why = STOPPED if stopped else FAILED, one_line(error)
         elif entry.status == RUNNING:
             entry.status = OK
         entry.write(self._ledger)

@@ -1,6 +1,7 @@
 """A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -10,10 +11,10 @@ from omegaconf import DictConfig
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import write_json
 from lth_runner.record.terminal import Terminal, duration
-from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
+from lth_runner.sweep.ledger import FAILED, OK, SKIPPED, STOPPED, ledger_of
 from lth_runner.sweep.needs import needs, register_needs
 from lth_runner.sweep.plan import Job, plan
-from lth_runner.sweep.progress import Progress, failures, log_of, outcome_of
+from lth_runner.sweep.progress import KILLED, NOT_RUN, Progress, failures, log_of, outcome_of
 from lth_runner.sweep.remote import Remote
 
 
@@ -41,7 +42,7 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
         with progress:
             trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
     except (KeyboardInterrupt, SystemExit):  # the keyboard, or SIGTERM from who lends the machine
-        _close(terminal, progress, len(skipped), todo, remote)
+        _close(terminal, progress, len(skipped), todo, remote, stopped=True)
         raise
     if trouble is not None and not progress.entries:
         reason = " ".join(str(trouble).split()) or type(trouble).__name__
@@ -76,20 +77,25 @@ def _launch(
     return None
 
 
-def _close(terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote) -> int:
+def _close(
+    terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote, stopped: bool = False
+) -> int:
     """The closing table and the counts; gives the number of jobs that did not finish."""
     rows = []
     for number, job in enumerate(todo):
         entry = progress.entries.get(number)
         if entry is None or entry.status not in (OK, SKIPPED):
-            status, why = outcome_of(entry, remote.ended(number))
+            status, why = outcome_of(entry, remote.ended(number), stopped)
             rows.append((job.varied, status, why, log_of(entry, remote.log(number))))
     if rows:
         terminal.show(failures(rows))
     total = skipped + len(todo)
     skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
-    counts = f"{counted(total)}: {total - skipped - len(rows)} finished, {skipped} skipped, {len(rows)} failed"
-    terminal.say(f"{counts}, in {duration(progress.elapsed())}")
+    ended = Counter(status for _, status, _, _ in rows)
+    failed = ended[FAILED] + ended[KILLED]
+    counts = [f"{total - skipped - len(rows)} finished", f"{skipped} skipped", f"{failed} failed"]
+    counts += [f"{ended[status]} {status}" for status in (STOPPED, NOT_RUN) if ended[status]]
+    terminal.say(f"{counted(total)}: {', '.join(counts)}, in {duration(progress.elapsed())}")
     return len(rows)
 
 
