@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth_runner.core.identity import NEUTRAL
-from lth_runner.report.choices import title
+from lth_runner.report.choices import CLASS, UNNAMED, title
+from lth_runner.report.differences import differences, own_settings, setting
 from lth_runner.report.read import Run
 
 SEED = "seed"
+NAMED = ("method", "network", "data")  # parts in the title of a run without an experiment
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of a summary: about the run, not of what it found
 
 
@@ -37,13 +38,20 @@ class Group:
 
     Attributes:
         settings: values of the section's `varying`, in that order.
+        said: what of it is worth saying: where it differs from the experiment, or from most runs of an unknown one.
         runs: all of them ended well.
         rows: by network ("target", "closest"; "" for numbers of the run as a whole), statistics by measure.
     """
 
     settings: tuple[Any, ...]
+    said: dict[str, Any]
     runs: list[Run]
     rows: dict[str, dict[str, Statistic]]
+
+    @property
+    def label(self) -> str:
+        """`n=12, target=synthetic`: what tells it from the experiment as it is; empty if nothing does."""
+        return settings_text(self.said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +61,13 @@ class Section:
     Attributes:
         name: of the experiment, or what was done, as in "edge_popup on redundant_fc, mnist".
         varying: config keys whose values differ, one of those that always vary together.
+        common: in what all runs differ from the experiment.
         groups: in the order of their settings.
     """
 
     name: str
     varying: list[str]
+    common: dict[str, Any]
     groups: list[Group]
 
     @property
@@ -65,13 +75,13 @@ class Section:
         """The name as the beginning of a file's name."""
         return re.sub(r"[^\w.+-]+", "_", self.name)
 
+    @property
+    def runs(self) -> list[Run]:
+        return [run for group in self.groups for run in group.runs]
+
     def measures(self) -> list[str]:
         """Of any network, in the order of their first appearance."""
         return list(dict.fromkeys(m for group in self.groups for row in group.rows.values() for m in row))
-
-    def label(self, group: Group) -> str:
-        """`network.hidden=100`: what tells a group from the others."""
-        return ", ".join(f"{key}={text(value)}" for key, value in zip(self.varying, group.settings, strict=True))
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
@@ -85,16 +95,17 @@ def sections(runs: Iterable[Run]) -> list[Section]:
 
 def varying(runs: Sequence[Run]) -> list[str]:
     """Keys in which the runs differ, without seeds and what cannot change results; the shortest of those that agree."""
-    keys = dict.fromkeys(key for run in runs for key in run.config if not _is_neutral(key))
-    columns: dict[tuple[str, ...], list[str]] = {}
-    for key in keys:
-        column = tuple(text(run.config.get(key)) for run in runs)
-        if len(set(column)) > 1:
-            columns.setdefault(column, []).append(key)
-    seeds = tuple(text(run.config.get(SEED)) for run in runs)
-    return [
-        min(same, key=lambda key: (key.count("."), len(key))) for column, same in columns.items() if column != seeds
-    ]
+    return _varying(runs, [differences(run) for run in runs])
+
+
+def without_named(run: Run, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the title of a run without an experiment does not say."""
+    return {key: value for key, value in settings.items() if key not in NAMED or run.config.get("name") != UNNAMED}
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """`n=12, target=synthetic`."""
+    return ", ".join(f"{key}={text(value)}" for key, value in settings.items())
 
 
 def text(value: Any) -> str:
@@ -109,18 +120,70 @@ def is_number(value: Any) -> bool:
 
 
 def _section(name: str, runs: list[Run]) -> Section:
-    keys = varying(runs)
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(json.dumps([run.config.get(key) for key in keys]), []).append(run)
-    groups = [
-        Group(settings=tuple(same[0].config.get(key) for key in keys), runs=same, rows=_rows(same))
-        for same in members.values()
-    ]
-    groups.sort(
-        key=lambda group: [(0, value, "") if is_number(value) else (1, 0, text(value)) for value in group.settings]
+    found = [differences(run) for run in runs]
+    keys = _varying(runs, found)
+    usual = _usual(runs, keys)
+    alike: dict[str, list[int]] = {}
+    for i, run in enumerate(runs):
+        alike.setdefault(json.dumps([setting(run.config, key) for key in keys]), []).append(i)
+    groups = []
+    for members in alike.values():
+        first = members[0]
+        settings = {key: setting(runs[first].config, key) for key in keys}
+        quiet = {key for key, value in settings.items() if key not in found[first] or (key, text(value)) in usual}
+        if len(keys) == 1 or name != runs[first].config.get("name"):  # nothing else tells a group of these by itself
+            quiet = {key for key in quiet if settings[key] is None}
+        said = {key: value for key, value in settings.items() if key not in quiet}
+        same = [runs[i] for i in members]
+        groups.append(Group(settings=tuple(settings.values()), said=said, runs=same, rows=_rows(same)))
+    return Section(
+        name=name,
+        varying=keys,
+        common=_common(runs, found),
+        groups=sorted(groups, key=lambda group: _order(group, keys)),
     )
-    return Section(name=name, varying=keys, groups=groups)
+
+
+def _varying(runs: Sequence[Run], found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same of runs whose differences from their experiment are known."""
+    columns: dict[tuple[Any, ...], list[str]] = {}
+    for key in dict.fromkeys(key for each in found for key in each):
+        column = tuple(text(setting(run.config, key)) for run in runs)
+        if len(set(column)) > 1 and column != tuple(text(run.config.get(SEED)) for run in runs):
+            columns.setdefault((column, *(key in each for each in found)), []).append(key)
+    return [min(same, key=lambda key: (key.count("."), len(key))) for same in columns.values()]
+
+
+def _usual(runs: Sequence[Run], keys: Sequence[str]) -> set[tuple[str, str]]:
+    """Of settings that no file has, the values, as text, that more than half of the runs have."""
+    known, usual = own_settings(runs[0]), set()
+    for key in keys:
+        values = [text(setting(run.config, key)) for run in runs]
+        most = statistics.mode(values)
+        if not _is_known(key, known) and 2 * values.count(most) > len(values):
+            usual.add((key, most))
+    return usual
+
+
+def _common(runs: Sequence[Run], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The settings that all runs share and the experiment has otherwise; not those that a section's name says."""
+    known, (first, *others) = own_settings(runs[0]), found
+    return {
+        key: value
+        for key, value in without_named(runs[0], first).items()
+        if key != SEED and _is_known(key, known) and all(key in other and other[key] == value for other in others)
+    }
+
+
+def _is_known(key: str, known: Mapping[str, Any]) -> bool:
+    """Whether the experiment's files say what a setting is, or leave out the part that it belongs to."""
+    return key in known or f"{key}.{CLASS}" in known or known.get(key.partition(".")[0], known) is None
+
+
+def _order(group: Group, keys: Sequence[str]) -> tuple[Any, ...]:
+    """The experiment as it is, then those that differ in the same settings side by side, by their values."""
+    values = [(0, value, "") if is_number(value) else (1, 0, text(value)) for value in group.settings]
+    return [keys.index(key) for key in group.said], values
 
 
 def _rows(runs: list[Run]) -> dict[str, dict[str, Statistic]]:
@@ -139,10 +202,6 @@ def _rows(runs: list[Run]) -> dict[str, dict[str, Statistic]]:
 def _statistic(numbers: list[float]) -> Statistic:
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
     return Statistic(statistics.fmean(numbers), spread, len(numbers))
-
-
-def _is_neutral(key: str) -> bool:
-    return any(key == neutral or key.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
 def flat_table(found: Sequence[Section]) -> tuple[list[str], list[list[Any]]]:

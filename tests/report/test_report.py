@@ -100,28 +100,29 @@ def test_the_csv_has_means_and_spreads_over_seeds(written: Path) -> None:
 def test_markdown_shows_what_csv_holds(written: Path) -> None:
     text = (written / "report.md").read_text()
     assert "8 runs, 6 ok, 1 damaged, 1 failed." in text
-    assert "| 1000 | closest | 3 | 100.10 % ± 0.10 % | 2.0e-02 | 1 ± 1 |" in text
-    assert "| failed | failed | training <diverged> | failed/log.txt |" in text
-    assert re.search(r"\| damaged \| damaged \| .*cannot be read.* \|", text)
+    assert "| closest | 100.10 % ± 0.10 % | 2.0e-02 | 1 ± 1 | 3 | network.hidden=1000 |" in text
+    assert re.search(r"\| failed \| widths \| failed \| training <diverged> \| failed/log.txt \| .*seed=7.* \|", text)
+    assert re.search(r"\| damaged \| — \| damaged \| .*cannot be read.* \|", text)
 
 
-def test_each_figure_has_its_files_and_its_command(written: Path) -> None:
-    names = ["widths_over_network_hidden", "widths_curves_0", "widths_curves_1"]
+def test_each_figure_has_its_files_and_each_experiment_its_command(written: Path) -> None:
+    names = ["widths_over_network_hidden", "widths_curves"]
     text = (written / "report.md").read_text()
     for name in names:
         assert (written / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (written / f"{name}.svg").read_text().startswith("<?xml")
         assert f"({name}.svg)" in text
-    assert text.count("    lth-run -m seed=0,1\n") == len(names)
+    assert text.count("    lth-run -m seed=0,1\n") == 1, "once for an experiment"
 
 
 def test_the_page_needs_nothing_but_itself(written: Path) -> None:
     page = (written / "report.html").read_text()
-    assert page.count("<svg ") == 3
-    assert page.count("<code>lth-run -m seed=0,1</code>") == 3
+    assert page.count("<svg ") == 2
+    assert page.count("<code>lth-run -m seed=0,1</code>") == 1
     namespaces = r'xmlns(:\w+)?="[^"]+"|rdf:resource="[^"]+"'
     assert "http" not in re.sub(namespaces, "", page)
-    assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
+    assert not re.search(r"<(script\s|link|img|iframe)\b|@import|url\((?!#)|\b(fetch|import|XMLHttpRequest)\b", page)
+    assert page.count("<script>") == 1, "its own, inside"
     assert "training &lt;diverged&gt;" in page
 
 
@@ -129,8 +130,35 @@ def test_the_page_needs_nothing_but_itself(written: Path) -> None:
 def test_a_browser_shows_the_numbers(written: Path, tmp_path: Path) -> None:
     dom = browser(written / "report.html", tmp_path, "--dump-dom")
     cells = re.findall(r"<td[^>]*>(.*?)</td>", dom)
-    row = cells.index("1000", cells.index("1000") + 1)
-    assert cells[row : row + 4] == ["1000", "closest", "3", '100.10 % <span class="spread">± 0.10 %</span>']
+    name = 'closest <span class="small">network.<wbr>hidden=1000</span>'
+    after = [cells[i + 1] for i, cell in enumerate(cells) if cell == name]
+    assert after == ['100.10 % <span class="small">± 0.10 %</span>'] * 2, "in the overview, and in the table"
+    assert "<title>" not in dom.partition("<body>")[2], "the script shows what the titles said"
+    assert re.search(r'aria-label="[^"]*SubsetSum, network.hidden=100, test accuracy \(%\): 66, n: 8', dom)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_tables_sort_and_figures_say_their_values(written: Path, tmp_path: Path) -> None:
+    """By their buttons, and under the pointer; nothing reaches beyond the sides of a narrow page."""
+    page = (written / "report.html").read_text()
+    act = """<script>
+    const column = () => [...document.querySelectorAll("table")[1].tBodies[0].rows].map(row => row.cells[1].dataset.value);
+    const head = document.querySelectorAll("table")[1].tHead.rows[0].cells[1].querySelector("button");
+    const said = [];
+    for (let i = 0; i < 2; i++) { head.click(); said.push(column().map(Number)); }
+    const spot = document.querySelector("svg .value");
+    spot.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    said.push(document.getElementById("tip").textContent, document.documentElement.scrollWidth <= innerWidth);
+    document.title = JSON.stringify(said);
+    </script>"""
+    (tmp_path / "page.html").write_text(page.replace("</body>", act + "</body>"))
+    dom = browser(tmp_path / "page.html", tmp_path, "--dump-dom", "--window-size=500,800")
+    title = re.search(r"<title>(\[.*?)</title>", dom)
+    assert title is not None
+    up, down, tip, fits = json.loads(title[1])
+    assert up == sorted(up) and down == up[::-1] and len(set(up)) > 2
+    assert re.search(r"test accuracy \(%\): [\d.]+, n: 2", tip)
+    assert fits
 
 
 def browser(page: Path, profile: Path, *arguments: str) -> str:
@@ -165,31 +193,46 @@ def test_runs_of_other_experiments_stand_apart(runs: Path, tmp_path: Path) -> No
     assert [group.settings for group in found[0].groups] == [([1, 2],), ([1],)]
 
 
-def own_figure(folder: Path, log_axis: bool = False) -> dict[str, Any]:
+def own_figure(folder: Path, log_axis: bool = False, kind: str = "curves") -> dict[str, Any]:
     """Gives a folder points and a description of its own figure."""
     description = {
-        "kind": "curves", "axis": "n", "axis_label": "n", "log_axis": log_axis, "target_accuracy": None,
-        "epsilon": None, "labels": {},
+        "kind": kind, "axis": "n", "axis_label": "n", "log_axis": log_axis, "target_accuracy": None,
+        "epsilon": None, "labels": {}, "caption": str(log_axis), "published": {},
     }  # fmt: skip
     lines = [{"curve": "closest", "n": n, "accuracy": 0.5 + n / 50} for n in (2, 4, 8)]
+    lines = [{**line, "density": line["n"] / 10, "kept": line["n"], "offered": 10} for line in lines]
     (folder / "points.csv").write_text(points_csv(lines))
-    (folder / "figures.json").write_text(figures_json({"curves": description}))
+    (folder / "figures.json").write_text(figures_json({kind: description}))
     return description
 
 
 def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Path) -> None:
     for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
         make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
-        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=seed == 1)
+        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=seed == 1, kind="density")
     page = command.report([tmp_path / "runs"], tmp_path / "out", "")
-    own = [tmp_path / "out" / name / "curves.svg" for name in ("100-0", "100-1", "1000-0")]
+    own = [tmp_path / "out" / name / "density.svg" for name in ("100-0", "100-1", "1000-0")]
     assert own[0].read_bytes() == own[2].read_bytes() != own[1].read_bytes()
-    assert not list((tmp_path / "runs").rglob("curves.svg")), "a report leaves runs as they are"
-    assert (tmp_path / "out" / "widths_curves_0.svg").exists(), "two seeds together"
-    assert not (tmp_path / "out" / "widths_curves_1.svg").exists(), "the run's own figure is that of the group"
+    assert not list((tmp_path / "runs").rglob("density.svg")), "a report leaves runs as they are"
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "![widths: curves of 1000-0](1000-0/curves.svg)" in text
+    assert "![widths: density of 1000-0](1000-0/density.svg)" in text
     assert page.read_text().count("<svg ") == 2 + 3
+
+
+def test_the_settings_of_an_experiment_are_in_one_figure(tmp_path: Path) -> None:
+    """Each run's own figure of curves would show the same again."""
+    for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
+        make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
+        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=True)
+    page = command.report([tmp_path / "runs"], tmp_path / "out", "").read_text()
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.svg")) == [
+        "widths_curves.svg", "widths_over_network_hidden.svg",
+    ]  # fmt: skip
+    assert page.count("<svg ") == 2
+    for hidden in (100, 1000):
+        assert f"closest, network.hidden={hidden}, test accuracy (%): 66, n: 8" in page
+    command.report([tmp_path / "runs" / "100-0"], tmp_path / "alone", "")
+    assert (tmp_path / "alone" / "curves.svg").exists(), "a run alone draws itself"
 
 
 def test_a_damaged_description_stops_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,7 +290,7 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     make_run(tmp_path / "runs" / "b", 100, 0, name="run")
     assert [section.name for section in sections(read_runs([tmp_path]).runs)] == ["closest on fc", "edge_popup on fc"]
     command.report([tmp_path], tmp_path / "out", "")
-    assert (tmp_path / "out" / "edge_popup_on_fc_curves_0.svg").exists()
+    assert (tmp_path / "out" / "edge_popup_on_fc_curves.svg").exists()
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -260,4 +303,4 @@ def test_thousands_of_runs_make_one_report(tmp_path: Path) -> None:
     for number in range(2000):
         make_run(tmp_path / "runs" / str(number), hidden=number // 10, seed=number % 10)
     command.report([tmp_path / "runs"], tmp_path / "out", "")
-    assert "one of 6 drawn of 200 combinations" in (tmp_path / "out" / "report.md").read_text()
+    assert "one line for each setting; 14 of 200 settings" in (tmp_path / "out" / "report.md").read_text()
