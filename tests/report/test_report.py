@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lth_runner.cli import report as command
+from lth_runner.config.compose import composed
 from lth_runner.report.figures import along, comparable
 from lth_runner.report.groups import Section, sections, varying
 from lth_runner.report.points import figures_json, points_csv
@@ -142,8 +143,9 @@ def test_tables_sort_and_figures_say_their_values(written: Path, tmp_path: Path)
     """By their buttons, and under the pointer; nothing reaches beyond the sides of a narrow page."""
     page = (written / "report.html").read_text()
     act = """<script>
-    const column = () => [...document.querySelectorAll("table")[1].tBodies[0].rows].map(row => row.cells[1].dataset.value);
-    const head = document.querySelectorAll("table")[1].tHead.rows[0].cells[1].querySelector("button");
+    const table = document.querySelectorAll("table")[1];
+    const column = () => [...table.tBodies[0].rows].map(row => row.cells[1].dataset.value);
+    const head = table.tHead.rows[0].cells[1].querySelector("button");
     const said = [];
     for (let i = 0; i < 2; i++) { head.click(); said.push(column().map(Number)); }
     const spot = document.querySelector("svg .value");
@@ -291,6 +293,73 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     assert [section.name for section in sections(read_runs([tmp_path]).runs)] == ["closest on fc", "edge_popup on fc"]
     command.report([tmp_path], tmp_path / "out", "")
     assert (tmp_path / "out" / "edge_popup_on_fc_curves.svg").exists()
+
+
+def test_a_report_on_runs_by_their_names_does_not_go_into_the_first(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path / "runs")
+    command.main(["100-0", "1000-0"])
+    assert (tmp_path / "runs" / "report" / "report.html").exists()
+    assert not (tmp_path / "runs" / "100-0" / "report").exists()
+
+
+def test_damaged_runs_are_named_on_the_terminal_and_count_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("whole", "torn"):
+        make_run(tmp_path / "runs" / name, 100, 0)
+        (tmp_path / "runs" / name / "files.json").write_text('{"ticket.safetensors": 3}')
+        (tmp_path / "runs" / name / "ticket.safetensors").write_bytes(b"abc")
+    (tmp_path / "runs" / "torn" / "ticket.safetensors").write_bytes(b"ab")
+    (tmp_path / "runs" / "unread").mkdir()
+    (tmp_path / "runs" / "unread" / "summary.json").write_text("")
+    command.main([str(tmp_path / "runs")])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == (
+        f"lth-report: {tmp_path / 'runs' / 'torn'} is not whole: ticket.safetensors is gone or damaged; run it again"
+    )
+    assert second.startswith(f"lth-report: {tmp_path / 'runs' / 'unread'} cannot be read")
+    text = (tmp_path / "runs" / "report" / "report.md").read_text()
+    assert "3 runs, 1 ok, 2 damaged." in text
+    assert "| closest | 91.00 % | 2.0e-02 | 0 | 1 |" in text
+
+
+def test_the_overview_has_each_experiment_with_its_best_ticket(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    overview = text.partition("## Overview")[2].partition("## ")[0]
+    line = (
+        "| widths | closest | 100.10 % ± 0.10 % | 98.00 % | — | 6 | network.hidden: 100, 1000 | network.hidden=1000 |"
+    )
+    assert line in overview
+
+
+def test_only_what_differs_from_the_experiment_is_said(tmp_path: Path) -> None:
+    """The nulls of parts that are not there, and all that follows from another part, are not."""
+    for name, words in {"a": [], "b": ["epsilon=0.1"], "c": ["target=synthetic"], "d": ["method=malach"]}.items():
+        make_run(tmp_path / "runs" / name, 0, 0)
+        config = yaml.safe_dump(composed(["experiment=smoke", *words]))
+        (tmp_path / "runs" / name / "config.yaml").write_text(config)
+    command.report([tmp_path / "runs"], tmp_path / "out", "")
+    rows = [
+        line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("| closest |")
+    ]
+    assert [row.split(" | ", 6)[-1] for row in rows] == [
+        " |", "epsilon=0.1 |", "target=synthetic |", "method=malach |",
+    ]  # fmt: skip
+
+
+def test_whatever_a_config_says_is_text(tmp_path: Path) -> None:
+    script = "<script>alert('&')</script>"
+    for number in range(2):
+        make_run(tmp_path / "runs" / f"<b>{number}", 100, 0, name=script, extra={script: f"<i>{number}"})
+        make_run(tmp_path / "runs" / f"<u>{number}", 100, 1, status="failed", name=script)
+        own_figure(tmp_path / "runs" / f"<b>{number}")
+    page = command.report([tmp_path / "runs"], tmp_path / "out", script).read_text()
+    assert page.count("<script>") == 1
+    assert not re.search(r"<[biu]>", page)
+    assert "alert(&#x27;&amp;&#x27;)" in page
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
