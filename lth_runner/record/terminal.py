@@ -55,7 +55,9 @@ class Terminal:
             self.console.print(content)
 
     def _cuts(self, table: Table) -> bool:
-        """Whether rich would leave out characters, for which it shows an ellipsis."""
+        """Whether rich would leave out characters, for which it shows an ellipsis, or lacks the table's least width."""
+        if (table.min_width or 0) > self.console.width:
+            return True
         drawn = "".join(segment.text for line in self.console.render_lines(table) for segment in line)
         said = "".join(cell for row in _rows(table, self.console) for cell in row)
         return drawn.count(ELLIPSIS) > said.count(ELLIPSIS)

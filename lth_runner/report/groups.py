@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from lth_runner.report.choices import CLASS, UNNAMED, title
 from lth_runner.report.differences import differences, own_settings, setting
@@ -115,33 +115,61 @@ def text(value: Any) -> str:
     return json.dumps(value)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _section(name: str, runs: list[Run]) -> Section:
+@dataclass(frozen=True)
+class Settings:
+    """What tells the runs of one experiment apart.
+
+    Attributes:
+        keys: that vary.
+        values: for each run, by key.
+        said: for each run, those that are worth saying.
+        common: in what all runs differ from the experiment.
+    """
+
+    keys: list[str]
+    values: list[dict[str, Any]]
+    said: list[dict[str, Any]]
+    common: dict[str, Any]
+
+
+def telling(runs: Sequence[Run]) -> Settings:
+    """The settings that tell the runs of one experiment apart, seeds aside.
+
+    Worth saying is what differs from the experiment; of a run without an experiment, and where a single setting varies,
+    all that there is.
+    """
     found = [differences(run) for run in runs]
     keys = _varying(runs, found)
-    usual = _usual(runs, keys)
+    values = [{key: setting(run.config, key) for key in keys} for run in runs]
+    usual = _usual(values, own_settings(runs[0]))
+    quiet = len(keys) > 1 and runs[0].config.get("name") != UNNAMED
+    said = [
+        {
+            key: value
+            for key, value in own.items()
+            if (key in each and (key, text(value)) not in usual) or not (quiet or value is None)
+        }
+        for own, each in zip(values, found, strict=True)
+    ]
+    return Settings(keys, values, said, _common(runs, found))
+
+
+def _section(name: str, runs: list[Run]) -> Section:
+    apart = telling(runs)
     alike: dict[str, list[int]] = {}
-    for i, run in enumerate(runs):
-        alike.setdefault(json.dumps([setting(run.config, key) for key in keys]), []).append(i)
+    for i, values in enumerate(apart.values):
+        alike.setdefault(json.dumps(list(values.values())), []).append(i)
     groups = []
     for members in alike.values():
-        first = members[0]
-        settings = {key: setting(runs[first].config, key) for key in keys}
-        quiet = {key for key, value in settings.items() if key not in found[first] or (key, text(value)) in usual}
-        if len(keys) == 1 or name != runs[first].config.get("name"):  # nothing else tells a group of these by itself
-            quiet = {key for key in quiet if settings[key] is None}
-        said = {key: value for key, value in settings.items() if key not in quiet}
-        same = [runs[i] for i in members]
-        groups.append(Group(settings=tuple(settings.values()), said=said, runs=same, rows=_rows(same)))
-    return Section(
-        name=name,
-        varying=keys,
-        common=_common(runs, found),
-        groups=sorted(groups, key=lambda group: _order(group, keys)),
-    )
+        same, first = [runs[i] for i in members], members[0]
+        settings = tuple(apart.values[first].values())
+        groups.append(Group(settings=settings, said=apart.said[first], runs=same, rows=_rows(same)))
+    groups.sort(key=lambda group: _order(group, apart.keys))
+    return Section(name=name, varying=apart.keys, common=apart.common, groups=groups)
 
 
 def _varying(runs: Sequence[Run], found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -154,11 +182,11 @@ def _varying(runs: Sequence[Run], found: Sequence[Mapping[str, Any]]) -> list[st
     return [min(same, key=lambda key: (key.count("."), len(key))) for same in columns.values()]
 
 
-def _usual(runs: Sequence[Run], keys: Sequence[str]) -> set[tuple[str, str]]:
+def _usual(settings: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Of settings that no file has, the values, as text, that more than half of the runs have."""
-    known, usual = own_settings(runs[0]), set()
-    for key in keys:
-        values = [text(setting(run.config, key)) for run in runs]
+    usual = set()
+    for key in settings[0]:
+        values = [text(each[key]) for each in settings]
         most = statistics.mode(values)
         if not _is_known(key, known) and 2 * values.count(most) > len(values):
             usual.add((key, most))
