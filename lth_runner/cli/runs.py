@@ -17,9 +17,9 @@ from lth_runner.core.errors import ConfigError, LthError, RunBusyError
 from lth_runner.core.files import locked, refusals
 from lth_runner.core.finished import LOCK, SUMMARY
 from lth_runner.record.terminal import Terminal
-from lth_runner.report.groups import settings_text
 from lth_runner.report.listing import KILLED, STATUS, Entry, age, chosen, entries, flat, numbers
 from lth_runner.report.read import read_runs
+from lth_runner.report.settings import settings_text
 from lth_runner.report.tables import csv_text
 
 REMOVE = "rm"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lth_runner.report import variants
-from lth_runner.report.groups import Group, Section, is_number, text
+from lth_runner.report.groups import Group, Section
 from lth_runner.report.kinds import curves
 from lth_runner.report.read import Run
+from lth_runner.report.settings import is_number, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

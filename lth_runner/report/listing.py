@@ -14,9 +14,10 @@ from lth_runner.core.files import locked
 from lth_runner.core.finished import LOCK
 from lth_runner.report.choices import choice, methods, title
 from lth_runner.report.differences import setting
-from lth_runner.report.groups import OWN_KEYS, SEED, is_number, telling, text
+from lth_runner.report.groups import OWN_KEYS
 from lth_runner.report.overview import TARGET
 from lth_runner.report.read import Found, Loader, Run
+from lth_runner.report.settings import SEED, is_number, telling, text
 from lth_runner.report.tables import multiple, percent
 
 RUNNING, KILLED, DAMAGED = "running", "killed", "damaged"

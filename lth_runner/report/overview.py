@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lth_runner.report.groups import Group, Section, Statistic, is_number, text
+from lth_runner.report.groups import Group, Section, Statistic
+from lth_runner.report.settings import is_number, text
 
 MOST_VALUES = 4  # of a setting that are listed
 TARGET = "target"

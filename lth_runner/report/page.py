@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lth_runner.report.choices import title
 from lth_runner.report.differences import differences
-from lth_runner.report.groups import Section, Statistic, settings_text, without_named
+from lth_runner.report.groups import Section, Statistic
 from lth_runner.report.html import Cell, Table, document, escaped, figure_html, folded, table_html
 from lth_runner.report.overview import best, varied
 from lth_runner.report.read import Found
+from lth_runner.report.settings import settings_text, without_named
 from lth_runner.report.tables import NOTHING, TICKET_COLUMNS, Column, markdown
 
 OTHER_MEASURES = 8  # shown of an experiment that has none of the ticket table's

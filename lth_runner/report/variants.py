@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_runner.core.errors import DataError
-from lth_runner.report.groups import Group, Section, is_number
+from lth_runner.report.groups import Group, Section
 from lth_runner.report.kinds.curves import zeros_lifted
 from lth_runner.report.plots import band, draw_accuracy
 from lth_runner.report.points import Description, Point, read_figures, read_points
 from lth_runner.report.read import Run
 from lth_runner.report.series import Series, series
+from lth_runner.report.settings import is_number
 from lth_runner.report.style import curve_looks, legend_below, panels
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ import yaml
 from lth_runner.cli import report as command
 from lth_runner.config.compose import composed
 from lth_runner.report.figures import along, comparable
-from lth_runner.report.groups import Section, sections, varying
+from lth_runner.report.groups import Section, sections
 from lth_runner.report.points import figures_json, points_csv
 from lth_runner.report.read import read_runs
+from lth_runner.report.settings import varying
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
