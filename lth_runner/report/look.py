@@ -16,7 +16,7 @@ th[aria-sort=descending] button::after { content: " \\25BC"; }
 td { border-bottom: 1px solid #eee; }
 th:first-child, td:first-child { position: sticky; left: 0; background: #fff; min-width: 10rem; max-width: 20rem; }
 .text { text-align: left; white-space: normal; overflow-wrap: anywhere; }
-td.text { min-width: 6rem; max-width: 26rem; } td.text:last-child:not(:first-child) { min-width: 14rem; }
+td.text { min-width: 7rem; max-width: 26rem; } td.text:last-child:not(:first-child) { min-width: 14rem; }
 .small { color: #666; } td.text .small { display: block; font-size: .75rem; line-height: 1.3; }
 .settings, figcaption, details { font-size: .875rem; overflow-wrap: anywhere; }
 figure { margin: 1.5rem 0; } figure svg { width: 100%; height: auto; display: block; }

@@ -123,11 +123,11 @@ def failed_table(found: Found) -> Table:
         why = str(run.summary.get("error") or "it is still running, or was killed")
         experiment = Cell(title(run), small=settings_text(without_named(run, differences(run))))
         log_path = f"{run.folder.name}/{log}" if log else NOTHING
-        rows.append([Cell(run.folder.name), experiment, Cell(run.summary["status"]), Cell(why), Cell(log_path)])
+        rows.append([Cell(run.folder.name), Cell(why), Cell(run.summary["status"]), experiment, Cell(log_path)])
     for damaged in found.damaged:
         why = re.sub(r"\S*/", "", damaged.reason)
-        rows.append([Cell(damaged.folder.name), Cell(NOTHING), Cell("damaged"), Cell(why), Cell(NOTHING)])
-    return Table(["folder", "experiment", "status", "why", "log"], rows, texts=(0, 1, 2, 3, 4))
+        rows.append([Cell(damaged.folder.name), Cell(why), Cell("damaged"), Cell(NOTHING), Cell(NOTHING)])
+    return Table(["folder", "why", "status", "experiment", "log"], rows, texts=(0, 1, 2, 3, 4))
 
 
 def _about(section: Section) -> str:

@@ -168,14 +168,14 @@ def test_every_marker_says_its_value(tmp_path: Path) -> None:
     said = "\n".join(titles(save_figure(curves_figure(LINES), tmp_path / "a")[1])).splitlines()
     for entry in LINES:
         assert f"{entry['curve']}, test accuracy (%): {100 * entry['accuracy']:.5g}, n: {entry['n']}" in said
-        assert f"{entry['curve']}, weight error, absolute: {entry['weight_error_median']:.5g}, n: {entry['n']}" in said
+        assert f"{entry['curve']}, weight error: {entry['weight_error_median']:.5g}, n: {entry['n']}" in said
     assert len(said) == 2 * len(LINES)
 
 
 def test_an_error_of_zero_says_zero(tmp_path: Path) -> None:
     lines = [line("closest", 3, 0.9, 1e-3, 1e-2), line("closest", 6, 0.9, 0.0, 1e-5)]
     said = titles(save_figure(curves_figure(lines), tmp_path / "a")[1])
-    assert "exactly 0, weight error, absolute: 0, n: 6\nclosest, weight error, absolute: 0, n: 6" in said
+    assert "exactly 0, weight error: 0, n: 6\nclosest, weight error: 0, n: 6" in said
 
 
 def test_spots_lie_on_their_markers(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_markdown_shows_what_csv_holds(written: Path) -> None:
     text = (written / "report.md").read_text()
     assert "8 runs, 6 ok, 1 damaged, 1 failed." in text
     assert "| closest | 100.10 % ± 0.10 % | 2.0e-02 | 1 ± 1 | 3 | network.hidden=1000 |" in text
-    assert re.search(r"\| failed \| widths \| failed \| training <diverged> \| failed/log.txt \| .*seed=7.* \|", text)
-    assert re.search(r"\| damaged \| — \| damaged \| .*cannot be read.* \|", text)
+    assert re.search(r"\| failed \| training <diverged> \| failed \| widths \| failed/log.txt \| .*seed=7.* \|", text)
+    assert re.search(r"\| damaged \| .*cannot be read.* \| damaged \| — \|", text)
 
 
 def test_each_figure_has_its_files_and_each_experiment_its_command(written: Path) -> None:
