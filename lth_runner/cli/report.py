@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lth_runner.core.errors import LthError
+from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import replace_file
 from lth_runner.core.finished import SUMMARY
 from lth_runner.report.draw import draw
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     try:
+        if "" in words:
+            raise ConfigError("a folder's name is empty: name one that holds runs, and with --out where to write")
         written = redraw(options.folders, options.out)
         if not written or run_folders(options.folders):
             command = shlex.join(["lth-report", *words])

@@ -53,17 +53,19 @@ def runs(asked: argparse.Namespace, terminal: Terminal) -> None:
     """
     remove = asked.words[:1] == [REMOVE]
     words = asked.words[1:] if remove else asked.words
-    filters = [word for word in words if "=" in word.partition("/")[0]]
+    filters = [word for word in words if "=" in word and not Path(word).exists()]
     folders = [word for word in words if word not in filters]
-    found = chosen(entries(read_runs(folders or [DEFAULT])), filters)
-    if asked.csv and not remove:
-        sys.stdout.write(csv_text(*flat(found)))
-        sys.stdout.flush()
-        return
-    if asked.csv or (asked.yes and not remove):
+    if "" in words:
+        raise ConfigError("a word is empty: name a folder, or a filter as status=failed")
+    if (asked.csv and remove) or (asked.yes and not remove):
         raise ConfigError("--csv lists runs and --yes removes them: give --csv without rm, or --yes with it")
     if remove and not filters:
         raise ConfigError("say which runs to remove, as in lth-runs rm status=failed; without rm they are listed only")
+    found = chosen(entries(read_runs(folders or [DEFAULT])), filters)
+    if asked.csv:
+        sys.stdout.write(csv_text(*flat(found)))
+        sys.stdout.flush()
+        return
     show(found, terminal)
     if remove and found:
         agree(len(found), asked.yes)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError, RunBusyError
 from lth_runner.core.files import locked
 from lth_runner.core.finished import LOCK
@@ -21,6 +22,7 @@ from lth_runner.report.settings import SEED, is_number, telling, text
 from lth_runner.report.tables import multiple, percent
 
 RUNNING, KILLED, DAMAGED = "running", "killed", "damaged"
+STATUSES = ("ok", "failed", "interrupted", RUNNING, KILLED, DAMAGED)
 STATUS, NAME, METHOD = "status", "name", "method"  # filters that are more than a setting
 ACCURACY = "/accuracy"
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -149,6 +151,9 @@ def chosen(listed: Sequence[Entry], words: Sequence[str]) -> list[Entry]:
         if match is None:
             raise ConfigError(f"{word} is no filter: write it as status=failed or network.hidden=100")
         key, values = match[1].replace("/", "."), match[2]
+        if key == STATUS:
+            for value in values.split(","):
+                checks.choice(STATUS, value, STATUSES)
         if listed and key not in (STATUS, NAME) and not any(_has(entry, key) for entry in listed):
             raise ConfigError(
                 f"no run here has a setting {key}: filter by status, name, method, or a setting as network.hidden"

@@ -218,3 +218,12 @@ def test_whoever_reads_may_stop(folder: Path) -> None:
 def test_mistakes_are_one_sentence(folder: Path) -> None:
     assert refusal(str(folder / "no")).startswith("lth-runs: there is no folder ")
     assert "no run here has a setting x" in refusal(str(folder), "x=1")
+    assert "no run here has a setting method.solver" in refusal(str(folder), "method/solver=milp")
+    assert "a word is empty" in refusal("rm", "", "status=failed", "--yes"), "as an unset variable leaves it"
+    assert "--yes removes" in refusal(str(folder), "--csv", "--yes")
+
+
+def test_a_folder_may_have_a_name_like_a_filter(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder.rename(folder.with_name("seed=1"))
+    command.main([str(path), "compare/closest/solver=meet_in_middle", "seed=2"])
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["smoke", "seed=2"]

@@ -366,6 +366,8 @@ def test_whatever_a_config_says_is_text(tmp_path: Path) -> None:
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^lth-report: there is no folder .*missing: name one that holds runs$"):
         command.main([str(tmp_path / "missing")])
+    with pytest.raises(SystemExit, match="a folder's name is empty"):
+        command.main([""])
 
 
 @pytest.mark.slow
