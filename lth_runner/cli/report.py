@@ -8,15 +8,18 @@ from pathlib import Path
 
 from lth_runner.cli.arguments import Arguments
 from lth_runner.cli.interruptible import interruptible
-from lth_runner.core.errors import LthError
+from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import replace_file
+from lth_runner.core.finished import SUMMARY
 from lth_runner.report.draw import draw
 from lth_runner.report.figures import commands, figures, spread
 from lth_runner.report.groups import Section, flat_table, sections
 from lth_runner.report.page import Part, Picture, html_page, markdown_page
 from lth_runner.report.plots import save_figure
+from lth_runner.report.points import read_figures
 from lth_runner.report.read import Run, figure_folders, read_runs, run_folders
 from lth_runner.report.tables import csv_text
+from lth_runner.report.variants import own_curves
 
 NAME = "report"  # of the files, and of their folder where none is named
 MOST_RUNS = 24  # of one experiment whose own figures are redrawn: each takes about a second
@@ -27,11 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     try:
+        if "" in words:
+            raise ConfigError("a folder's name is empty: name one that holds runs, and with --out where to write")
         with interruptible("lth-report: interrupted"):
             written = redraw(options.folders, options.out)
             if not written or run_folders(options.folders):
                 command = shlex.join(["lth-report", *words])
-                written.append(report(options.folders, options.out or options.folders[0] / NAME, command))
+                written.append(report(options.folders, options.out or default_out(options.folders), command))
     except LthError as error:
         sys.exit(f"lth-report: {error}")
     sys.stdout.write("".join(f"{path}\n" for path in written))
@@ -57,14 +62,27 @@ def report(folders: Sequence[Path], out: Path, command: str) -> Path:
         DataError: there is no such folder, or none to write to.
     """
     found = read_runs(folders)
+    for damaged in found.damaged:
+        _warn(damaged.reason)
     places = _places(folders, out)
     parts = [
-        Part(section, [*_together(section, out), *_alone(section, places, out)]) for section in sections(found.runs)
+        Part(
+            section=section,
+            pictures=[*_together(section, out), *_alone(section, places, out)],
+            commands=commands(section.runs),
+        )
+        for section in sections(found.runs)
     ]
     _write(out / f"{NAME}.csv", csv_text(*flat_table([part.section for part in parts])))
     _write(out / f"{NAME}.md", markdown_page(found, parts, command))
     _write(out / f"{NAME}.html", html_page(found, parts, command))
     return out / f"{NAME}.html"
+
+
+def default_out(folders: Sequence[Path]) -> Path:
+    """Where a report goes if nobody says: into the first folder, or beside it where it is a run's."""
+    first = folders[0]
+    return (first.resolve().parent if (first / SUMMARY).exists() else first) / NAME
 
 
 def _places(folders: Sequence[Path], out: Path) -> dict[Path, Path]:
@@ -78,30 +96,40 @@ def _together(section: Section, out: Path) -> Iterator[Picture]:
     """The figures of several runs."""
     for drawn in figures(section):
         save_figure(drawn.figure, out / drawn.name)
-        yield Picture(stem=out / drawn.name, link=drawn.name, caption=drawn.caption, commands=drawn.commands)
+        yield Picture(stem=out / drawn.name, link=drawn.name, caption=drawn.caption)
 
 
 def _alone(section: Section, places: dict[Path, Path], out: Path) -> Iterator[Picture]:
-    """Every run's own figures, from its folder alone; one that cannot be drawn is said and stops no report."""
-    able = [run for group in section.groups for run in group.runs if run.draws_itself]
+    """Runs' own figures, each from its folder alone, without those that another figure shows all runs' curves of.
+
+    One that cannot be drawn is said and stops no report.
+    """
+    able = [run for run in section.runs if run.draws_itself and (len(section.runs) == 1 or not _only_curves(run))]
     shown = spread(able, MOST_RUNS)
-    left_out = f"; one of {len(shown)} redrawn of {len(able)} runs" if len(able) > len(shown) else ""
+    left_out = f"; {len(shown)} redrawn of {len(able)} runs" if len(able) > len(shown) else ""
     for run in shown:
         for path in _redrawn(run, places[run.folder]):
             yield Picture(
                 stem=path.with_suffix(""),
                 link=path.with_suffix("").relative_to(out).as_posix(),
                 caption=f"{section.name}: {path.stem} of {run.folder.name}{left_out}",
-                commands=commands([run]),
             )
+
+
+def _only_curves(run: Run) -> bool:
+    return own_curves(run) is not None and len(read_figures(run.folder)) == 1
 
 
 def _redrawn(run: Run, out: Path) -> list[Path]:
     try:
         return [path for path in draw(run.folder, out) if path.suffix == ".png"]
     except LthError as error:
-        sys.stderr.write(f"lth-report: {error}\n")
+        _warn(str(error))
         return []
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(f"lth-report: {text}\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -122,6 +150,7 @@ def _parser() -> Arguments:
     parser.add_argument(
         "--out",
         type=Path,
-        help=f"where to write; if not given, FOLDER/{NAME} of the first folder, and figures of points beside these",
+        help=f"where to write; if not given, FOLDER/{NAME} of the first folder, or beside it where that is a run, and "
+        "figures of points beside these",
     )
     return parser

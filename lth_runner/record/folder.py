@@ -19,6 +19,7 @@ from rich.console import RenderableType
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import locked, refusals, replace_file, write_json
+from lth_runner.core.finished import FILES, LOCK, SUMMARY
 from lth_runner.core.recorder import Progress
 from lth_runner.record.disk import Journal
 from lth_runner.record.environment import environment
@@ -26,8 +27,6 @@ from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Copy, NoCopy, Wandb
 
 CHECKPOINTS = "checkpoints"
-FILES = "files.json"
-LOCK = ".lock"  # held by the process that works on the run
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of the summary: written here, never by a run
 
 Plain = float | int | str | None
@@ -184,7 +183,7 @@ class RunFolder:
             "wall_time_s": None if status == "running" else elapsed,
             **(result or {}),
         }
-        write_json(self.path / "summary.json", summary)
+        write_json(self.path / SUMMARY, summary)
         self._summary = summary
 
     def _sizes(self) -> dict[str, int]:
@@ -193,42 +192,6 @@ class RunFolder:
 
     def _write_environment(self) -> None:
         write_json(self.path / "environment.json", environment())
-
-
-def read_summary(path: Path | str) -> dict[str, Any] | None:
-    """The summary of a run folder; None if there is none or it is damaged."""
-    return _read_dict(Path(path) / "summary.json")
-
-
-def is_finished(path: Path | str) -> bool:
-    """Whether this run ended well and its files of results are all there: only then need it not run again."""
-    summary = read_summary(path)
-    return summary is not None and summary.get("status") == "ok" and not damaged_files(path)
-
-
-def damaged_files(path: Path | str) -> list[str]:
-    """Names of the files of results that are gone or have another size than when the run ended.
-
-    Figures do not count: they are drawn again from the others. A run of an earlier version has no list of its files,
-    so none is missed there.
-    """
-    listed = Path(path) / FILES
-    if not listed.exists():
-        return []
-    sizes = _read_dict(listed)
-    return [FILES] if sizes is None else [name for name, size in sizes.items() if _size(listed.with_name(name)) != size]
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
-
-
-def _read_dict(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def plain(value: Any) -> Plain:

@@ -1,6 +1,7 @@
 """What a person sees while a run works: bars on a terminal, plain lines now and then where there is none."""
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from typing import IO
@@ -15,10 +16,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from lth_runner.core.recorder import Progress as ProgressInterface
 
 LINE_EVERY_S = 5.0
+ELLIPSIS = "…"  # what rich puts in the place of what it cuts
 PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeeze a table into 80
 
 
@@ -36,14 +40,27 @@ class Terminal:
             self.console = Console(quiet=quiet, file=file, highlight=False, width=PLAIN_WIDTH)
         self._bars: Progress | None = None
         self._open_bars = 0
+        self.last_line = -math.inf  # when a bar was last seen as a line, on the monotonic clock
 
     def say(self, line: str) -> None:
         """One line, never wrapped: paths in it can be copied."""
         self.console.print(line, markup=False, soft_wrap=True)
 
     def show(self, content: RenderableType) -> None:
-        """A table, or anything else rich can draw."""
-        self.console.print(content)
+        """A table, or anything else rich can draw; a table that is too wide to be whole is shown as a list of rows."""
+        if isinstance(content, Table) and self._cuts(content):
+            for line in _listed(content, self.console):
+                self.console.print(Text(line, overflow="fold"))
+        else:
+            self.console.print(content)
+
+    def _cuts(self, table: Table) -> bool:
+        """Whether rich would leave out characters, for which it shows an ellipsis, or lacks the table's least width."""
+        if (table.min_width or 0) > self.console.width:
+            return True
+        drawn = "".join(segment.text for line in self.console.render_lines(table) for segment in line)
+        said = "".join(cell for row in _rows(table, self.console) for cell in row)
+        return drawn.count(ELLIPSIS) > said.count(ELLIPSIS)
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[ProgressInterface]:
@@ -75,6 +92,30 @@ class Terminal:
                 self._bars = None
 
 
+def _rows(table: Table, console: Console) -> list[list[str]]:
+    """The texts of a table: its headings, and its rows."""
+    columns = [[column.header, *column.cells] for column in table.columns]
+    texts = [
+        [console.render_str(cell).plain if isinstance(cell, str) else str(cell) for cell in each] for each in columns
+    ]
+    return [list(row) for row in zip(*texts, strict=True)]
+
+
+def _listed(table: Table, console: Console) -> Iterator[str]:
+    """A table as lines: the first cell of each row, and below it the others behind their headings."""
+    headings, *rows = _rows(table, console)
+    title, caption = (console.render_str(str(text or "")).plain for text in (table.title, table.caption))
+    if title:
+        yield f"{title}:"
+    for row in rows:
+        yield row[0]
+        for heading, cell in zip(headings[1:], row[1:], strict=True):
+            if cell:
+                yield f"  {heading}: {cell}" if heading else f"  {cell}"
+    if caption:
+        yield f"({caption})"
+
+
 def _new_bars(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}", markup=False),
@@ -98,27 +139,37 @@ class _Bar:
 
 
 class _Lines:
-    """A bar as lines: one at the start, one every few seconds, one at the end."""
+    """A bar as lines: one at the start, one every few seconds, one at the end.
+
+    Where bars follow each other quickly, as one for each point of a curve, most of them are not seen at all: the lines
+    of all bars of a terminal together are a few seconds apart.
+    """
 
     def __init__(self, terminal: Terminal, label: str, total: int) -> None:
         self._terminal, self._label, self._total = terminal, label, total
         self._done, self._note = 0, ""
-        self._start = self._last = time.monotonic()
-        terminal.say(f"{label}: {total} to do")
+        self._start = time.monotonic()
+        if self._is_time(self._start):
+            self._say(self._start, f"{total} to do")
 
     def advance(self, amount: int, note: str = "") -> None:
         self._done, self._note = self._done + amount, note
         now = time.monotonic()
-        if now - self._last >= LINE_EVERY_S and 0 < self._done < self._total:
-            self._last = now
+        if self._is_time(now) and 0 < self._done < self._total:
             elapsed = now - self._start
             left = elapsed * (self._total - self._done) / self._done
-            self._say(f"{self._done}/{self._total}, {duration(elapsed)} elapsed, {duration(left)} left")
+            self._say(now, f"{self._done}/{self._total}, {duration(elapsed)} elapsed, {duration(left)} left")
 
     def close(self) -> None:
-        self._say(f"{self._done}/{self._total} in {duration(time.monotonic() - self._start)}")
+        now = time.monotonic()
+        if now - self._start >= LINE_EVERY_S:
+            self._say(now, f"{self._done}/{self._total} in {duration(now - self._start)}")
 
-    def _say(self, state: str) -> None:
+    def _is_time(self, now: float) -> bool:
+        return now - self._terminal.last_line >= LINE_EVERY_S
+
+    def _say(self, now: float, state: str) -> None:
+        self._terminal.last_line = now
         self._terminal.say(f"{self._label}: {state}" + (f", {self._note}" if self._note else ""))
 
 

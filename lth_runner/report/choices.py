@@ -1,14 +1,12 @@
 """What a run did, in a few words: the choices of method, network and data that its config was made of."""
 
-from functools import cache
-from importlib import resources
 from typing import Any
 
-import yaml
-
-from lth_runner.report.read import Loader, Run, flattened
+from lth_runner.report import shipped
+from lth_runner.report.read import Run
 
 UNNAMED = "run"  # the name in the configs of runs without an experiment
+CLASS = "_target_"  # the key of the class that a part is made of
 
 
 def title(run: Run) -> str:
@@ -16,15 +14,19 @@ def title(run: Run) -> str:
     name = str(run.config.get("name"))
     if name != UNNAMED:
         return name
-    compared = dict.fromkeys(key.split(".")[1] for key in run.config if key.startswith("compare."))
-    methods = [*compared, *filter(None, [choice(run.config, "method")])]
-    done = " and ".join(methods) or choice(run.config, "study") or name
+    done = " and ".join(methods(run.config)) or choice(run.config, "study") or name
     network = choice(run.config, "network")
     where = ", ".join(filter(None, [network, choice(run.config, "data")]))
     return f"{done} on {where}" if where else done
 
 
-def choice(config: dict[str, Any], group: str) -> str | None:
+def methods(config: dict[str, Any]) -> list[str]:
+    """The names of the methods of a run: those compared, and its own."""
+    compared = dict.fromkeys(key.split(".")[1] for key in config if key.startswith("compare."))
+    return [*compared, *filter(None, [choice(config, "method")])]
+
+
+def choice(config: dict[str, Any], part: str) -> str | None:
     """The name of the YAML file that a part of a config was made of, or of the module of its class; None without one.
 
     Of several files for one class, the one with which most settings agree.
@@ -32,30 +34,25 @@ def choice(config: dict[str, Any], group: str) -> str | None:
     Args:
         config: flattened.
     """
-    target = config.get(f"{group}._target_")
+    target = config.get(f"{part}.{CLASS}")
     if target is None:
         return None
-    fitting = {name: settings for name, settings in _shipped(group).items() if settings.get("_target_") == target}
-
-    def agreement(name: str) -> int:
-        return sum(config.get(f"{group}.{key}") == value for key, value in fitting[name].items())
-
-    return max(fitting, key=agreement) if fitting else ["", *str(target).split(".")][-2]
+    file = _file(config, part)
+    return file.rpartition("/")[2] if file else ["", *str(target).split(".")][-2]
 
 
-@cache
-def _shipped(group: str) -> dict[str, dict[str, Any]]:
-    """The YAML files of a group that come with the package, by their names, flattened, on what they stand on."""
-    files = resources.files("lth_runner.configs") / group
-    texts = {
-        file.name.removesuffix(".yaml"): file.read_text(encoding="utf-8")
-        for file in files.iterdir()
-        if file.name.endswith("yaml")
-    }
-    found = {name: yaml.load(texts[name], Loader=Loader) for name in sorted(texts)}
+def made_of(config: dict[str, Any], part: str) -> dict[str, Any]:
+    """The settings of the file that a part was made of, interpolations resolved from the config; none if not ours."""
+    file = _file(config, part)
+    return shipped.resolved(shipped.parts()[file], config) if file else {}
 
-    def composed(name: str) -> dict[str, Any]:
-        bases = [base for base in found[name].get("defaults", []) if isinstance(base, str) and base in found]
-        return {key: value for base in bases for key, value in composed(base).items()} | flattened(found[name])
 
-    return {name: composed(name) for name in found}
+def _file(config: dict[str, Any], part: str) -> str | None:
+    """The file as "method/pensia"."""
+    target = config.get(f"{part}.{CLASS}")
+    fitting = {file: settings for file, settings in shipped.parts().items() if settings[CLASS] == target}
+
+    def agreement(file: str) -> int:
+        return sum(config.get(f"{part}.{key}") == value for key, value in fitting[file].items())
+
+    return max(fitting, key=agreement, default=None)

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lth_runner.report.groups import Group, Section, is_number, text
+from lth_runner.report import variants
+from lth_runner.report.groups import Group, Section
 from lth_runner.report.kinds import curves
-from lth_runner.report.plots import accuracy_figure
 from lth_runner.report.read import Run
+from lth_runner.report.settings import is_number, text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
-MOST_CURVES = 7  # colours and markers told apart
-MOST_GROUPS = 6  # curve figures of one experiment: each takes about a second to draw
+MOST_CURVES = 7  # colours and markers told apart in one panel of several methods
+MOST_VARIANTS = 14  # the same with all pairs of colour and marker: lines of one method
+MOST_PANELS = 4  # methods side by side
+AS_IT_IS = "as it is"  # the experiment without a change
+MOST_SETTINGS = 4  # settings over which results are drawn
 WIDE = 20.0  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
@@ -28,23 +32,20 @@ class Drawn:
     Attributes:
         name: of its files, without ending.
         caption: what it shows.
-        commands: that made its runs.
         figure: matplotlib's.
     """
 
     name: str
     caption: str
-    commands: list[str]
     figure: "Figure"
 
 
 def figures(section: Section) -> Iterator[Drawn]:
-    """First what varies between runs, then the curves inside runs."""
-    for key in section.varying:
-        yield from _over(section, key)
-    shown = spread(section.groups, MOST_GROUPS)
-    for number, group in enumerate(shown):
-        yield from _curves(section, group, number, len(shown))
+    """First the curves inside the runs, all settings together, then what varies between runs."""
+    yield from _curves(section)
+    over = {key: along(section, key, comparable(section, key)) for key in section.varying}
+    for key in sorted(over, key=lambda key: -len({line[key] for line in over[key]}))[:MOST_SETTINGS]:
+        yield from _over(section, key, over[key])
 
 
 def commands(runs: list[Run]) -> list[str]:
@@ -52,9 +53,7 @@ def commands(runs: list[Run]) -> list[str]:
     return list(dict.fromkeys(command for run in runs if (command := _command(run))))
 
 
-def _over(section: Section, key: str) -> Iterator[Drawn]:
-    groups = comparable(section, key)
-    lines = along(section, key, groups)
+def _over(section: Section, key: str, lines: Sequence[dict[str, Any]]) -> Iterator[Drawn]:
     if not 0 < len({line["curve"] for line in lines}) <= MOST_CURVES:
         return
     values = sorted({line[key] for line in lines})
@@ -65,7 +64,6 @@ def _over(section: Section, key: str) -> Iterator[Drawn]:
     yield Drawn(
         name=f"{section.stem}_over_{key.replace('.', '_')}",
         caption=f"{section.name}: results over {key}; lines are means, bands reach from the least to the greatest seed",
-        commands=commands([run for group in groups for run in group.runs]),
         figure=curves.figure(lines, description),
     )
 
@@ -104,37 +102,25 @@ def _points(group: Group) -> Iterator[dict[str, Any]]:
             yield {**measured, "curve": network}
 
 
-def _curves(section: Section, group: Group, number: int, shown: int) -> Iterator[Drawn]:
-    """The curves of a group's runs together; one run that draws itself needs no other figure of the same."""
-    if len(group.runs) == 1 and group.runs[0].draws_itself:
+def _curves(section: Section) -> Iterator[Drawn]:
+    """The curves of all runs in one figure; a run that draws itself and is alone needs no other figure of the same."""
+    if len(section.runs) == 1 and section.runs[0].draws_itself:
         return
-    config = group.runs[0].config
-    axis = str(config.get("study.axis", "n"))
-    lines = [line for run in group.runs for line in run.metrics() if "curve" in line and is_number(line.get(axis))]
-    lines = [line for line in lines if is_number(line.get("accuracy"))]
-    if not 0 < len({line["curve"] for line in lines}) <= MOST_CURVES:
-        return
-    labels = {
-        key.removeprefix("study.labels."): str(value)
-        for key, value in config.items()
-        if key.startswith("study.labels.")
-    }
-    target = group.rows.get("target", {}).get("accuracy")
-    epsilon = config.get("epsilon")
-    if axis == "n" and target is not None and is_number(epsilon):
-        description = {
-            "axis": "n", "axis_label": "n, random weights offered per target weight", "log_axis": False,
-            "target_accuracy": target.mean, "epsilon": float(epsilon or 0), "labels": labels,
-        }  # fmt: skip
-        figure = curves.figure(lines, description)
+    description = variants.description_of(section)
+    found = {group.label or AS_IT_IS: variants.points_of(group, description["axis"]) for group in section.groups}
+    found = {label: points for label, points in found.items() if points}
+    shown = {label: found[label] for label in spread(list(found), MOST_VARIANTS)}
+    names = list(dict.fromkeys(str(point["curve"]) for points in shown.values() for point in points))
+    if len(shown) > 1:
+        figure, what = variants.figure(shown, names[:MOST_PANELS], description), "one line for each setting"
+    elif 0 < len(names) <= MOST_CURVES:
+        figure, what = curves.figure(next(iter(shown.values())), description), "one line for each method"
     else:
-        levels = {"target network": target.mean} if target else {}
-        figure = accuracy_figure(lines, axis=axis, axis_label=axis, levels=levels, labels=labels)
-    left_out = len(section.groups) - shown
-    caption = ": ".join(part for part in (section.name, section.label(group)) if part)
-    caption += f"; accuracy and error over {axis}, {len(group.runs)} run{'s' * (len(group.runs) > 1)}"
-    caption += f"; one of {shown} drawn of {len(section.groups)} combinations" if left_out else ""
-    yield Drawn(name=f"{section.stem}_curves_{number}", caption=caption, commands=commands(group.runs), figure=figure)
+        return
+    caption = f"{section.name}: accuracy and error over {description['axis']}, {what}"
+    caption += f"; {len(shown)} of {len(found)} settings" if len(shown) < len(found) else ""
+    caption += f"; {MOST_PANELS} of {len(names)} methods" if len(shown) > 1 and len(names) > MOST_PANELS else ""
+    yield Drawn(name=f"{section.stem}_curves", caption=caption, figure=figure)
 
 
 def spread(found: Sequence[T], most: int) -> Sequence[T]:

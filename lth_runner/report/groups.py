@@ -1,18 +1,16 @@
 """Runs put together by what varies between them: one group per combination of settings, over which seeds are spread."""
 
 import json
-import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth_runner.core.identity import NEUTRAL
 from lth_runner.report.choices import title
 from lth_runner.report.read import Run
+from lth_runner.report.settings import is_number, settings_text, telling, text
 
-SEED = "seed"
 OWN_KEYS = ("status", "error", "started", "wall_time_s")  # of a summary: about the run, not of what it found
 
 
@@ -37,13 +35,20 @@ class Group:
 
     Attributes:
         settings: values of the section's `varying`, in that order.
+        said: what of it is worth saying: where it differs from the experiment, or from most runs of an unknown one.
         runs: all of them ended well.
         rows: by network ("target", "closest"; "" for numbers of the run as a whole), statistics by measure.
     """
 
     settings: tuple[Any, ...]
+    said: dict[str, Any]
     runs: list[Run]
     rows: dict[str, dict[str, Statistic]]
+
+    @property
+    def label(self) -> str:
+        """`n=12, target=synthetic`: what tells it from the experiment as it is; empty if nothing does."""
+        return settings_text(self.said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,13 @@ class Section:
     Attributes:
         name: of the experiment, or what was done, as in "edge_popup on redundant_fc, mnist".
         varying: config keys whose values differ, one of those that always vary together.
+        common: in what all runs differ from the experiment.
         groups: in the order of their settings.
     """
 
     name: str
     varying: list[str]
+    common: dict[str, Any]
     groups: list[Group]
 
     @property
@@ -65,13 +72,13 @@ class Section:
         """The name as the beginning of a file's name."""
         return re.sub(r"[^\w.+-]+", "_", self.name)
 
+    @property
+    def runs(self) -> list[Run]:
+        return [run for group in self.groups for run in group.runs]
+
     def measures(self) -> list[str]:
         """Of any network, in the order of their first appearance."""
         return list(dict.fromkeys(m for group in self.groups for row in group.rows.values() for m in row))
-
-    def label(self, group: Group) -> str:
-        """`network.hidden=100`: what tells a group from the others."""
-        return ", ".join(f"{key}={text(value)}" for key, value in zip(self.varying, group.settings, strict=True))
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
@@ -83,44 +90,24 @@ def sections(runs: Iterable[Run]) -> list[Section]:
     return [_section(name, members) for name, members in sorted(by_name.items())]
 
 
-def varying(runs: Sequence[Run]) -> list[str]:
-    """Keys in which the runs differ, without seeds and what cannot change results; the shortest of those that agree."""
-    keys = dict.fromkeys(key for run in runs for key in run.config if not _is_neutral(key))
-    columns: dict[tuple[str, ...], list[str]] = {}
-    for key in keys:
-        column = tuple(text(run.config.get(key)) for run in runs)
-        if len(set(column)) > 1:
-            columns.setdefault(column, []).append(key)
-    seeds = tuple(text(run.config.get(SEED)) for run in runs)
-    return [
-        min(same, key=lambda key: (key.count("."), len(key))) for column, same in columns.items() if column != seeds
-    ]
-
-
-def text(value: Any) -> str:
-    """A setting for people; classes by their last name."""
-    if isinstance(value, str):
-        return value.rpartition(".")[2] if value.startswith("lth_runner.") else value
-    return json.dumps(value)
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _section(name: str, runs: list[Run]) -> Section:
-    keys = varying(runs)
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(json.dumps([run.config.get(key) for key in keys]), []).append(run)
-    groups = [
-        Group(settings=tuple(same[0].config.get(key) for key in keys), runs=same, rows=_rows(same))
-        for same in members.values()
-    ]
-    groups.sort(
-        key=lambda group: [(0, value, "") if is_number(value) else (1, 0, text(value)) for value in group.settings]
-    )
-    return Section(name=name, varying=keys, groups=groups)
+    apart = telling(runs)
+    alike: dict[str, list[int]] = {}
+    for i, values in enumerate(apart.values):
+        alike.setdefault(json.dumps(list(values.values())), []).append(i)
+    groups = []
+    for members in alike.values():
+        same, first = [runs[i] for i in members], members[0]
+        settings = tuple(apart.values[first].values())
+        groups.append(Group(settings=settings, said=apart.said[first], runs=same, rows=_rows(same)))
+    groups.sort(key=lambda group: _order(group, apart.keys))
+    return Section(name=name, varying=apart.keys, common=apart.common, groups=groups)
+
+
+def _order(group: Group, keys: Sequence[str]) -> tuple[Any, ...]:
+    """The experiment as it is, then those that differ in the same settings side by side, by their values."""
+    values = [(0, value, "") if is_number(value) else (1, 0, text(value)) for value in group.settings]
+    return [keys.index(key) for key in group.said], values
 
 
 def _rows(runs: list[Run]) -> dict[str, dict[str, Statistic]]:
@@ -139,10 +126,6 @@ def _rows(runs: list[Run]) -> dict[str, dict[str, Statistic]]:
 def _statistic(numbers: list[float]) -> Statistic:
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
     return Statistic(statistics.fmean(numbers), spread, len(numbers))
-
-
-def _is_neutral(key: str) -> bool:
-    return any(key == neutral or key.startswith(f"{neutral}.") for neutral in NEUTRAL)
 
 
 def flat_table(found: Sequence[Section]) -> tuple[list[str], list[list[Any]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lth_runner.core.files import replace_file
+from lth_runner.report.pointer import with_values
 from lth_runner.report.series import Series, series
 from lth_runner.report.style import STYLE, curve_looks, legend_below, panels
 
@@ -49,6 +50,8 @@ def accuracy_figure(
 def save_figure(figure: "Figure", stem: Path) -> list[Path]:
     """Writes `stem`.png and `stem`.svg, each whole or not at all; equal figures give equal bytes.
 
+    In the SVG every marker says its value under the pointer.
+
     Raises:
         DataError: the folder or the disk refuses them.
     """
@@ -59,6 +62,8 @@ def save_figure(figure: "Figure", stem: Path) -> list[Path]:
         path = stem.with_name(f"{stem.name}.{suffix}")
         with replace_file(path) as temporary, matplotlib.rc_context(STYLE):
             figure.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
+            if suffix == "svg":
+                temporary.write_text(with_values(temporary.read_text(encoding="utf-8"), figure), encoding="utf-8")
         paths.append(path)
     return paths
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lth_runner.core.errors import DataError
+from lth_runner.core.finished import SUMMARY, damaged_files
 from lth_runner.report.points import FIGURES
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is several times faster, where it was built
@@ -105,10 +106,10 @@ def read_run(folder: Path) -> Run:
     """One run folder.
 
     Raises:
-        DataError: its summary or config is missing or damaged.
+        DataError: its summary or config is missing or damaged, or it ended well and a file of its results is not whole.
     """
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         config = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=Loader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}") from error
@@ -116,6 +117,8 @@ def read_run(folder: Path) -> Run:
         raise DataError(f"{folder} cannot be read: summary.json has no status")
     if not isinstance(config, dict):
         raise DataError(f"{folder} cannot be read: config.yaml is not a mapping")
+    if summary["status"] == "ok" and (lost := damaged_files(folder)):
+        raise DataError(f"{folder} is not whole: {', '.join(lost)} is gone or damaged; run it again")
     return Run(folder, flattened(config), summary)
 
 
@@ -153,7 +156,7 @@ def _holders(top: Path) -> Iterator[tuple[Path, bool]]:
     if not top.is_dir():
         raise DataError(f"there is no folder {top}: name one that holds runs")
     for path, folders, files in os.walk(top.resolve()):
-        if "summary.json" in files:
+        if SUMMARY in files:
             folders.clear()
             yield Path(path), True
         elif FIGURES in files:

@@ -47,8 +47,12 @@ def load_matplotlib() -> None:
 
 
 @contextlib.contextmanager
-def panels(columns: int, height: float = 3.1) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
-    """An empty figure in our style, without pyplot and so without a display or global state."""
+def panels(columns: int, height: float = 3.1, rows: int = 1) -> "Iterator[tuple[Figure, Sequence[Axes]]]":
+    """An empty figure in our style, without pyplot and so without a display or global state.
+
+    Args:
+        height: of a row of panels, in inches.
+    """
     load_matplotlib()
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -57,9 +61,9 @@ def panels(columns: int, height: float = 3.1) -> "Iterator[tuple[Figure, Sequenc
 
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.06)  # inches
-        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, height), layout=layout)
+        figure = Figure(figsize=(3.5 * columns if columns > 1 else 4.5, height * rows), layout=layout)
         FigureCanvasAgg(figure)
-        yield figure, list(figure.subplots(1, columns, squeeze=False)[0])
+        yield figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def curve_looks(names: Iterable[str], labels: Mapping[str, str]) -> dict[str, dict[str, Any]]:

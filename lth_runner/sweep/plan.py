@@ -16,7 +16,7 @@ from lth_runner.config.build import settings
 from lth_runner.config.environment import with_environment
 from lth_runner.config.switched import switched
 from lth_runner.core.errors import ConfigError, LthError
-from lth_runner.record.folder import is_finished
+from lth_runner.core.finished import is_finished
 from lth_runner.run import place
 
 

@@ -103,7 +103,9 @@ def numbers(folder: str | None) -> list[str]:
 def failures(rows: list[tuple[str, str, str, str]]) -> Table:
     """The jobs that did not end well: settings, status, why, and where to read on."""
     table = Table(title="jobs that did not finish", title_justify="left")
-    for heading in ("job", "status", "why", "log"):
+    for heading in ("job", "status"):
+        table.add_column(heading)
+    for heading in ("why", "log"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))

@@ -18,8 +18,9 @@ import pytest
 
 from lth_runner.core.errors import ConfigError, DataError, RunBusyError
 from lth_runner.core.files import locked
+from lth_runner.core.finished import LOCK, damaged_files, is_finished, read_summary
 from lth_runner.core.recorder import Recorder
-from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished, plain, read_summary
+from lth_runner.record.folder import RunFolder, plain
 
 CONFIG = "seed: 3\nnetwork:\n  hidden: 500\n"
 
@@ -310,7 +311,8 @@ def test_a_run_of_an_earlier_version_stays_finished(tmp_path: Path) -> None:
 def test_files_are_utf_8_in_every_locale(tmp_path: Path) -> None:
     program = """
         import sys
-        from lth_runner.record.folder import RunFolder, read_summary
+        from lth_runner.core.finished import read_summary
+        from lth_runner.record.folder import RunFolder
         with RunFolder(sys.argv[1], "name: \\u00e9\\u03b5") as folder:
             folder.say("\\u03b5 \\u2264 0.01")
             folder.write_text("table.md", "\\u2014")

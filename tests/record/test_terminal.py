@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 
 import pytest
 from rich.table import Table
@@ -35,6 +36,45 @@ def test_lines_at_the_start_now_and_then_and_at_the_end(monkeypatch: pytest.Monk
         "solving: 6/8, 12 s elapsed, 4.0 s left, layer 5",
         "solving: 8/8 in 18 s, layer 7",
     ]
+
+
+def test_bars_that_follow_each_other_are_not_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A curve of a hundred points, a bar of a second each: a line every five seconds or so."""
+    clock = itertools.count(0.0, 0.5)
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    out = io.StringIO()
+    terminal = Terminal(file=out)
+    for point in range(100):
+        with terminal.progress(f"point {point}", 1) as bar:
+            bar.advance(1)
+    lines = out.getvalue().splitlines()
+    assert lines[:3] == ["point 0: 1 to do", "point 4: 1 to do", "point 8: 1 to do"]
+    assert 20 <= len(lines) <= 30
+
+
+NUMBERS = ["97.19 %", "21.00x", "123,456,789", "1.8e-06", "3.05 s"]
+
+
+@pytest.mark.parametrize("width", [20, 30, 40, 60, 80, 200])
+def test_no_number_is_cut_on_a_narrow_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = Table(title="[b]numbers", caption="all of them")
+    for heading in ("network", *(f"a long heading {number}" for number in range(len(NUMBERS)))):
+        table.add_column(heading, justify="right")
+    table.add_row("closest [x]", *NUMBERS)
+    table.add_row("none", *[""] * len(NUMBERS))
+    out = Tty()
+    Terminal(file=out).show(table)
+    text = re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = text.split()
+    assert all(word in words for number in NUMBERS for word in number.split()), text
+    if width == 40:
+        assert "  a long heading 2: 123,456,789\n" in text
+        assert text.startswith("numbers:\n") and text.endswith("(all of them)\n")
+    if width == 200:
+        assert "123,456,789 ┃" in text or "123,456,789 │" in text, "as a table where there is room"
 
 
 def test_bars_on_a_terminal_may_be_nested() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from lth_runner.core.errors import ConfigError
+from lth_runner.core.finished import is_finished
 from lth_runner.record import wandb as module
-from lth_runner.record.folder import RunFolder, is_finished
+from lth_runner.record.folder import RunFolder
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import NoCopy, Wandb, history_row
 

@@ -158,6 +158,41 @@ def test_files_are_whole_and_equal_for_equal_numbers(tmp_path: Path) -> None:
     assert len(list(ElementTree.fromstring(svg).iter())) > 100
 
 
+def titles(path: Path) -> list[str]:
+    svg = "{http://www.w3.org/2000/svg}"
+    spots = [spot for spot in ElementTree.parse(path).iter(f"{svg}circle") if spot.get("class") == "value"]
+    return [str(spot.findtext(f"{svg}title")) for spot in spots]
+
+
+def test_every_marker_says_its_value(tmp_path: Path) -> None:
+    said = "\n".join(titles(save_figure(curves_figure(LINES), tmp_path / "a")[1])).splitlines()
+    for entry in LINES:
+        assert f"{entry['curve']}, test accuracy (%): {100 * entry['accuracy']:.5g}, n: {entry['n']}" in said
+        assert f"{entry['curve']}, weight error: {entry['weight_error_median']:.5g}, n: {entry['n']}" in said
+    assert len(said) == 2 * len(LINES)
+
+
+def test_an_error_of_zero_says_zero(tmp_path: Path) -> None:
+    lines = [line("closest", 3, 0.9, 1e-3, 1e-2), line("closest", 6, 0.9, 0.0, 1e-5)]
+    said = titles(save_figure(curves_figure(lines), tmp_path / "a")[1])
+    assert "exactly 0, weight error: 0, n: 6\nclosest, weight error: 0, n: 6" in said
+
+
+def test_spots_lie_on_their_markers(tmp_path: Path) -> None:
+    """Of the SVG's own markers, which Matplotlib places in the same coordinates."""
+    figure = accuracy_figure([{"curve": "a", "n": n, "accuracy": n / 9} for n in (1, 2, 5)], axis="n", axis_label="n")
+    root = ElementTree.parse(save_figure(figure, tmp_path / "a")[1]).getroot()
+    svg, line_id = "{http://www.w3.org/2000/svg}", ".//*[@id='{}']"
+    drawn_line = next(
+        group
+        for i in range(1, 99)
+        if (group := root.find(line_id.format(f"line2d_{i}"))) is not None and len(list(group.iter(f"{svg}use"))) == 3
+    )
+    markers = [(float(use.get("x", 0)), float(use.get("y", 0))) for use in drawn_line.iter(f"{svg}use")]
+    spots = [(float(spot.get("cx", 0)), float(spot.get("cy", 0))) for spot in root.iter(f"{svg}circle")]
+    np.testing.assert_allclose(spots, markers, atol=0.51)
+
+
 def test_an_unwritable_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match="cannot write"):

@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from lth_runner.cli import report as command
+from lth_runner.config.compose import composed
 from lth_runner.report.figures import along, comparable
-from lth_runner.report.groups import Section, sections, varying
+from lth_runner.report.groups import Section, sections
 from lth_runner.report.points import figures_json, points_csv
 from lth_runner.report.read import read_runs
+from lth_runner.report.settings import varying
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -101,28 +103,29 @@ def test_the_csv_has_means_and_spreads_over_seeds(written: Path) -> None:
 def test_markdown_shows_what_csv_holds(written: Path) -> None:
     text = (written / "report.md").read_text()
     assert "8 runs, 6 ok, 1 damaged, 1 failed." in text
-    assert "| 1000 | closest | 3 | 100.10 % ± 0.10 % | 2.0e-02 | 1 ± 1 |" in text
-    assert "| failed | failed | training <diverged> | failed/log.txt |" in text
-    assert re.search(r"\| damaged \| damaged \| .*cannot be read.* \|", text)
+    assert "| closest | 100.10 % ± 0.10 % | 2.0e-02 | 1 ± 1 | 3 | network.hidden=1000 |" in text
+    assert re.search(r"\| failed \| training <diverged> \| failed \| widths \| failed/log.txt \| .*seed=7.* \|", text)
+    assert re.search(r"\| damaged \| .*cannot be read.* \| damaged \| — \|", text)
 
 
-def test_each_figure_has_its_files_and_its_command(written: Path) -> None:
-    names = ["widths_over_network_hidden", "widths_curves_0", "widths_curves_1"]
+def test_each_figure_has_its_files_and_each_experiment_its_command(written: Path) -> None:
+    names = ["widths_over_network_hidden", "widths_curves"]
     text = (written / "report.md").read_text()
     for name in names:
         assert (written / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (written / f"{name}.svg").read_text().startswith("<?xml")
         assert f"({name}.svg)" in text
-    assert text.count("    lth-run -m seed=0,1\n") == len(names)
+    assert text.count("    lth-run -m seed=0,1\n") == 1, "once for an experiment"
 
 
 def test_the_page_needs_nothing_but_itself(written: Path) -> None:
     page = (written / "report.html").read_text()
-    assert page.count("<svg ") == 3
-    assert page.count("<code>lth-run -m seed=0,1</code>") == 3
+    assert page.count("<svg ") == 2
+    assert page.count("<code>lth-run -m seed=0,1</code>") == 1
     namespaces = r'xmlns(:\w+)?="[^"]+"|rdf:resource="[^"]+"'
     assert "http" not in re.sub(namespaces, "", page)
-    assert not re.search(r"<(script|link|img|iframe)\b|@import|url\((?!#)", page)
+    assert not re.search(r"<(script\s|link|img|iframe)\b|@import|url\((?!#)|\b(fetch|import|XMLHttpRequest)\b", page)
+    assert page.count("<script>") == 1, "its own, inside"
     assert "training &lt;diverged&gt;" in page
 
 
@@ -130,8 +133,36 @@ def test_the_page_needs_nothing_but_itself(written: Path) -> None:
 def test_a_browser_shows_the_numbers(written: Path, tmp_path: Path) -> None:
     dom = browser(written / "report.html", tmp_path, "--dump-dom")
     cells = re.findall(r"<td[^>]*>(.*?)</td>", dom)
-    row = cells.index("1000", cells.index("1000") + 1)
-    assert cells[row : row + 4] == ["1000", "closest", "3", '100.10 % <span class="spread">± 0.10 %</span>']
+    name = 'closest <span class="small">network.<wbr>hidden=1000</span>'
+    after = [cells[i + 1] for i, cell in enumerate(cells) if cell == name]
+    assert after == ['100.10 % <span class="small">± 0.10 %</span>'] * 2, "in the overview, and in the table"
+    assert "<title>" not in dom.partition("<body>")[2], "the script shows what the titles said"
+    assert re.search(r'aria-label="[^"]*SubsetSum, network.hidden=100, test accuracy \(%\): 66, n: 8', dom)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+def test_tables_sort_and_figures_say_their_values(written: Path, tmp_path: Path) -> None:
+    """By their buttons, and under the pointer; nothing reaches beyond the sides of a narrow page."""
+    page = (written / "report.html").read_text()
+    act = """<script>
+    const table = document.querySelectorAll("table")[1];
+    const column = () => [...table.tBodies[0].rows].map(row => row.cells[1].dataset.value);
+    const head = table.tHead.rows[0].cells[1].querySelector("button");
+    const said = [];
+    for (let i = 0; i < 2; i++) { head.click(); said.push(column().map(Number)); }
+    const spot = document.querySelector("svg .value");
+    spot.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    said.push(document.getElementById("tip").textContent, document.documentElement.scrollWidth <= innerWidth);
+    document.title = JSON.stringify(said);
+    </script>"""
+    (tmp_path / "page.html").write_text(page.replace("</body>", act + "</body>"))
+    dom = browser(tmp_path / "page.html", tmp_path, "--dump-dom", "--window-size=500,800")
+    title = re.search(r"<title>(\[.*?)</title>", dom)
+    assert title is not None
+    up, down, tip, fits = json.loads(title[1])
+    assert up == sorted(up) and down == up[::-1] and len(set(up)) > 2
+    assert re.search(r"test accuracy \(%\): [\d.]+, n: 2", tip)
+    assert fits
 
 
 def browser(page: Path, profile: Path, *arguments: str) -> str:
@@ -185,15 +216,16 @@ def test_runs_of_other_experiments_stand_apart(runs: Path, tmp_path: Path) -> No
     assert [group.settings for group in found[0].groups] == [([1, 2],), ([1],)]
 
 
-def own_figure(folder: Path, log_axis: bool = False) -> dict[str, Any]:
+def own_figure(folder: Path, log_axis: bool = False, kind: str = "curves") -> dict[str, Any]:
     """Gives a folder points and a description of its own figure."""
     description = {
-        "kind": "curves", "axis": "n", "axis_label": "n", "log_axis": log_axis, "target_accuracy": None,
-        "epsilon": None, "labels": {},
+        "kind": kind, "axis": "n", "axis_label": "n", "log_axis": log_axis, "target_accuracy": None,
+        "epsilon": None, "labels": {}, "caption": str(log_axis), "published": {},
     }  # fmt: skip
     lines = [{"curve": "closest", "n": n, "accuracy": 0.5 + n / 50} for n in (2, 4, 8)]
+    lines = [{**line, "density": line["n"] / 10, "kept": line["n"], "offered": 10} for line in lines]
     (folder / "points.csv").write_text(points_csv(lines))
-    (folder / "figures.json").write_text(figures_json({"curves": description}))
+    (folder / "figures.json").write_text(figures_json({kind: description}))
     return description
 
 
@@ -201,16 +233,30 @@ def own_figure(folder: Path, log_axis: bool = False) -> dict[str, Any]:
 def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Path) -> None:
     for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
         make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
-        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=seed == 1)
+        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=seed == 1, kind="density")
     page = command.report([tmp_path / "runs"], tmp_path / "out", "")
-    own = [tmp_path / "out" / name / "curves.svg" for name in ("100-0", "100-1", "1000-0")]
+    own = [tmp_path / "out" / name / "density.svg" for name in ("100-0", "100-1", "1000-0")]
     assert own[0].read_bytes() == own[2].read_bytes() != own[1].read_bytes()
-    assert not list((tmp_path / "runs").rglob("curves.svg")), "a report leaves runs as they are"
-    assert (tmp_path / "out" / "widths_curves_0.svg").exists(), "two seeds together"
-    assert not (tmp_path / "out" / "widths_curves_1.svg").exists(), "the run's own figure is that of the group"
+    assert not list((tmp_path / "runs").rglob("density.svg")), "a report leaves runs as they are"
     text = (tmp_path / "out" / "report.md").read_text()
-    assert "![widths: curves of 1000-0](1000-0/curves.svg)" in text
+    assert "![widths: density of 1000-0](1000-0/density.svg)" in text
     assert page.read_text().count("<svg ") == 2 + 3
+
+
+def test_the_settings_of_an_experiment_are_in_one_figure(tmp_path: Path) -> None:
+    """Each run's own figure of curves would show the same again."""
+    for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
+        make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
+        own_figure(tmp_path / "runs" / f"{hidden}-{seed}", log_axis=True)
+    page = command.report([tmp_path / "runs"], tmp_path / "out", "").read_text()
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.svg")) == [
+        "widths_curves.svg", "widths_over_network_hidden.svg",
+    ]  # fmt: skip
+    assert page.count("<svg ") == 2
+    for hidden in (100, 1000):
+        assert f"closest, network.hidden={hidden}, test accuracy (%): 66, n: 8" in page
+    command.report([tmp_path / "runs" / "100-0"], tmp_path / "alone", "")
+    assert (tmp_path / "alone" / "curves.svg").exists(), "a run alone draws itself"
 
 
 def test_a_damaged_description_stops_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,7 +315,74 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     make_run(tmp_path / "runs" / "b", 100, 0, name="run")
     assert [section.name for section in sections(read_runs([tmp_path]).runs)] == ["closest on fc", "edge_popup on fc"]
     command.report([tmp_path], tmp_path / "out", "")
-    assert (tmp_path / "out" / "edge_popup_on_fc_curves_0.svg").exists()
+    assert (tmp_path / "out" / "edge_popup_on_fc_curves.svg").exists()
+
+
+def test_a_report_on_runs_by_their_names_does_not_go_into_the_first(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path / "runs")
+    command.main(["100-0", "1000-0"])
+    assert (tmp_path / "runs" / "report" / "report.html").exists()
+    assert not (tmp_path / "runs" / "100-0" / "report").exists()
+
+
+def test_damaged_runs_are_named_on_the_terminal_and_count_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("whole", "torn"):
+        make_run(tmp_path / "runs" / name, 100, 0)
+        (tmp_path / "runs" / name / "files.json").write_text('{"ticket.safetensors": 3}')
+        (tmp_path / "runs" / name / "ticket.safetensors").write_bytes(b"abc")
+    (tmp_path / "runs" / "torn" / "ticket.safetensors").write_bytes(b"ab")
+    (tmp_path / "runs" / "unread").mkdir()
+    (tmp_path / "runs" / "unread" / "summary.json").write_text("")
+    command.main([str(tmp_path / "runs")])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == (
+        f"lth-report: {tmp_path / 'runs' / 'torn'} is not whole: ticket.safetensors is gone or damaged; run it again"
+    )
+    assert second.startswith(f"lth-report: {tmp_path / 'runs' / 'unread'} cannot be read")
+    text = (tmp_path / "runs" / "report" / "report.md").read_text()
+    assert "3 runs, 1 ok, 2 damaged." in text
+    assert "| closest | 91.00 % | 2.0e-02 | 0 | 1 |" in text
+
+
+def test_the_overview_has_each_experiment_with_its_best_ticket(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    overview = text.partition("## Overview")[2].partition("## ")[0]
+    line = (
+        "| widths | closest | 100.10 % ± 0.10 % | 98.00 % | — | 6 | network.hidden: 100, 1000 | network.hidden=1000 |"
+    )
+    assert line in overview
+
+
+def test_only_what_differs_from_the_experiment_is_said(tmp_path: Path) -> None:
+    """The nulls of parts that are not there, and all that follows from another part, are not."""
+    for name, words in {"a": [], "b": ["epsilon=0.1"], "c": ["target=synthetic"], "d": ["method=malach"]}.items():
+        make_run(tmp_path / "runs" / name, 0, 0)
+        config = yaml.safe_dump(composed(["experiment=smoke", *words]))
+        (tmp_path / "runs" / name / "config.yaml").write_text(config)
+    command.report([tmp_path / "runs"], tmp_path / "out", "")
+    rows = [
+        line for line in (tmp_path / "out" / "report.md").read_text().splitlines() if line.startswith("| closest |")
+    ]
+    assert [row.split(" | ", 6)[-1] for row in rows] == [
+        " |", "epsilon=0.1 |", "target=synthetic |", "method=malach |",
+    ]  # fmt: skip
+
+
+def test_whatever_a_config_says_is_text(tmp_path: Path) -> None:
+    script = "<script>alert('&')</script>"
+    for number in range(2):
+        make_run(tmp_path / "runs" / f"<b>{number}", 100, 0, name=script, extra={script: f"<i>{number}"})
+        make_run(tmp_path / "runs" / f"<u>{number}", 100, 1, status="failed", name=script)
+        own_figure(tmp_path / "runs" / f"<b>{number}")
+    page = command.report([tmp_path / "runs"], tmp_path / "out", script).read_text()
+    assert page.count("<script>") == 1
+    assert not re.search(r"<[biu]>", page)
+    assert "alert(&#x27;&amp;&#x27;)" in page
 
 
 def test_sums_left_unsolved_have_a_column_where_there_are_any(tmp_path: Path) -> None:
@@ -284,6 +397,8 @@ def test_sums_left_unsolved_have_a_column_where_there_are_any(tmp_path: Path) ->
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^lth-report: there is no folder .*missing: name one that holds runs$"):
         command.main([str(tmp_path / "missing")])
+    with pytest.raises(SystemExit, match="a folder's name is empty"):
+        command.main([""])
 
 
 @pytest.mark.slow
@@ -291,4 +406,4 @@ def test_thousands_of_runs_make_one_report(tmp_path: Path) -> None:
     for number in range(2000):
         make_run(tmp_path / "runs" / str(number), hidden=number // 10, seed=number % 10)
     command.report([tmp_path / "runs"], tmp_path / "out", "")
-    assert "one of 6 drawn of 200 combinations" in (tmp_path / "out" / "report.md").read_text()
+    assert "one line for each setting; 14 of 200 settings" in (tmp_path / "out" / "report.md").read_text()

@@ -1,7 +1,6 @@
 """Accuracy and weight error of methods on one target, as curves over one setting."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,8 +58,7 @@ def _errors(
     looks: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Median errors as lines, largest ones lighter and dashed, on a log axis that shows exact zeros at its floor."""
-    floor = floor_of_zeros([*median.values(), *largest.values()])
-    lift = (lambda values: values) if floor is None else (lambda values: np.maximum(values, floor))
+    lift = zeros_lifted(axes, [*median.values(), *largest.values()])
     for name, curve in median.items():
         axes.plot(curve.x, lift(curve.mean), **looks[name])
         band(axes, curve.x, lift(curve.low), lift(curve.high), curve.spread, looks[name])
@@ -68,15 +66,18 @@ def _errors(
         axes.plot(curve.x, lift(curve.mean), color=looks[name]["color"], linestyle="--", linewidth=1, alpha=0.6)
     axes.plot([], [], color="#888888", label="median error")
     axes.plot([], [], color="#888888", linestyle="--", linewidth=1, alpha=0.6, label="largest error")
+
+
+def zeros_lifted(axes: "Axes", curves: Sequence[Series]) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes axes of errors logarithmic, with exact zeros at a floor and marked there; gives what lifts values to it."""
     axes.set_yscale("log")
     axes.set_ylabel("weight error, absolute")
-    if floor is not None:
-        _mark_zeros(axes, chain(median.values(), largest.values()), floor)
-
-
-def _mark_zeros(axes: "Axes", curves: Iterable[Series], floor: float) -> None:
-    """Points at the floor that are exactly zero."""
+    floor = floor_of_zeros(curves)
+    if floor is None:
+        return lambda values: values
     zeros = sorted({x for curve in curves for x in curve.x[curve.mean == 0]})
     axes.plot(
         zeros, [floor] * len(zeros), "o", markersize=9, markerfacecolor="none", color="#444444", label="exactly 0"
     )
+    axes.fmt_ydata = lambda value: "0" if value <= floor else f"{value:.4g}"  # what stands there is no value
+    return lambda values: np.maximum(values, floor)

@@ -68,6 +68,7 @@ def _hollow(axes: "Axes", pairs: Sequence[Sequence[float]], look: Mapping[str, A
         [100 * accuracy for _, accuracy in pairs],
         color=look["color"],
         marker=look["marker"],
+        label=f"_{look['label']}, published",  # unseen in the legend
         markerfacecolor="none",
         linestyle=":",
         linewidth=0.8,
@@ -79,3 +80,4 @@ def _percents(axes: "Axes", densities: Sequence[float]) -> None:
     ticks = [tick for tick in TICKS if min(densities) <= tick <= max(densities)]
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks])
     axes.minorticks_off()
+    axes.fmt_xdata = lambda fraction: f"{100 * fraction:.4g}"
