@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from lth_runner.core.files import write_json
-from lth_runner.record.folder import one_line
+from lth_runner.record.folder import Requeued, one_line
 
-RUNNING, OK, SKIPPED, FAILED = "running", "ok", "skipped", "failed"
+RUNNING, REQUEUED, OK, SKIPPED, FAILED = "running", "requeued", "ok", "skipped", "failed"
+ENDED = (OK, SKIPPED, FAILED)
 
 
 @dataclass
@@ -20,9 +21,10 @@ class Entry:
 
     Attributes:
         number: of the job, among those that were launched.
-        status: running, ok, skipped or failed. A job that was killed goes on saying running.
+        status: running, requeued, ok, skipped or failed. A job that was killed goes on saying running; one that the
+            cluster will start again says requeued.
         folder: of the run; None before it is known.
-        why: it was skipped or failed, in one line.
+        why: it was requeued, skipped or failed, in one line.
         seconds: it took.
     """
 
@@ -54,7 +56,7 @@ class Report:
         entry = self._entry
         entry.seconds = round(time.monotonic() - self._start, 3)
         if error is not None:
-            entry.status, entry.why = FAILED, one_line(error)
+            entry.status, entry.why = REQUEUED if isinstance(error, Requeued) else FAILED, one_line(error)
         elif entry.status == RUNNING:
             entry.status = OK
         entry.write(self._ledger)
@@ -80,7 +82,7 @@ def read_entries(ledger: Path, known: dict[int, Entry]) -> dict[int, Entry]:
     names = os.listdir(ledger) if ledger.is_dir() else []
     for name in names:
         number = name.removesuffix(".json")
-        if not number.isdigit() or (int(number) in known and known[int(number)].status != RUNNING):
+        if not number.isdigit() or (int(number) in known and known[int(number)].status in ENDED):
             continue
         entries[int(number)] = Entry(**json.loads((ledger / name).read_text(encoding="utf-8")))
     return entries
