@@ -99,9 +99,16 @@ class TrainedTarget:
         if data.train_inputs is None:
             raise ConfigError(f"target=trained needs training inputs and data {data.name} has none: take target=own")
         key = self.key(network, data, device)
-        name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-        found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
+        found = self._obtain(self._place(key, data), key, network, data.to(device), recorder)
         return arrays({name: torch.from_numpy(found.tensors[name]) for name in state_shapes(network)})
+
+    def file(self, network: Architecture, data: Dataset | None, device: str) -> Path | None:
+        """Where the cache has it; see `KeptInFile`."""
+        return None if data is None else self._place(self.key(network, data, device), data)
+
+    def _place(self, key: str, data: Dataset) -> Path:
+        name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+        return Path(self.cache).expanduser() / name
 
     def key(self, network: Architecture, data: Dataset, device: str) -> str:
         """Everything that determines the weights to the last bit, as text; a training takes one thread."""
