@@ -86,6 +86,10 @@ class FindVersusExist:
         for n in self.values:
             replace(construction, n=n)
 
+    def amounts(self) -> Mapping[str, float]:
+        """Random networks; see `Scales`. A point's time grows with its n: their sum is what counts."""
+        return {"repeats": self.repeats, "sum of n": sum(self.values)}
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
         search = _checked(problem, methods)

@@ -65,6 +65,15 @@ class SubsetSumSolver(Protocol):
         ...
 
 
+@runtime_checkable
+class SizeLimited(Protocol):
+    """A solver whose licence may not cover every n."""
+
+    def licence(self, n: int) -> str:
+        """Whether the licence that comes with it covers instances of n values, in a sentence."""
+        ...
+
+
 def check_instances(values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> None:
     """Refuses input that is not B instances of finite numbers."""
     if values.ndim != 2 or targets.ndim != 1 or values.shape[0] not in (1, targets.size):

@@ -11,6 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.forecast.dry_run import Planned, plan_lines, time_line
 from lth_runner.record.terminal import Terminal, duration
 from lth_runner.sweep.detached import Detached, detached_sweeps, note, submit, take_detach
 from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
@@ -33,6 +34,10 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     """
     terminal = Terminal()
     jobs = plan(context.config_loader, config, arguments)
+    if any(job.config["dry_run"] for job in jobs):
+        for line in plan_lines([_planned(job) for job in jobs], context.config_loader):
+            terminal.say(line)
+        return
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     detach = take_detach(config)
     failed = total = 0
@@ -59,6 +64,8 @@ def _run(
     launched = [job.varied for job in todo]
     remote = Remote(folder, config.hydra.launcher)
     terminal.say(f"{counted(len(jobs))}, {len(skipped)} finished before; sweep folder: {folder}")
+    if line := time_line([_planned(job) for job in todo], context.config_loader):
+        terminal.say(line)
     this = note(folder, ["lth-run", *sys.argv[1:]], launched, [job.folder for job in todo], detach and bool(todo))
     progress = Progress(terminal, ledger_of(folder), launched, skipped, remote.refresh)
     try:
@@ -90,6 +97,10 @@ def _collect(earlier: Detached, remote: Remote, terminal: Terminal, wait: bool) 
         return 0
     earlier.close()
     return _close(terminal, progress, 0, earlier.launched, remote)
+
+
+def _planned(job: Job) -> Planned:
+    return Planned(label=job.varied, words=job.overrides, config=job.config)
 
 
 def _later(remote: Remote) -> str:
