@@ -52,7 +52,7 @@ def estimate(config: Mapping[str, Any], words: Sequence[str], loader: ConfigLoad
     if any(_is_the_studys(word) for word in (*changed, *left_out)):
         now, then = _amounts(config), _own_amounts(header, loader)
     ratio = math.prod(now[key] / then[key] for key in then if then[key] and key in now)
-    unknown = [_key(word) for word in changed if not (then and _is_the_studys(word))]
+    unknown = [_key(word) for word in changed if not _is_known(word, then)]
     scaled = [f"{key} {then[key]:g} (here {now[key]:g})" for key in then if now.get(key, then[key]) != then[key]]
     return Estimate(seconds=header.seconds * ratio, sentence=_sentence(header, header.seconds * ratio, scaled, unknown))
 
@@ -99,3 +99,8 @@ def _has_no_effect(word: str) -> bool:
 
 def _is_the_studys(word: str) -> bool:
     return _key(word).partition(".")[0] in OF_THE_STUDY
+
+
+def _is_known(word: str, amounts: Mapping[str, float]) -> bool:
+    """Whether what this word changes is among the amounts."""
+    return bool(amounts) and _is_the_studys(word) and _key(word).rpartition(".")[2] in ("grid", *amounts)

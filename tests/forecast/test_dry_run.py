@@ -1,6 +1,7 @@
 """What a run will take is said before it: the time at its start, and with dry_run=true the plan and nothing else."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from sweep.sweeping import SMALL, lth_run_here
 
 from lth_runner.subset_sum.gurobi import Gurobi
 
+Plan = Callable[..., str]
+
 
 @pytest.fixture
-def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Plan:
     def of(*words: str) -> str:
         """The plan of a command that touched nothing."""
         before = sorted(tmp_path.rglob("*"))
@@ -24,7 +27,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return of
 
 
-def test_a_plan_opens_no_folder_and_counts_weights(plan) -> None:
+def test_a_plan_opens_no_folder_and_counts_weights(plan: Plan) -> None:
     out = plan("experiment=figure_fc2", "grid=reduced")
     assert "jobs: 1 to run, 0 finished before\n  runs/figure_fc2-" in out
     assert "weights: network 397,000, study.networks.linear 1,991,420, " in out
@@ -34,7 +37,7 @@ def test_a_plan_opens_no_folder_and_counts_weights(plan) -> None:
     assert "Gurobi" not in out
 
 
-def test_a_plan_knows_what_is_finished(plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_knows_what_is_finished(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lth_run_here(monkeypatch, tmp_path, *SMALL) is None
     (folder,) = (tmp_path / "runs").glob("smoke-*")
     assert f"  runs/{folder.name}  finished before" in plan(*SMALL)
@@ -44,7 +47,7 @@ def test_a_plan_knows_what_is_finished(plan, tmp_path: Path, monkeypatch: pytest
     assert re.search(r"disk: a finished run of this name takes [\d.]+ kB", out)
 
 
-def test_times_grow_with_what_the_study_knows(plan) -> None:
+def test_times_grow_with_what_the_study_knows(plan: Plan) -> None:
     own = plan("experiment=figure_fc2", "grid=reduced")
     assert "time: 68 minutes on 2 cores that three other jobs shared\n" in own
     out = plan("experiment=figure_fc2", "grid=reduced", "study.grids.reduced.repeats=6")
@@ -53,19 +56,21 @@ def test_times_grow_with_what_the_study_knows(plan) -> None:
     assert "densities 5 (here 14), epochs 10 (here 100), repeats 3 (here 5)" in published
 
 
-def test_times_of_other_settings_are_not_made_up(plan) -> None:
+def test_times_of_other_settings_are_not_made_up(plan: Plan) -> None:
+    out = plan("experiment=figure_fc2", "grid=reduced", "study.networks.wide.hidden=9")
+    assert "; how that changes with study.networks.wide.hidden is not known" in out
     out = plan("experiment=theorem_1", "n=5", "seed=3", "wandb.mode=disabled")
     assert "time: 8 minutes on 2 cores that one other job shared; how that changes with n is not known\n" in out
     assert "theorem_1 was measured at 1.4 GB with its own settings" in out
     assert "time: not known" in plan("method=subset_sum")
 
 
-def test_a_sweeps_time_is_the_sum(plan) -> None:
+def test_a_sweeps_time_is_the_sum(plan: Plan) -> None:
     out = plan("-m", "experiment=theorem_1", "seed=0,1,2")
     assert "time: about 24 min 00 s one after the other; each 8 minutes on 2 cores" in out
 
 
-def test_the_licence_is_named_where_gurobi_is_chosen(plan) -> None:
+def test_the_licence_is_named_where_gurobi_is_chosen(plan: Plan) -> None:
     chosen = "method/solver@compare.closest.solver=gurobi"
     out = plan(*SMALL, chosen, "study.values=[4,12]")
     assert "closest: Gurobi's models have 13 variables and 2 constraints; the licence of at most 2,000 each" in out

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +36,7 @@ def give_up(number: int, frame: FrameType | None) -> None:
 
 
 @pytest.fixture
-def on_cluster(monkeypatch: pytest.MonkeyPatch):
+def on_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
     before = signal.getsignal(signal.SIGUSR2)
     yield
