@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lth_runner.construct.expansion import Layout, expand
+from lth_runner.construct.expansion import Layout, count_offered, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.golden_ratio import golden_ratio
@@ -42,6 +43,10 @@ class Orseau:
         """The ticket, certified; see `Method.find`."""
         layout = self._layout()
         return expand(problem, recorder, layout, f"golden-ratio digits, n = {layout.n}", golden_ratio)
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        return count_offered(network, self._layout())
 
     def _layout(self) -> Layout:
         n = offered_per_weight(self.n, self.c, self.epsilon)

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from lth_runner.construct.expansion import Layout, expand
+from lth_runner.construct.expansion import Layout, count_offered, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
 from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
@@ -53,6 +54,10 @@ class Pensia:
         """The ticket, certified; see `Method.find`."""
         layout = self._layout()
         return expand(problem, recorder, layout, f"{self.objective} sums of products, n = {layout.n}", self._choose)
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        return count_offered(network, self._layout())
 
     def _layout(self) -> Layout:
         return Layout(

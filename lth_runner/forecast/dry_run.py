@@ -17,7 +17,7 @@ from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.forecast.header import header_of
 from lth_runner.forecast.times import estimate
 from lth_runner.networks.interface import Architecture, parameter_shapes
-from lth_runner.problem import Method
+from lth_runner.problem import Method, Offers
 from lth_runner.record.folder import is_finished
 from lth_runner.record.terminal import duration
 from lth_runner.resources import largest
@@ -51,6 +51,15 @@ class Built:
     folder: Path
     methods: dict[str, Method]
     networks: dict[str, Architecture]
+
+    def offered(self) -> dict[str, int]:
+        """Random numbers on offer to each method that can say so."""
+        own = {name: self.networks.get(f"study.networks.{name}", self.networks.get("network")) for name in self.methods}
+        return {
+            name: method.offered(network)
+            for name, method in self.methods.items()
+            if isinstance(method, Offers) and (network := own[name]) is not None
+        }
 
 
 def plan_lines(jobs: Sequence[Planned], loader: ConfigLoader) -> Iterator[str]:
@@ -106,6 +115,9 @@ def _weights(built: Sequence[Built]) -> Iterator[str]:
     counted = dict.fromkeys(f"{key} {_count(network):,}" for b in built for key, network in b.networks.items())
     if counted:
         yield f"weights: {', '.join(counted)}"
+    offered = dict.fromkeys(f"{name} {count:,}" for b in built for name, count in b.offered().items())
+    if offered:
+        yield f"random weights on offer, at most: {', '.join(offered)}"
 
 
 def _memory(jobs: Sequence[Planned], built: Sequence[Built], loader: ConfigLoader) -> str:
@@ -134,7 +146,10 @@ def _disk(jobs: Sequence[Planned], built: Sequence[Built]) -> str:
         for run in folder.glob(f"{name}-*")
         if is_finished(run)
     ]
-    known = f"a finished run of this name takes {size(statistics.median(sizes))}" if sizes else "not known yet"
+    bits = max((sum(b.offered().values()) for b in built), default=0)
+    known = f"about {size(bits / 8)} of tickets in each run, a bit for each of these" if bits else "not known"
+    if sizes:
+        known = f"a finished run of this name takes {size(statistics.median(sizes))}"
     folder = next(iter(runs)).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     return f"disk: {known}; {size(shutil.disk_usage(there).free)} are free at {there}"

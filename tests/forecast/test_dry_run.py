@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from sweep.sweeping import SMALL, lth_run_here
 
+import lth_runner as lth
+from lth_runner.config.compose import method_of
+from lth_runner.networks.instance import Instance
+from lth_runner.problem import Offers
 from lth_runner.subset_sum.gurobi import Gurobi
 
 Plan = Callable[..., str]
@@ -32,9 +37,27 @@ def test_a_plan_opens_no_folder_and_counts_weights(plan: Plan) -> None:
     assert "jobs: 1 to run, 0 finished before\n  runs/figure_fc2-" in out
     assert "weights: network 397,000, study.networks.linear 1,991,420, " in out
     assert "memory: the weights of the largest network take 15.9 MB in float64; " in out
-    assert re.search(r"disk: not known yet; [\d.]+ [GM]B are free at ", out)
+    assert re.search(r"disk: not known; [\d.]+ [GM]B are free at ", out)
     assert re.search(r"^time: \d+ minutes on 2 cores", out, re.MULTILINE)
     assert "Gurobi" not in out
+
+
+def test_a_plan_counts_random_weights_and_their_bits(plan: Plan) -> None:
+    out = plan("experiment=mnist_fc")
+    assert "on offer, at most: closest 8,337,000, sparsest 8,337,000, malach 8,337,000\n" in out
+    assert "disk: about 3.1 MB of tickets in each run, a bit for each of these; " in out
+    assert "reserved 52,989,552, as_drawn 52,989,552, positive 95,269,104, wider 90,839,232" in plan(
+        "experiment=theorem_1"
+    )
+
+
+@pytest.mark.parametrize("method", ["subset_sum", "malach", "pensia", "malach_pairs", "orseau", "burkholz"])
+def test_what_a_construction_offers_is_known_beforehand(method: str) -> None:
+    """Of a network whose inputs may be negative, which is what is counted."""
+    module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    built = method_of(method, {"n": 5})
+    assert isinstance(built, Offers)
+    assert built.offered(Instance.of(module)) == lth.find(method, module, n=5, progress=False).measured["offered"]
 
 
 def test_a_plan_knows_what_is_finished(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
