@@ -22,8 +22,8 @@ slurm-packages:  ## what test-slurm needs, by apt, where it is missing
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
-check: lint  ## lint, types and the fast tests
-	$(BIN)/python -m pytest -m "not slow and not network and not slurm"
+check: lint  ## lint, types and the fast tests, on all cores
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not network and not slurm"
 
 lint: .venv/.installed-dev  ## ruff and the type checker
 	$(BIN)/ruff format --check .

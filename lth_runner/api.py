@@ -17,6 +17,7 @@ from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
 from lth_runner.measure.claims import claimed
+from lth_runner.measure.layer_use import layer_uses, numbers, warning
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.measure.verification import Finding, findings
 from lth_runner.networks.instance import Instance
@@ -66,7 +67,7 @@ class Loaded:
         save_ticket(self.ticket, path)
 
     def measure(self, *, target: Target | None = None, data: Any = None, epsilon: float = EPSILON) -> dict[str, Any]:
-        """Accuracy, counts and errors: the columns of a run's table.
+        """Accuracy, counts and errors, the columns of a run's table, and what each layer keeps and has on a path.
 
         Args:
             target, data: as in `find`.
@@ -78,9 +79,9 @@ class Loaded:
             dataset = _dataset(data, recorder)
         problem = Problem(network=architecture, target=weights, data=dataset, streams=Streams(0), device="cpu")
         approximates = target is not None
-        return measure_ticket(
-            materialise(self.ticket), problem, epsilon, outputs=approximates, approximates=approximates
-        )
+        network = materialise(self.ticket)
+        found = measure_ticket(network, problem, epsilon, outputs=approximates, approximates=approximates)
+        return found | numbers(layer_uses(network, dataset))
 
 
 @dataclass(frozen=True)
@@ -172,15 +173,13 @@ def find(
         found = chosen.find(problem, recorder)
         epsilon = float(recipe(chosen).get("epsilon", EPSILON))
         approximates = chosen.needs_target
-        measured = measure_ticket(
-            materialise(found.ticket, bars=recorder.progress),
-            problem,
-            epsilon,
-            outputs=approximates,
-            approximates=approximates,
-        )
+        pruned = materialise(found.ticket, bars=recorder.progress)
+        measured = measure_ticket(pruned, problem, epsilon, outputs=approximates, approximates=approximates)
+        uses = layer_uses(pruned, problem.data)
+        if said := warning("the ticket", uses):
+            recorder.say(said)
     ticket = claimed(found.ticket, measured, chosen, problem, epsilon)
-    return FoundTicket(ticket=Loaded(ticket), measured={**measured, **found.times})
+    return FoundTicket(ticket=Loaded(ticket), measured={**measured, **numbers(uses), **found.times})
 
 
 def verify(
@@ -209,7 +208,7 @@ def verify(
             _dataset(data, recorder) if data is not None else claimed_dataset(loaded.ticket, {}, trust, recorder.say)
         )
         weights = None if target is None else _weights(target, original_architecture(loaded.ticket), recorder.say)
-    return Verified(list(findings(loaded.ticket, weights, dataset)))
+    return Verified(list(findings(materialise(loaded.ticket), weights, dataset)))
 
 
 def claimed_dataset(

@@ -123,7 +123,7 @@ def measured(millions: float, objective: str, n: int) -> Row:
         with clock("read"):
             ticket = read_ticket(path)
     with clock("verify"):
-        checked = list(findings(ticket, weights, None))
+        checked = list(findings(materialise(ticket), weights, None))
     assert checked and all(finding.agrees and not finding.needs for finding in checked), checked
     with clock("load"):
         materialise(ticket).module()

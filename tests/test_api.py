@@ -256,6 +256,7 @@ def test_a_scripted_module_is_refused() -> None:
         quick(module=torch.jit.script(nn.Linear(4, 2)))
 
 
+@pytest.mark.slow
 def test_the_package_is_light_until_it_is_used() -> None:
     code = "import sys, lth_runner as lth; assert 'torch' not in sys.modules; lth.load; assert 'torch' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

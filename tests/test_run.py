@@ -130,6 +130,7 @@ def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path)
         assert float(row["kept_ratio"]) == ticket.kept() / error.size
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_run_again(
     smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_finished_run_is_not_run_again(
     assert (smoke / "summary.json").stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lth_run(monkeypatch, scratch, "experiment=smoke", "runs_dir=elsewhere")
     (other,) = (scratch / "elsewhere").glob("smoke-*")
@@ -153,6 +155,7 @@ def test_equal_configs_give_equal_results(smoke: Path, scratch: Path, monkeypatc
         assert (smoke / name).read_bytes() == (other / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_a_ticket_is_run_again(
     smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,6 +212,7 @@ def test_a_method_beside_its_namesake_is_one_row_more(
     assert (folder / "ticket_malach_2.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_own_configs_from_another_folder(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

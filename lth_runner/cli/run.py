@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from lth_runner.config import schema
 from lth_runner.config.build import settings
+from lth_runner.config.environment import with_environment
 from lth_runner.config.explain import CONFIGS, explain
 from lth_runner.config.switched import switched
 from lth_runner.record.terminal import Terminal
@@ -95,7 +96,7 @@ def run_one(config: dict[str, Any], words: list[str], terminal: Terminal) -> Non
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
     words = list(HydraConfig.get().overrides.task)
-    return settings(switched(GlobalHydra.instance().config_loader(), cfg, words))
+    return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words)), words)
 
 
 def for_hydra(word: str) -> str:

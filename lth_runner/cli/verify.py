@@ -17,6 +17,7 @@ from lth_runner.config.explain import unreadable
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError, LthError
 from lth_runner.data.interface import Dataset
+from lth_runner.measure.layer_use import LayerUse, layer_uses, warning
 from lth_runner.measure.ticket import num_parameters
 from lth_runner.measure.verification import Finding, findings
 from lth_runner.networks.interface import Architecture
@@ -24,7 +25,7 @@ from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.match import MisfitError
 from lth_runner.targets.state_dict import read_state_dict
-from lth_runner.ticket.materialise import original_architecture
+from lth_runner.ticket.materialise import materialise, original_architecture
 from lth_runner.ticket.ticket import Ticket
 
 BYTES = 4  # of a weight of the target as float32
@@ -77,11 +78,17 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
         weights = _target(asked.target, original, terminal)
     terminal.say(_size(path, ticket))
     found: list[Finding] = []
-    for finding in findings(ticket, weights, _dataset(ticket, asked, terminal), terminal.progress):
+    data, network = _dataset(ticket, asked, terminal), materialise(ticket, bars=terminal.progress)
+    for finding in findings(network, weights, data):
         found.append(finding)
         if not finding.agrees:
             break
     terminal.show(_table(found))
+    if all(finding.agrees for finding in found):
+        uses = layer_uses(network, data)
+        terminal.show(_layers(uses))
+        if said := warning(str(path), uses):
+            terminal.say(said)
     unchecked = sorted({finding.needs for finding in found if finding.needs})
     if unchecked:
         terminal.say(f"not everything was checked: add {' and '.join(unchecked)}")
@@ -145,6 +152,16 @@ def _table(found: list[Finding]) -> Table:
     for finding in found:
         verdict = f"needs {finding.needs}" if finding.needs else "holds" if finding.agrees else "DOES NOT HOLD"
         table.add_row(finding.claim, _text(finding.claimed), _text(finding.found), verdict)
+    return table
+
+
+def _layers(uses: list[LayerUse]) -> Table:
+    """What each layer keeps, and how much of that lies on a path from an input to an output, where this is known."""
+    table = Table()
+    for heading in ("layer", "weights kept", "on a path"):
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
+    for use in uses:
+        table.add_row(use.name, f"{use.kept:,}", "not known" if use.on_path is None else f"{use.on_path:,}")
     return table
 
 

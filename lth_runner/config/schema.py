@@ -15,6 +15,8 @@ class WandbConfig:
     project: str = MISSING
     entity: str | None = None
     group: str | None = None
+    dir: str | None = None
+    id: str | None = None
     tags: list[str] = field(default_factory=list)
 
 

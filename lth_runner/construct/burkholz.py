@@ -11,7 +11,7 @@ from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, pos
 from lth_runner.construct.paths import LayerTargets, usable_neurons
 from lth_runner.construct.prepare import prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
-from lth_runner.construct.sums import Paths, SumSolver
+from lth_runner.construct.sums import Paths, SumSolver, unsolved_warning
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.distributions.interface import Distribution
@@ -85,7 +85,8 @@ class Burkholz:
         solver, masks = SumSolver(problem.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
         targets = {layer.name: _copies(layer, target, random.copies_behind(layer)) for layer in random.layers}
         total = sum(len(each.weight) * len(each.coordinate) for each in targets.values())
-        with recorder.progress(f"{self.objective} sums over {n} copies", total) as bar:
+        label = f"{self.objective} sums over {n} copies"
+        with recorder.progress(label, total) as bar:
             for layer in random.layers:
                 name, split = f"{layer.name}.sum.weight", f"{layer.name}.split.weight"
                 paths = self._paths(layer, drawn.get(split), random, problem.streams.seed)
@@ -95,6 +96,8 @@ class Burkholz:
         weights: dict[str, Source] = {
             name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(random)
         }
+        if said := unsolved_warning(label, solver.unsolved, total):
+            recorder.say(said)
         facts = {"n": n, "unsolved": solver.unsolved}
         ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
         return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})

@@ -12,7 +12,7 @@ import numpy as np
 
 from lth_runner.construct.paths import LayerTargets, reach, usable_neurons
 from lth_runner.construct.prepare import prepared, stored, target_range, without
-from lth_runner.construct.sums import Choose, Paths, SumSolver
+from lth_runner.construct.sums import Choose, Paths, SumSolver, unsolved_warning
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
@@ -97,13 +97,16 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
         random = replace(random, gains=gains)
     solver = SumSolver(problem.streams.seed, layout.epsilon, choose)
     masks: dict[str, Mask] = {}
-    with recorder.progress(label, sum(_instances(layer, targets[layer.name], random) for layer in layers)) as bar:
+    instances = sum(_instances(layer, targets[layer.name], random) for layer in layers)
+    with recorder.progress(label, instances) as bar:
         for layer in layers:
             split, total = (f"{layer.name}.{which}.weight" for which in ("split", "sum"))
             paths = layout.paths(layer, drawn[split], random, problem.streams.seed)
             masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
             gain = random.gains[layer.weight]
             masks[total] = solver.mask(drawn[total], paths, targets[layer.name], gain, bar, layer.groups)
+    if said := unsolved_warning(label, solver.unsolved, instances):
+        recorder.say(said)
     facts = {"n": layout.n, "unsolved": solver.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
     weights = _sources(random, drawn, target)

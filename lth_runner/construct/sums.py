@@ -18,6 +18,16 @@ EIGHT = 8  # outputs per step: whatever the width, their masks fill whole bytes
 Choose = Callable[[np.ndarray, np.ndarray, float], Subsets]  # values (B, m), targets (B,), epsilon -> answers
 
 
+def unsolved_warning(label: str, unsolved: int, total: int) -> str | None:
+    """What a solver left undone, in one sentence; None where that is nothing."""
+    if not unsolved:
+        return None
+    return (
+        f"warning: {label}: the solver left {unsolved:,} of {total:,} sums unsolved, and these are empty, so 0: exact "
+        "search (method/solver=meet_in_middle) gives the closest there are"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paths:
     """The hidden neurons between one target layer's coordinates and the random tensor that sums them up.

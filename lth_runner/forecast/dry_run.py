@@ -117,7 +117,7 @@ def _weights(built: Sequence[Built]) -> Iterator[str]:
         yield f"weights: {', '.join(counted)}"
     offered = dict.fromkeys(f"{name} {count:,}" for b in built for name, count in b.offered().items())
     if offered:
-        yield f"random weights on offer, at most: {', '.join(offered)}"
+        yield f"random weights on offer, fewer where inputs are never negative: about {', '.join(offered)}"
 
 
 def _memory(jobs: Sequence[Planned], built: Sequence[Built], loader: ConfigLoader) -> str:

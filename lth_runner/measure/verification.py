@@ -8,11 +8,10 @@ import numpy as np
 
 from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
-from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.ticket import network_accuracy
-from lth_runner.ticket.materialise import approximated_by, materialise, target_names
+from lth_runner.ticket.materialise import Materialised, approximated_by, target_names
 from lth_runner.ticket.source import Stored
 from lth_runner.ticket.ticket import Ticket
 
@@ -39,27 +38,24 @@ class Finding:
     agrees: bool = True
 
 
-def findings(
-    ticket: Ticket, target: Mapping[str, np.ndarray] | None, data: Dataset | None, bars: Bars = no_bars
-) -> Iterator[Finding]:
+def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, data: Dataset | None) -> Iterator[Finding]:
     """The claims in turn, the cheapest first: counts from the masks, then weights, then the pruned network's accuracy.
 
     Args:
+        network: the ticket's, drawn when the first claim asks for it.
         target: the weights that the ticket claims to approximate; without them claims of errors are not checked.
         data: the dataset whose test images the claimed accuracy is of.
-        bars: where to show how far a large ticket has been drawn again.
 
     Raises:
         DataError: the file claims something that is not checked here, or no counts, or its parts do not fit together.
     """
-    claims = ticket.claims
+    ticket, claims = network.ticket, network.ticket.claims
     if missing := [name for name in COUNTS if name not in claims]:
         raise DataError(f"the ticket does not claim its {', '.join(missing)}, so there is too little to verify")
     unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
     if unknown:
         raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
     _check_origin(ticket, target, data)
-    network = materialise(ticket, bars=bars)
     counts = {name: getattr(ticket, name)() for name in COUNTS}
     for claim in COUNTS:
         yield _compared(claim, claims[claim], counts[claim], 0)

@@ -1,11 +1,12 @@
 """What an architecture is: anything that builds a module; names and shapes of its weights follow from that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from lth_runner.core.errors import ConfigError
 from lth_runner.networks.edges import Edges
 
 
@@ -97,6 +98,29 @@ def first_names(module: torch.nn.Module) -> dict[str, str]:
     return {
         name: first.setdefault(id(tensor), name) for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)
     }
+
+
+def below(architecture: Architecture, layers: Iterable[str]) -> set[str]:
+    """The names of all parameters and persistent buffers below these layers; of tied ones the first.
+
+    Args:
+        layers: paths of layers or blocks ("conv1", "layer1.0").
+
+    Raises:
+        ConfigError: there is no such layer.
+    """
+    module = skeleton(architecture)
+    first = {id(tensor): name for name, tensor in tensors_of(module).items()}
+    names = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
+    found = {
+        layer: {first[id(tensor)] for name, tensor in names if name.startswith(f"{layer}.") and id(tensor) in first}
+        for layer in layers
+    }
+    for layer, tensors in found.items():
+        if not tensors:
+            known = ", ".join(parameter_shapes(architecture))
+            raise ConfigError(f"frozen names {layer}, which is no layer of the network: it has {known}")
+    return set().union(*found.values())
 
 
 def skeleton(architecture: Architecture) -> torch.nn.Module:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import select
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.files import replace_file
+from lth_runner.record.wandb_environment import NAMES
 
 MODES = ("offline", "online", "disabled")
 DEFAULT_AXIS = "n"
@@ -35,6 +38,7 @@ SETTINGS = {  # silent, and without looking at code or machine; an older wandb i
     "x_disable_stats": True,
     "init_timeout": 8.0,  # seconds for a server that does not answer, before the copy goes offline
 }
+ID = "wandb_id.txt"  # in the run folder
 PROCESS = Path(__file__).with_name("wandb_process.py")
 
 
@@ -84,6 +88,8 @@ class Wandb:
         entity: team or user; None for the account's default.
         group: that runs of one sweep share; None for none.
         tags: to find the run by.
+        dir: where W&B keeps its files; None for the run folder.
+        id: of the run, where its folder has none yet; None for a new one.
     """
 
     mode: str
@@ -91,10 +97,13 @@ class Wandb:
     entity: str | None
     group: str | None
     tags: list[str]
+    dir: str | None
+    id: str | None
 
     def __post_init__(self) -> None:
         checks.choice("wandb.mode", self.mode, MODES)
-        for name, value in (("project", self.project), ("entity", self.entity), ("group", self.group)):
+        for name in ("project", "entity", "group", "dir", "id"):
+            value = getattr(self, name)
             if not (isinstance(value, str) and value) and (value is not None or name == "project"):
                 raise ConfigError(f"wandb.{name} must be a non-empty string, got {value!r}")
         if not isinstance(self.tags, list) or not all(isinstance(tag, str) for tag in self.tags):
@@ -106,8 +115,24 @@ class Wandb:
             return NoCopy()
         try:
             return _ProcessCopy(self, folder.resolve(), config_yaml)
-        except OSError as error:
+        except (OSError, ValueError, DataError) as error:  # of the process, the disk, a damaged id
             return NoCopy(f"there is no copy in W&B: {error}")
+
+    def place(self, folder: Path) -> Path:
+        """Where W&B keeps its files, made if missing."""
+        if self.dir is None:
+            return folder
+        place = Path(self.dir).expanduser().absolute()
+        place.mkdir(parents=True, exist_ok=True)  # W&B would take a temporary folder instead
+        return place
+
+    def id_of(self, folder: Path) -> str:
+        """The run's name in W&B, which its folder keeps: a run that is run again is the same one there."""
+        path = folder / ID
+        if not path.exists() or not path.stat().st_size:
+            with replace_file(path) as temporary:
+                temporary.write_text(f"{self.id or secrets.token_hex(4)}\n", encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()
 
 
 def history_row(line: Mapping[str, Any]) -> tuple[dict[str, Any], str | None, str | None]:
@@ -128,9 +153,9 @@ class _ProcessCopy:
 
     def __init__(self, asked: Wandb, folder: Path, config_yaml: str) -> None:
         self._wait = WAIT_S[asked.mode]
-        self._process = next(_idle_processes(), None) or _Process()
         arguments = {"project": asked.project, "entity": asked.entity, "group": asked.group, "tags": asked.tags}
-        arguments |= {"dir": str(folder), "name": folder.name}
+        arguments |= {"dir": str(asked.place(folder)), "name": folder.name, "id": asked.id_of(folder)}
+        self._process = next(_idle_processes(), None) or _Process()
         settings = SETTINGS | {"finish_timeout": self._wait}
         self._process.send(do="open", mode=asked.mode, arguments=arguments, config_yaml=config_yaml, settings=settings)
 
@@ -167,6 +192,7 @@ class _Process:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,  # an interrupt from the keyboard is for the run
+            env={name: value for name, value in os.environ.items() if name not in NAMES},  # they are settings by now
         )
         self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="wandb", daemon=True)

@@ -64,6 +64,8 @@ class Writer:
             except Exception as error:
                 waited = time.monotonic() - started
                 self.unreachable = f"W&B did not start online in {waited:.0f} s, the copy is offline: {brief(error)}"
+                wandb.teardown()  # the run that did not start still holds its id
+                wandb.setup(wandb.Settings(**known))
         self.run = wandb.init(mode="offline", settings=wandb.Settings(**known), **arguments)
         self.problem = self.unreachable
 

@@ -109,9 +109,18 @@ def _table(section: Section) -> tuple[list[str], list[list[tuple[str, str]]]]:
 def _columns(section: Section) -> dict[str, Column]:
     """The measures that people are shown: those of the ticket table, or else the first few there are."""
     measures = section.measures()
-    known = {name: column for name, column in TICKET_COLUMNS.items() if name in measures}
+    known = {
+        name: column
+        for name, column in TICKET_COLUMNS.items()
+        if name in measures and not (column.optional and _is_always_zero(section, name))
+    }
     plain = {name: Column(name.replace("_", " "), "number") for name in measures[:OTHER_MEASURES]}
     return known or plain
+
+
+def _is_always_zero(section: Section, measure: str) -> bool:
+    found = [row[measure] for group in section.groups for row in group.rows.values() if measure in row]
+    return all(statistic.mean == 0 and not statistic.spread for statistic in found)
 
 
 def _cell(statistic: Statistic | None, column: Column) -> tuple[str, str]:

@@ -69,7 +69,7 @@ class Column:
     Attributes:
         heading: above it.
         look: how its cells are rounded, one of `LOOKS`; a multiple is one of the target's number of weights.
-        optional: left out of a table in which no row has a value.
+        optional: left out of a table in which no row has a value other than 0.
     """
 
     heading: str
@@ -89,9 +89,11 @@ TICKET_COLUMNS = {  # of a table of tickets, one network a row
     "offered_ratio": Column("weights offered", "multiple"),
     "kept_ratio": Column("weights kept", "multiple"),
     "stored_ratio": Column("weights stored", "multiple", optional=True),
+    "layers_without_path": Column("layers without a path", "count", optional=True),
     "weight_error_max": Column("largest weight error", "error"),
     "weight_error_median": Column("median weight error", "error"),
     "over_epsilon": Column("not within epsilon", "count"),
+    "unsolved": Column("left unsolved", "count", optional=True),
     "solve_time_s": Column("solve time", "seconds"),
 }
 
@@ -110,11 +112,11 @@ class Results:
     rows: Sequence[Row]
 
     def shown(self) -> dict[str, Column]:
-        """The columns without the optional ones that no row has."""
+        """The columns without the optional ones of which no row has anything."""
         return {
             name: column
             for name, column in self.columns.items()
-            if not column.optional or any(row.get(name) is not None for row in self.rows)
+            if not column.optional or any(row.get(name) for row in self.rows)
         }
 
     def cells(self) -> list[list[Any]]:

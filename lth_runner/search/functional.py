@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from lth_runner.core.errors import ConfigError
 from lth_runner.data.interface import Inputs, named
 from lth_runner.networks.interface import tensors_of
-from lth_runner.search.captured import CapturedStep, compiled
+from lth_runner.search.captured import CapturedStep
 from lth_runner.search.folded import folded
 from lth_runner.search.rule import Rule
 from lth_runner.search.scored import ScoredNetwork, views
@@ -55,7 +55,6 @@ class FunctionalTraining:
             for name in self._first.columns
         }
         self._groups = _groups(networks, device)
-        self._mask = compiled(rule.mask) if self.scores.is_cuda else rule.mask
         self._captured: dict[tuple[tuple[str, torch.Size], ...], CapturedStep] = {}
         self.refresh()
 
@@ -124,7 +123,7 @@ class FunctionalTraining:
     def _masks(self) -> torch.Tensor:
         found = torch.empty_like(self.active)
         for columns, _, kept in self._groups:
-            found[:, columns] = self._mask(self.scores[:, columns], self.active[:, columns], kept)
+            found[:, columns] = self._rule.mask(self.scores[:, columns], self.active[:, columns], kept)
         return found
 
     @property

@@ -25,7 +25,7 @@ from lth_runner.search.trainer import ScoreTrainer
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Source, Stored
 from lth_runner.ticket.ticket import Ticket
-from lth_runner.training.fit import Recipe, one_thread
+from lth_runner.training.fit import Recipe, reproducible
 
 SEARCHED = "search"  # origin of statistics that batch norms gathered
 
@@ -161,7 +161,7 @@ class ScoreSearch(ABC):
             ]
             key = f"{self!r} {space.key()}"
             training = ScoreRun(self.trainer, networks, self.recipe(), self.validation, problem, key)
-            with one_thread():
+            with reproducible():
                 histories = training.train(name, recorder)
             found += [
                 self._found(space, training.trainer, run, densities[at], history, seed)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,15 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import Architecture, filled, parameter_shapes, skeleton, state_shapes, tensors_of
+from lth_runner.networks.interface import (
+    Architecture,
+    below,
+    filled,
+    parameter_shapes,
+    skeleton,
+    state_shapes,
+    tensors_of,
+)  # fmt: skip
 from lth_runner.search.initial import recipes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source, Stored
@@ -118,7 +126,7 @@ def random_space(
             kind = str(parameter.dtype).removeprefix("torch.")
             raise ConfigError(f"{name} is {kind} and scores are trained in float32: give the network in float32")
     shapes, own_biases = state_shapes(network), _biases(skeleton(network))
-    taken = _frozen(network, frozen) | (own_biases if biases == "target" else set())
+    taken = below(network, frozen) | (own_biases if biases == "target" else set())
     scored = [
         name
         for name, shape in parameter_shapes(network).items()
@@ -143,22 +151,6 @@ def _of_target(name: str, shape: tuple[int, ...], target: Mapping[str, np.ndarra
         raise ConfigError(f"{name} is to be frozen and no target has it in this shape: add target=trained")
     array = target[name]
     return Stored(array=array.astype(np.float32) if array.dtype.kind == "f" else array, origin="target")
-
-
-def _frozen(network: Architecture, layers: Collection[str]) -> set[str]:
-    """The names of all tensors below these layers; of tied ones the first."""
-    module = skeleton(network)
-    first = {id(tensor): name for name, tensor in tensors_of(module).items()}
-    names = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    found = {
-        layer: {first[id(tensor)] for name, tensor in names if name.startswith(f"{layer}.") and id(tensor) in first}
-        for layer in layers
-    }
-    for layer, below in found.items():
-        if not below:
-            known = ", ".join(parameter_shapes(network))
-            raise ConfigError(f"frozen names {layer}, which is no layer of the network: it has {known}")
-    return set().union(*found.values())
 
 
 def _biases(module: torch.nn.Module) -> set[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lth_runner.search.captured import compiled_for_gpus
+
 DIGIT = 4  # bits of a key decided by one pass of `row_keys`: 15 counts in one reading of the scores
 KEY_BITS = 31
 
@@ -73,16 +75,38 @@ def row_keys(keys: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     Returns:
         (R,) int32; the largest possible int32 where nothing is kept.
     """
-    key = torch.zeros_like(kept)
+    key, unit = torch.zeros_like(kept), torch.ones_like(kept)
     for shift in reversed(range(0, KEY_BITS, DIGIT)):
-        steps = range(1, 1 << min(DIGIT, KEY_BITS - shift))
-        counts = [(keys >= (key + (step << shift))[:, None]).sum(1, dtype=torch.int32) for step in steps]
-        key = key + ((torch.stack(counts) >= kept).sum(0, dtype=torch.int32) << shift)
+        key = next_digit(keys, key, kept, unit << shift, 1 << min(DIGIT, KEY_BITS - shift))
     return key
 
 
+@compiled_for_gpus
+def next_digit(
+    keys: torch.Tensor, key: torch.Tensor, kept: torch.Tensor, unit: torch.Tensor, values: int
+) -> torch.Tensor:
+    """The key plus its next digit times the digit's unit, (R,); one reading of the keys counts for all values."""
+    counts = [(keys >= (key + value * unit)[:, None]).sum(1, dtype=torch.int32) for value in range(1, values)]
+    return key + (torch.stack(counts) >= kept).sum(0, dtype=torch.int32) * unit
+
+
+@compiled_for_gpus
 def row_masks(keys: torch.Tensor, key: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """(R, n) bool: the `kept` largest keys of each row, `key` being the smallest of them."""
     above, equal = keys > key[:, None], keys == key[:, None]
     ties = kept - above.sum(1, dtype=torch.int32)
-    return above | (equal & (equal.cumsum(1, dtype=torch.int32) <= ties[:, None]))
+    return above | (equal & (count_up_to(equal) <= ties[:, None]))
+
+
+# An operation of its own: compiled together with what reads the counts, a long scan crashes torch's compiler
+# (pytorch issue 180221).
+@torch.library.custom_op("lth_runner::count_up_to", mutates_args=())
+def count_up_to(true: torch.Tensor) -> torch.Tensor:
+    """(R, n) int32: how many entries of its row are True up to each entry of (R, n) bool, itself included."""
+    counts = true.flatten().cumsum(0, dtype=torch.int32).view(true.shape)  # in one go, since rows are few and long
+    return counts - (counts[:, :1] - true[:, :1].int())
+
+
+@count_up_to.register_fake
+def _(true: torch.Tensor) -> torch.Tensor:
+    return torch.empty(true.shape, dtype=torch.int32, device=true.device)

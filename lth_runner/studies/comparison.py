@@ -9,6 +9,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
+from lth_runner.measure.layer_use import layer_uses, numbers, warning
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
@@ -73,6 +74,7 @@ class Comparison:
         self.check(methods)
         measured: dict[str, dict[str, Any]] = {}
         tickets: dict[str, Ticket] = {}
+        layers: dict[str, dict[str, Any]] = {}
         if problem.target is not None:
             measured["target"] = measure_target(problem)
             recorder.say(_line("target", measured["target"]))
@@ -81,11 +83,13 @@ class Comparison:
             measured[name], network = self._measured(method, problem, recorder, outputs=True)
             tickets[name] = claimed(network.ticket, measured[name], method, problem, self.epsilon)
             recorder.say(_line(name, measured[name]))
+            layers[name] = _layers(name, network, problem, recorder)
             for measure in also:
                 further = measure(name, network)
                 recorder.metrics(curve=name, **further)
                 measured[name] |= further
         points = self._points(problem, methods, measured, recorder)
+        measured = {name: row | layers.get(name, {}) for name, row in measured.items()}
         return Outcome(
             rows=[{**row, "network": name} for name, row in measured.items()],
             columns=TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS,
@@ -127,7 +131,8 @@ class Comparison:
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
-                    found, _ = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
+                    found, network = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
+                    _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
                 line = {"curve": name, "axis": self.axis, **found, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
                 points.append({key: value for key, value in line.items() if key != "axis"})
@@ -149,6 +154,14 @@ class Comparison:
 
 def _has_labels(problem: Problem) -> bool:
     return problem.data is None or problem.data.test_labels is not None
+
+
+def _layers(name: str, network: Materialised, problem: Problem, recorder: Recorder) -> dict[str, Any]:
+    """What each layer keeps, for the summary; layers without a path are named at once."""
+    uses = layer_uses(network, problem.data)
+    if said := warning(name, uses):
+        recorder.say(said)
+    return numbers(uses)
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

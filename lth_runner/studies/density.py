@@ -9,6 +9,7 @@ from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
+from lth_runner.measure.layer_use import cut_off, layer_uses, warning
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import FindsEach, Method, Problem
@@ -97,7 +98,7 @@ class Density:
         rows: list[Row] = [] if target is None else [{**target, "network": "target"}]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
-            summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **settings},
+            summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **_cut_off(points), **settings},
             points=[{column: point.get(column) for column in COLUMNS} for point in points],
             figures={"density": self._figure(accuracy, caption)},
             texts={"density.md": self._table(grid, curves, points, accuracy, caption)},
@@ -199,7 +200,11 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
         each = [replace(method, density=density).find(problem, recorder) for density in densities]
     points = []
     for density, one in zip(densities, each, strict=True):
-        found = measure_ticket(materialise(one.ticket), problem, epsilon=1.0, outputs=False, approximates=False)
+        network = materialise(one.ticket)
+        found = measure_ticket(network, problem, epsilon=1.0, outputs=False, approximates=False)
+        uses = layer_uses(network, problem.data)
+        if said := warning(f"{_list([density])} kept", uses):
+            recorder.say(said)
         known = {key: found[key] for key in COLUMNS if key in found}
         given = {
             "curve": name,
@@ -207,8 +212,20 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
             "seed": problem.streams.seed,
             "epochs": recipe(method).get("epochs"),
         }
-        points.append({**known, **given, "density": density, "kept_fraction": found["kept"] / found["offered"]})
+        points.append(
+            {**known, **given, **cut_off(uses), "density": density, "kept_fraction": found["kept"] / found["offered"]}
+        )
     return points
+
+
+def _cut_off(points: Sequence[Point]) -> dict[str, str]:
+    """Names of layers without a path, `name/density/empty_layers`, of the last seed that has any."""
+    return {
+        f"{point['curve']}/{point['density']:g}/{key}": point[key]
+        for point in points
+        for key in ("empty_layers", "disconnected_layers")
+        if point.get(key) is not None
+    }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.measure.layer_use import layer_uses, warning
 from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
@@ -59,6 +60,8 @@ class Trial:
     def point(self, curve: str, recorder: Recorder) -> Point:
         """Finds the ticket of one curve and measures it beside the constructed one."""
         ticket = CURVES[curve](self, recorder)
+        if said := warning(curve, layer_uses(materialise(ticket), self.problem.data)):
+            recorder.say(said)
         point: Point = {"curve": curve, "axis": "n", "seed": self.problem.streams.seed}
         point |= {"accuracy": self._accuracy(ticket), "drawn": ticket.drawn(), "offered": ticket.offered()}
         point |= {"kept": ticket.kept(), "used": num_on_path(ticket, self.expansion)}

@@ -7,8 +7,11 @@ import numpy as np
 from scipy import optimize
 
 from lth_runner.core import checks
+from lth_runner.subset_sum.chatter import dropped
 from lth_runner.subset_sum.interface import Subsets, check_instances
 from lth_runner.subset_sum.mip import solve_each
+
+CHATTER = rb"HighsMipSolverData::[^\n]*\n"  # printed by HiGHS whatever its options say (jump-dev/HiGHS.jl#312)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +23,7 @@ class Milp:
     out is up to the solver, not the nearest.
 
     Not exact: HiGHS allows each constraint an error of 1e-6 and stops within `mip_gap`; the certified error is the
-    truth. An instance without a subset within epsilon, or out of time without any, is UNSOLVED. HiGHS may write a line
-    of its own to the standard output, beneath Python; SciPy offers no way to stop it.
+    truth. An instance without a subset within epsilon, or out of time without any, is UNSOLVED.
 
     Attributes:
         mip_gap: relative gap between answer and bound at which to stop.
@@ -45,7 +47,8 @@ class Milp:
             options["time_limit"] = self.time_limit
 
         def solve_one(row: np.ndarray, target: float) -> np.ndarray | None:
-            answer = optimize.milp(**model(row, target, epsilon), options=options)
+            with dropped(CHATTER):
+                answer = optimize.milp(**model(row, target, epsilon), options=options)
             return None if answer.x is None else answer.x[: row.size]
 
         return solve_each(solve_one, values, targets, epsilon)

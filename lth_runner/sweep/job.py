@@ -11,7 +11,7 @@ from lth_runner.sweep.time_limit import on_cluster, time_limit
 
 
 def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
-    """Runs the job and reports to the sweep's ledger; its runs share one group in W&B.
+    """Runs the job and reports to the sweep's ledger; its runs share one group in W&B, and each has an id of its own.
 
     Its terminal is quiet, because jobs share one with each other, except where its output goes to a log of its own.
 
@@ -19,8 +19,8 @@ def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
         Exception: whatever the run raises; the ledger says so, too.
         Requeued: the job's time is up and the cluster starts it again, which goes on from its checkpoint.
     """
-    if config["wandb"]["group"] is None:
-        config = {**config, "wandb": {**config["wandb"], "group": sweep.name}}
+    group = config["wandb"]["group"] or sweep.name
+    config = {**config, "wandb": {**config["wandb"], "group": group, "id": None}}  # an id would be that of all jobs
     with Report(ledger_of(sweep), number) as report, time_limit():
         report.started(folder_of(config))
         skipped = run(config, Terminal(quiet=not on_cluster()), Terminal())

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lth_runner.config.build import settings
+from lth_runner.config.environment import with_environment
 from lth_runner.config.switched import switched
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.record.folder import is_finished
@@ -61,7 +62,7 @@ def plan(loader: ConfigLoader, master: DictConfig, arguments: list[str]) -> list
     configs = _Configs(loader, master, parser)
     jobs = []
     for words in combinations:
-        config = settings(configs.of(words))
+        config = with_environment(settings(configs.of(words)), words)
         varied = " ".join(word for word in words if word.split("=", 1)[0] in swept)
         jobs.append(Job(overrides=words, varied=varied, config=config, folder=folder_of(config)))
     return jobs

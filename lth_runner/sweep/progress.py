@@ -54,6 +54,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        self._read()  # in this thread: whatever became of the other, what the jobs said last counts
 
     def elapsed(self) -> float:
         return time.monotonic() - self._start
@@ -65,7 +66,6 @@ class Progress:
             self._read()
             if turn % REFRESH_EVERY == 0:
                 self._refresh()
-        self._read()
 
     def _read(self) -> None:
         before = self.entries

@@ -1,5 +1,6 @@
-"""Jobs that submitit runs elsewhere: their logs, and when and how they ended."""
+"""Jobs that submitit runs, in Slurm or beside this process: their logs, and when and how they ended."""
 
+import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -65,16 +66,20 @@ class Remote:
 
     def under_way(self) -> list[int]:
         """Positions of the jobs that are waiting or running."""
-        return [position for position, job in self._jobs().items() if not job.done()]
+        jobs = self._jobs().items()
+        return [position for position, job in jobs if not (job.done() if self._slurm else _has_ended(int(job.job_id)))]
 
     def refresh(self) -> None:
-        """Asks the cluster how its jobs are; submitit by itself asks only once a minute, and learns from this."""
-        for job in list(self._jobs().values())[:1]:  # one watcher is enough for all
+        """Asks the cluster how its jobs are; submitit by itself asks only once a minute, and learns from this.
+
+        Of jobs beside this process there is nobody to ask.
+        """
+        for job in list(self._jobs().values())[:1] if self._slurm else []:  # one watcher is enough for all
             job.watcher.update()
 
     def ended(self, position: int) -> str | None:
         """What the cluster says of a job that did not come to its end: a word, and a line of its log."""
-        job = self._jobs().get(position)
+        job = self._jobs().get(position) if self._slurm else None
         if job is None:
             return None
         log = self.log(position)
@@ -87,11 +92,25 @@ class Remote:
         return f"scancel {' '.join(numbers)} stops the jobs in Slurm" if numbers and self._slurm else None
 
     def _jobs(self) -> dict[int, Any]:
-        """submitit's objects, found again by the folders it made: 12_0, 12_1 for an array, 12 for a single job."""
+        """submitit's objects, found again by the folders it made.
+
+        In Slurm 12_0, 12_1 for an array, 12 for a single job; beside this process the numbers of processes, which were
+        started in the order of the jobs.
+        """
         if not self._used or not self._folder.is_dir():
             return {}
         from submitit import LocalJob, SlurmJob
 
-        kind = SlurmJob if self._slurm else LocalJob
-        names = [path.parent.name for path in self._folder.glob("*/*_submitted.pkl")]
-        return {int(name.partition("_")[2] or 0): kind(folder=self._folder / "%j", job_id=name) for name in names}
+        made = [(path.stat().st_mtime_ns, path.parent.name) for path in self._folder.glob("*/*_submitted.pkl")]
+        if not self._slurm:
+            names = [name for _, name in sorted(made, key=lambda each: (each[0], int(each[1])))]
+            return {i: LocalJob(folder=self._folder / "%j", job_id=name) for i, name in enumerate(names)}
+        return {int(name.partition("_")[2] or 0): SlurmJob(folder=self._folder / "%j", job_id=name) for _, name in made}
+
+
+def _has_ended(process: int) -> bool:
+    """Whether a process that this one has started is over."""
+    try:
+        return os.waitpid(process, os.WNOHANG)[0] != 0
+    except ChildProcessError:  # and somebody has noticed already
+        return True

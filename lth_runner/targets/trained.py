@@ -20,10 +20,10 @@ from lth_runner.data.interface import Dataset, named
 from lth_runner.data.interface import labels as labels_of
 from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.imported import Imported, import_builder
-from lth_runner.networks.interface import Architecture, skeleton, state_shapes, tensors_of
+from lth_runner.networks.interface import Architecture, below, skeleton, state_shapes, tensors_of
 from lth_runner.targets.state import arrays
 from lth_runner.training.checkpoint import Checkpoint, UnusableError, save, verified
-from lth_runner.training.fit import one_thread
+from lth_runner.training.fit import reproducible
 from lth_runner.training.loop import Augment
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.resume import arithmetic
@@ -51,6 +51,7 @@ class TrainedTarget:
         cache: folder of trained targets; one that cannot be written costs a line of warning, not the run.
         seed: of the starting weights and of the order of the images.
         epochs: passes over the training set, 1 or more.
+        frozen: layers or blocks whose parameters keep the values that they start with; all others are trained.
         augment: what changes the images of every batch; None for nothing.
         batch, learning_rate, optimizer, momentum, weight_decay, optimizer_arguments, schedule, schedule_arguments,
             schedule_unit: see `training.recipe.Recipe`.
@@ -59,6 +60,7 @@ class TrainedTarget:
     cache: str
     seed: int
     epochs: int
+    frozen: list[str]
     batch: int
     learning_rate: float
     optimizer: str
@@ -113,9 +115,11 @@ class TrainedTarget:
     def key(self, network: Architecture, data: Dataset, device: str) -> str:
         """Everything that determines the weights to the last bit, as text; a training takes one thread."""
         augmented = {} if self.augment is None else {"augment": repr(self.augment)}
+        frozen = {"frozen": sorted(self.frozen)} if self.frozen else {}
         return json.dumps(
             {
                 **augmented,
+                **frozen,
                 **foreign_code(network),
                 "version": TRAINING_VERSION,
                 "network": f"{type(network).__module__}.{network!r}",
@@ -148,6 +152,9 @@ class TrainedTarget:
         streams = Streams(self.seed)
         module = built(network, streams, "target")
         start_(module, streams, "target")
+        frozen = below(network, self.frozen)
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and name not in frozen)
         assert data.train_inputs is not None, "checked by the caller"
         inputs, truth = data.train_inputs, labels_of(data.train_labels)
         module.to(named(inputs)[0][1].device)
@@ -159,7 +166,7 @@ class TrainedTarget:
                 training.record(target_epoch=epoch, target_loss=training.loss(), target_accuracy=tested)
                 training.note(f"test accuracy {tested:.4f}")
 
-        with one_thread():
+        with reproducible():
             end = train(
                 module,
                 (inputs, truth),

@@ -91,20 +91,21 @@ class Ticket:
 
     def kept(self) -> int:
         """Prunable weights that the masks keep."""
-        return sum(self._kept(name) for name in self._prunable())
+        return sum(self.kept_of(name) for name in self._prunable())
+
+    def kept_of(self, name: str) -> int:
+        """Weights of one tensor that its mask keeps; without a mask all of them."""
+        places = _size(self.places(name))
+        mask = self.masks.get(name)
+        return places if mask is None else mask.kept() * (places // mask.size if mask.size else 0)
 
     def stored(self) -> int:
         """Numbers that stand in the ticket as they are: of masked tensors those kept, if each place has its own."""
         found = {name: source.shape for name, source in self.weights.items() if isinstance(source, Stored)}
-        return sum(self._kept(name) if shape == self.places(name) else _size(shape) for name, shape in found.items())
+        return sum(self.kept_of(name) if shape == self.places(name) else _size(shape) for name, shape in found.items())
 
     def _prunable(self) -> list[str]:
         return [name for name, source in self.weights.items() if isinstance(source, Drawn) or name in self.masks]
-
-    def _kept(self, name: str) -> int:
-        places = _size(self.places(name))
-        mask = self.masks.get(name)
-        return places if mask is None else mask.kept() * (places // mask.size if mask.size else 0)
 
     def _check_shape(self, name: str, source: Source, shape: Shape) -> None:
         mask = self.masks.get(name)

@@ -52,9 +52,9 @@ def train(
 ) -> State:
     """Trains the parameters of `module` that require a gradient, in place, and leaves it in training mode.
 
-    Equal arguments give equal bits on one device with an equal number of threads (`one_thread`), whether in one go, in
-    parts (`stop`, then `start`), or killed and called again with the same checkpoint. Torch's global random state has
-    no say and is left as it was.
+    Equal arguments give equal bits on one device within `training.fit.reproducible`, whether in one go, in parts
+    (`stop`, then `start`), or killed and called again with the same checkpoint. Torch's global random state has no say
+    and is left as it was.
 
     Args:
         module: on the device of the data.

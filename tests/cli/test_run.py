@@ -83,6 +83,7 @@ IMPOSSIBLE = {
 }
 
 
+@pytest.mark.slow
 def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lth_run(monkeypatch, *QUICK, "study.values=[]")
     for word, expected in IMPOSSIBLE.items():

@@ -188,3 +188,22 @@ def test_a_target_of_another_shape_is_refused(folder: Path, tmp_path: Path, monk
     assert str(found).endswith(": give --target the weights that the ticket was made from")
     found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "missing.pt")
     assert str(found).endswith("missing.pt: give --target the weights that the ticket was made from")
+
+
+def test_layers_without_a_path_are_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a layer keeps, and a sentence where that is nothing; the exit code is of the claims alone."""
+    assert lth_verify(monkeypatch, folder / "malach.safetensors") is None
+    assert "warning" not in capsys.readouterr().out
+    ticket = read_ticket(folder / "malach.safetensors")
+    source = ticket.weights["fc2.weight"]
+    masks = {**ticket.masks, "fc2.weight": Mask.pack(np.zeros(source.shape, bool))}
+    emptied = replace(ticket, masks=masks)
+    claims = {name: getattr(emptied, name)() for name in ("drawn", "offered", "kept", "stored")}
+    save_ticket(replace(emptied, claims=claims), tmp_path / "emptied.safetensors")
+    assert lth_verify(monkeypatch, tmp_path / "emptied.safetensors") is None
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "the mask keeps no weight of fc2, and no kept weight of fc1 lies on a path from an input to an output" in said
+    )

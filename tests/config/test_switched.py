@@ -63,6 +63,7 @@ def test_what_only_the_experiments_part_has_is_refused() -> None:
         composed(["experiment=smoke", "network=lenet5", "network.inputs=64"])
 
 
+@pytest.mark.slow
 def test_runs_and_sweeps_do_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LTH_CACHE", str(tmp_path / "cache"))

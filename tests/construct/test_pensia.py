@@ -115,6 +115,7 @@ CHOICES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(network=NETWORKS, choices=CHOICES, seed=st.integers(0, 2**32), zeros=st.sampled_from([0.0, 0.5, 1.0]))
 @settings(max_examples=60, deadline=None)
 def test_network_weights_and_certified_sums_agree(

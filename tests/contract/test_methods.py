@@ -223,6 +223,25 @@ def test_a_seed_decides_the_ticket(cases: Any, method: str) -> None:
     assert masks[0] != masks[1]
 
 
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("network", ["fc", "conv", "language"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_ticket_of_a_gpu_holds_on_a_cpu(method: str, network: str, tmp_path: Path) -> None:
+    """What is solved is the same on both, to the byte; what is trained differs by roundings, and holds on both."""
+    supported(method, network)
+    small, built, path = SMALL[network], tiny(method), tmp_path / "ticket.safetensors"
+    given = {"target": target(small), "data": dataset(small)}
+    found, again, reference = (
+        lth.find(built, small.make(), **given, device=device, progress=False) for device in ("cuda", "cuda", "cpu")
+    )
+    found.ticket.save(path)
+    assert lth.verify(path, trust=TRUST, **given)
+    assert to_bytes(again.ticket.ticket) == path.read_bytes()
+    assert built.resources.uses_gpu or to_bytes(reference.ticket.ticket) == path.read_bytes()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_flipped_bit_passes(cases: Any, tmp_path: Path, method: str) -> None:
     case, path = cases(method, "fc"), tmp_path / "damaged.safetensors"

@@ -9,6 +9,7 @@ from lth_runner.core.errors import DataError
 from lth_runner.data import torchvision_download
 
 
+@pytest.mark.slow
 def test_torchvisions_layout_is_ours(tmp_path: Path) -> None:
     """With the files there, torchvision reads them, downloads nothing, and we find them where it looked."""
     tiny.write(tmp_path / "MNIST" / "raw")
@@ -16,12 +17,14 @@ def test_torchvisions_layout_is_ours(tmp_path: Path) -> None:
     assert {name: (folder / name).read_bytes() for name in tiny.FILES} == tiny.FILES
 
 
+@pytest.mark.slow
 def test_splits_are_asked_for_one_by_one(tmp_path: Path) -> None:
     """Of a class that has them, the first without a file is the one that fails."""
     with pytest.raises(DataError, match="Unknown value 'second' for argument split"):
         torchvision_download.source("SVHN", "", splits=("second",)).fetch(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failure_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="NoSuchDataset") as caught:
         torchvision_download.source("NoSuchDataset").fetch(tmp_path)

@@ -44,9 +44,9 @@ def test_a_plan_opens_no_folder_and_counts_weights(plan: Plan) -> None:
 
 def test_a_plan_counts_random_weights_and_their_bits(plan: Plan) -> None:
     out = plan("experiment=mnist_fc")
-    assert "on offer, at most: closest 8,337,000, sparsest 8,337,000, malach 8,337,000\n" in out
+    assert "never negative: about closest 8,337,000, sparsest 8,337,000, malach 8,337,000\n" in out
     assert "disk: about 3.1 MB of tickets in each run, a bit for each of these; " in out
-    assert "reserved 52,989,552, as_drawn 52,989,552, positive 95,269,104, wider 90,839,232" in plan(
+    assert "about reserved 52,989,552, as_drawn 52,989,552, positive 95,269,104, wider 90,839,232" in plan(
         "experiment=theorem_1"
     )
 

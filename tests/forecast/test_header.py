@@ -10,7 +10,6 @@ from lth_runner.forecast.header import parse
 
 ROOT = Path(lth_runner.__file__).parents[1]
 FILES = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
-UNTIMED = {"theorem_1_resnet20"}  # nobody has timed it yet
 
 
 @pytest.mark.parametrize(
@@ -43,5 +42,5 @@ def test_every_experiment_says_its_time_and_the_readme_does_too(file: Path) -> N
     assert f"experiment={file.stem}" in header.command
     section = (ROOT / "README.md").read_text().split("\n## Experiments\n", 1)[1].split("\n## ", 1)[0]
     (row,) = re.findall(rf"^\| `{file.stem}` \|.*\| (.*) \|$", section, re.MULTILINE)
-    assert (header.seconds is None) == (file.stem in UNTIMED)
-    assert row == ("not measured" if header.time is None else header.time)
+    assert header.seconds
+    assert row == header.time

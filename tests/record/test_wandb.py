@@ -21,7 +21,14 @@ from lth_runner.record.folder import RunFolder, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import NoCopy, Wandb, history_row
 
-OPTIONS: dict[str, Any] = {"project": "p", "entity": None, "group": "sweep", "tags": ["a", "b"]}
+OPTIONS: dict[str, Any] = {
+    "project": "p",
+    "entity": None,
+    "group": "sweep",
+    "tags": ["a", "b"],
+    "dir": None,
+    "id": None,
+}
 PNG = bytes.fromhex(  # one grey pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b550000000a49444154789c636800000082008177cd72b60000"
     "000049454e44ae426082"
@@ -32,7 +39,7 @@ RUN = """
     from lth_runner.record.folder import RunFolder
     from lth_runner.record.terminal import Terminal
     from lth_runner.record.wandb import Wandb
-    wandb = Wandb(mode=sys.argv[2], project="p", entity=None, group="sweep", tags=["a", "b"])
+    wandb = Wandb(mode=sys.argv[2], project="p", entity=None, group="sweep", tags=["a", "b"], dir=None, id=None)
     with RunFolder(sys.argv[1], "seed: 3\\n", terminal=Terminal(), wandb=wandb) as folder:
         for n in (3, 5, 9):
             folder.metrics(curve="closest", n=n, accuracy=n / 10)
@@ -99,12 +106,14 @@ def check_copy(folder: Path) -> None:
     assert [r.exit.exit_code for r in found if r.HasField("exit")] == [0]
 
 
+@pytest.mark.slow
 def test_offline_needs_no_account_and_writes_into_the_run_folder(tmp_path: Path) -> None:
     out, err = run_in_a_process(tmp_path / "run", "offline")
     assert (out, err) == ([f"run folder: {tmp_path / 'run'}"], "")
     check_copy(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_online_without_an_account_is_offline_with_one_warning(tmp_path: Path) -> None:
     out, err = run_in_a_process(tmp_path / "run", "online")
     assert len(out) == 2
@@ -120,6 +129,7 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+@pytest.mark.slow
 def test_online_with_a_silent_server_is_offline_within_the_bound(tmp_path: Path, silent_server: str) -> None:
     start = time.monotonic()
     out, _ = run_in_a_process(tmp_path / "run", "online", WANDB_API_KEY="a" * 40, WANDB_BASE_URL=silent_server)
@@ -141,6 +151,7 @@ FAKE = """
         model_fields = {}
         def __init__(self): maybe("Settings")
     def setup(settings): maybe("setup")
+    def teardown(): maybe("teardown")
     class Run:
         def __getattr__(self, name):
             return Run() if name == "summary" else lambda *a, **k: maybe(name)
@@ -207,6 +218,7 @@ def test_one_failing_run_does_not_spoil_the_next(
     _end(module._idle)
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_an_absent_server_once(
     tmp_path: Path, fake: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -267,6 +279,33 @@ def test_a_failed_run_is_a_failed_copy(tmp_path: Path) -> None:
     assert summary["error"] == "ValueError: no"
 
 
+def test_every_folder_has_an_id_of_its_own_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says: what counts of it is a setting by now."""
+    monkeypatch.setattr(module, "_idle", [])
+    monkeypatch.setenv("WANDB_RUN_ID", "everybodys")
+    ids: dict[str, list[str]] = {}
+    for name in ("first", "second", "first"):
+        run(tmp_path / name)
+        module._end_idle_processes()
+        ids.setdefault(name, []).append((tmp_path / name / "wandb_id.txt").read_text().strip())
+        found = [path.name.rpartition("-")[2] for path in (tmp_path / name).glob("wandb/offline-run-*")]
+        assert set(found) == {ids[name][0]}, "W&B's folder ends with the id"
+    assert ids["first"][0] == ids["first"][1] != ids["second"][0] != "everybodys"
+
+
+def test_a_run_may_be_given_its_id_and_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_idle", [])
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "ignored"))
+    asked = {**OPTIONS, "id": "mine", "dir": str(tmp_path / "deep" / "place")}
+    for wanted in (asked, {**asked, "id": "later"}):  # the first is kept
+        with RunFolder(tmp_path / "run", "a: 1", wandb=Wandb(mode="offline", **wanted)) as folder:
+            folder.finish()
+        module._end_idle_processes()
+    assert not (tmp_path / "run" / "wandb").exists() and not (tmp_path / "ignored").exists()
+    found = [path.name.rpartition("-")[2] for path in (tmp_path / "deep" / "place").glob("wandb/offline-run-*")]
+    assert set(found) == {"mine"}
+
+
 def test_disabled_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_Process", lambda: pytest.fail("a process was started"))
     assert Wandb(mode="disabled", **OPTIONS).start(tmp_path, "a: 1") == NoCopy()
@@ -301,6 +340,7 @@ def test_history_row(line: dict[str, Any], row: dict[str, Any], curve: str | Non
         ({"mode": "onlin"}, "did you mean online"),
         ({"project": None}, "wandb.project must be a non-empty string"),
         ({"group": 3}, "wandb.group"),
+        ({"id": ""}, "wandb.id must be a non-empty string"),
         ({"tags": "a"}, "wandb.tags must be a list of strings"),
     ],
 )

@@ -43,6 +43,7 @@ def test_descriptions_survive(tmp_path: Path) -> None:
     assert read_figures(make(tmp_path / "a", curves=CURVES)) == {"curves": CURVES}
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn_beside_its_points_or_elsewhere(tmp_path: Path) -> None:
     folder = make(tmp_path / "a", curves=CURVES, others={**CURVES, "log_axis": True})
     there = draw(folder)

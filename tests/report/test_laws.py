@@ -108,6 +108,7 @@ def test_an_interval_without_an_end_reaches_as_far_as_was_looked_and_a_fit_stand
     np.testing.assert_allclose(fit.get_xydata(), [[x, 3 * np.log2(1 / x) + 1] for x in (1e-3, 1e-6)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [scaling, failures])
 def test_equal_numbers_give_equal_files(draw: Any, tmp_path: Path) -> None:
     first, again = (save_figure(draw(), tmp_path / name) for name in ("a", "b"))

@@ -82,6 +82,7 @@ def test_flattened() -> None:
     assert flattened({"a": {"b": {"c": 1}, "d": None}, "e": [{"f": 1}]}) == {"a.b.c": 1, "a.d": None, "e": [{"f": 1}]}
 
 
+@pytest.mark.slow
 def test_thousands_of_runs_are_read(tmp_path: Path) -> None:
     config = "".join(f"group{i}:\n" + "".join(f"  key{k}: {k / 10}\n" for k in range(8)) for i in range(8))
     values = {f"value{k}": k / 10 for k in range(40)}

@@ -140,6 +140,7 @@ def browser(page: Path, profile: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_command_writes_beside_the_runs_and_imports_nothing_heavy(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs, tmp_path / "runs")
     program = (
@@ -177,6 +178,7 @@ def own_figure(folder: Path, log_axis: bool = False) -> dict[str, Any]:
     return description
 
 
+@pytest.mark.slow
 def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Path) -> None:
     for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
         make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
@@ -241,6 +243,7 @@ def test_only_groups_that_share_the_other_settings_are_drawn_together(tmp_path: 
     assert ("closest, extra.rate=0.2", 300) in over(section, "network.hidden")
 
 
+@pytest.mark.slow
 def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) -> None:
     edge_popup = {"_target_": "lth_runner.search.edge_popup.EdgePopup"}
     make_run(tmp_path / "runs" / "a", 100, 0, name="run", compare={}, method=edge_popup)
@@ -248,6 +251,15 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     assert [section.name for section in sections(read_runs([tmp_path]).runs)] == ["closest on fc", "edge_popup on fc"]
     command.report([tmp_path], tmp_path / "out", "")
     assert (tmp_path / "out" / "edge_popup_on_fc_curves_0.svg").exists()
+
+
+def test_sums_left_unsolved_have_a_column_where_there_are_any(tmp_path: Path) -> None:
+    for name, unsolved in (("none", 0), ("some", 375)):
+        make_run(tmp_path / name / "a", 100, 0)
+        summary = tmp_path / name / "a" / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "closest/unsolved": unsolved}))
+        command.report([tmp_path / name], tmp_path / f"{name}_out", "")
+        assert ("left unsolved" in (tmp_path / f"{name}_out" / "report.md").read_text()) == bool(unsolved)
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def test_a_column_that_no_row_has_may_be_left_out() -> None:
     assert [row["bits"] for row in read_results(more.csv(), more.looks()).rows] == [None, None, 0.5]
 
 
+def test_sums_left_unsolved_have_a_column_where_there_are_any() -> None:
+    none = Results(columns=TICKET_COLUMNS, rows=[{**row, "unsolved": 0} for row in ROWS])
+    assert none.csv() == TABLE.csv()
+    some = Results(columns=TICKET_COLUMNS, rows=[ROWS[0], {**ROWS[1], "unsolved": 375}, {**ROWS[2], "unsolved": 0}])
+    assert [row["unsolved"] for row in read_results(some.csv(), some.looks()).rows] == [None, 375, 0]
+    assert "375" in terminal(some) and "unsolv" in terminal(some)
+
+
 @pytest.mark.parametrize("looks", ["{", "[]", '{"a": {"heading": "a"}}', '{"a": {"heading": "a", "look": "shiny"}}'])
 def test_a_damaged_description_is_refused(looks: str) -> None:
     with pytest.raises(LthError, match=r"damaged|look must be one of"):

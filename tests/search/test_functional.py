@@ -21,6 +21,7 @@ from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.gem_miner import GemMiner
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.together import why_apart
+from lth_runner.training.fit import reproducible
 
 GENERATOR = torch.Generator().manual_seed(0)
 SMALL = [(torch.randn(8, 1, 6, 6, generator=GENERATOR), torch.arange(8)) for _ in range(5)]
@@ -60,6 +61,11 @@ def network(kind: Any, density: float, seed: int, scope: str = "layer") -> Score
 @DEVICES
 def test_together_as_alone(kind: Any, scope: str, rule: Any, device: str) -> None:
     """Networks differ in weights, scores and density."""
+    with reproducible():
+        check_together(kind, scope, rule, device)
+
+
+def check_together(kind: Any, scope: str, rule: Any, device: str) -> None:
     networks = [network(kind, density, seed, scope) for seed, density in enumerate(DENSITIES)]
     alone = [rule.trainer([one], "cpu") for one in networks]
     together = FunctionalTraining(networks, rule, device)

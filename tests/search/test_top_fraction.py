@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lth_runner.search.top_fraction import kept_count, magnitude_keys, row_keys, row_masks, top_mask
+from lth_runner.search.top_fraction import kept_count, magnitude_keys, row_keys, row_masks, top_mask, top_masks
 
 FEW_VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 1e-40, 3e38])  # ties, signs, a denormal and a huge number
 ANY_VALUES = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -48,3 +48,16 @@ def test_rows_are_cut_as_each_would_be_alone(rows: int, size: int, data: st.Data
 def test_many_ties(kept: int) -> None:
     scores = np.random.default_rng(0).integers(-20, 20, 10_000).astype(np.float32)
     np.testing.assert_array_equal(top_mask(torch.from_numpy(scores), kept).numpy(), sorted_mask(scores, kept))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("size", [100, 129, 240_000, 1_960_000])
+def test_compiled_for_a_gpu_it_is_the_same(size: int) -> None:
+    generator = np.random.default_rng(0)
+    scores = np.stack([generator.integers(-50, 50, size), generator.standard_normal(size)]).astype(np.float32)
+    for kept in ([size // 3, size // 10], [0, size]):
+        wanted = torch.tensor(kept, dtype=torch.int32, device="cuda")
+        masks = top_masks(torch.from_numpy(scores).cuda(), wanted).cpu().numpy()
+        for row in range(2):
+            np.testing.assert_array_equal(masks[row], sorted_mask(scores[row], kept[row]))

@@ -199,6 +199,7 @@ def killed(folder: Path, saves: int) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_it_comes_to_the_same_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once, disturbed = tmp_path / "once", tmp_path / "disturbed"
     for folder in (once, disturbed):

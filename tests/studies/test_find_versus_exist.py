@@ -189,6 +189,7 @@ def test_given_structure_is_no_overlap_and_no_chance(
         assert point[f"overlap_{layer}.sum.weight_chance"] == pytest.approx(open_to_it.mean())
 
 
+@pytest.mark.slow
 def test_random_masks_share_what_chance_says() -> None:
     """Mean of 40 masks; the chance that it is 5 standard errors off is below 1e-6."""
     shared, chance = [], 0.0

@@ -95,6 +95,7 @@ def unmounted(tmp_path: Path) -> Iterator[None]:
         subprocess.run(["umount", str(tmp_path / name)], capture_output=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["4k", "12k", "28k"])
 def test_a_full_disk_leaves_no_half_a_summary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unmounted: None, size: str
@@ -115,6 +116,7 @@ def test_a_full_disk_leaves_no_half_a_summary(
     assert [summary["status"] for summary in summaries(disk).values()] == ["ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filled", [True, False])
 def test_a_read_only_cache(
     tmp_path: Path,
@@ -145,6 +147,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_a_damaged_target_is_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

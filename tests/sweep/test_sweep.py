@@ -25,6 +25,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, str]:
     return folder, *lth_run(folder, *faulty(folder), "study.number=0,1,2", "study.fate=well,raise", **FAULTY_PATH)
 
 
+@pytest.mark.slow
 def test_a_failing_job_stops_no_other(swept: tuple[Path, int, str]) -> None:
     folder, code, out = swept
     assert code == 1
@@ -34,6 +35,7 @@ def test_a_failing_job_stops_no_other(swept: tuple[Path, int, str]) -> None:
     assert out.splitlines()[-1] == "lth-run: 3 of 6 jobs did not finish; the same command runs those again"
 
 
+@pytest.mark.slow
 def test_a_line_for_each_job_and_a_table_of_failures(swept: tuple[Path, int, str]) -> None:
     folder, _, out = swept
     lines = re.findall(r"^(\d)/6 (ok|failed) +study.number=(\d) study.fate=(well|raise)  (.*)$", out, re.MULTILINE)
@@ -48,6 +50,7 @@ def test_a_line_for_each_job_and_a_table_of_failures(swept: tuple[Path, int, str
         assert "a job's own error" in log.read_text()
 
 
+@pytest.mark.slow
 def test_the_same_command_does_only_the_rest(swept: tuple[Path, int, str]) -> None:
     folder = swept[0]
     before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/summary.json")}
@@ -73,6 +76,7 @@ def test_the_same_command_does_only_the_rest(swept: tuple[Path, int, str]) -> No
     assert "6 jobs: 6 finished, 0 skipped, 0 failed" in out
 
 
+@pytest.mark.slow
 def test_joblib_shares_the_cores_out(tmp_path: Path) -> None:
     arguments = [*faulty(tmp_path), "study.number=0,1,2", "study.fate=well,raise", "hydra/launcher=joblib"]
     unset = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), None)
@@ -93,6 +97,7 @@ def test_joblib_needs_no_extra() -> None:
     assert any(requirement.startswith("hydra-joblib-launcher") for requirement in project["dependencies"])
 
 
+@pytest.mark.slow
 def test_two_identical_sweeps_do_nothing_twice(tmp_path: Path) -> None:
     """Started together, each job is run by one of them; the other waits for it and leaves it out."""
     arguments = [*faulty(tmp_path), "study.number=0,1,2,3", "study.seconds=0.5"]
@@ -107,6 +112,7 @@ def test_two_identical_sweeps_do_nothing_twice(tmp_path: Path) -> None:
     assert all(summary["status"] == "ok" for summary in summaries(tmp_path / "runs").values())
 
 
+@pytest.mark.slow
 def test_a_sweep_is_one_group_and_says_key_numbers(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,1")
     assert code == 0
@@ -116,12 +122,14 @@ def test_a_sweep_is_one_group_and_says_key_numbers(tmp_path: Path) -> None:
         assert f"group: {sweep.name}" in config.read_text()
 
 
+@pytest.mark.slow
 def test_a_refused_combination_refuses_the_sweep(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,abc")
     assert (code, out) == (1, "lth-run: seed: Value 'abc' of type 'str' could not be converted to Integer\n")
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_what_belongs_to_the_sweep_is_refused_in_one_of_its_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +152,7 @@ def test_what_belongs_to_the_sweep_is_refused_in_one_of_its_jobs(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_changes_folders_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = lth_run_here(monkeypatch, tmp_path, "-m", *SMALL, "seed=0,1", "hydra.job.chdir=true")
     assert refused is not None
@@ -151,6 +160,7 @@ def test_a_sweep_that_changes_folders_is_refused(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_slurm_without_slurm_is_refused(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=slurm", PATH="/nowhere")
     assert code == 1
@@ -159,6 +169,7 @@ def test_slurm_without_slurm_is_refused(tmp_path: Path) -> None:
     assert "hydra/launcher=slum does not exist (did you mean slurm?)" in out
 
 
+@pytest.mark.slow
 def test_fast_configs_are_those_that_hydra_composes() -> None:
     """The settings by which finished runs are found are the very ones that the launcher will compose."""
     schema.register()

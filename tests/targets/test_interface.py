@@ -35,6 +35,7 @@ def targets(folder: Path) -> list[Target]:
             cache=str(folder),
             seed=0,
             epochs=1,
+            frozen=[],
             batch=10,
             learning_rate=0.1,
             momentum=0.9,

@@ -23,6 +23,7 @@ from lth_runner.networks.imported import Imported
 from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.targets import trained
 from lth_runner.targets.trained import TrainedTarget
+from lth_runner.training.start import built, start_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,6 +39,7 @@ def target(cache: Path, **changes: Any) -> TrainedTarget:
         cache=str(cache),
         seed=0,
         epochs=3,
+        frozen=[],
         batch=25,
         learning_rate=0.1,
         momentum=0.9,
@@ -90,6 +92,7 @@ def test_the_second_run_reads_what_the_first_has_trained(tmp_path: Path) -> None
         {"schedule": "constant"},
         {"schedule": "ExponentialLR", "schedule_arguments": {"gamma": 0.5}},
         {"schedule_unit": "step"},
+        {"frozen": ["fc1"]},
     ],
 )
 def test_every_setting_makes_another_target(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -97,6 +100,19 @@ def test_every_setting_makes_another_target(tmp_path: Path, change: dict[str, An
     other, recorder = weights(tmp_path, **change)
     assert recorder.bars
     assert not same(first, other)
+
+
+def test_frozen_layers_keep_what_they_start_with(tmp_path: Path) -> None:
+    started = built(NETWORK, Streams(0), "target")
+    start_(started, Streams(0), "target")
+    begun = {name: parameter.detach().double().numpy() for name, parameter in started.named_parameters()}
+    whole, part = weights(tmp_path)[0], weights(tmp_path, frozen=["fc1"])[0]
+    assert np.array_equal(part["fc1.weight"], begun["fc1.weight"]) and np.abs(begun["fc1.weight"]).max() <= 1 / 6
+    assert not np.array_equal(part["fc2.weight"], begun["fc2.weight"])
+    assert not np.array_equal(whole["fc1.weight"], begun["fc1.weight"])
+    assert target(tmp_path, frozen=["fc1"]).key(NETWORK, DATA, "cpu") != target(tmp_path).key(NETWORK, DATA, "cpu")
+    with pytest.raises(ConfigError, match="frozen names fc3, which is no layer of the network"):
+        weights(tmp_path, frozen=["fc3"])
 
 
 def test_network_data_and_version_count_and_the_folder_does_not(

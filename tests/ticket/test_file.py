@@ -58,6 +58,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_bit_can_flip_unnoticed(tmp_path: Path) -> None:
     path = tmp_path / "ticket.safetensors"
     save_ticket(ticket(), path)

@@ -369,6 +369,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     path, tests = tmp_path / "training.safetensors", Path(__file__).parents[1]
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tests), str(path)]
