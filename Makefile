@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 PACKAGES := slurm-wlm munge slurmdbd mariadb-server
 
-.PHONY: help run test test-slurm slurm-packages check lint smoke bench
+.PHONY: help run test test-slurm slurm-packages check fast lint smoke bench
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,7 +22,9 @@ slurm-packages:  ## what test-slurm needs, by apt, where it is missing
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
-check: lint  ## lint, types and the fast tests, on all cores
+check: lint fast  ## lint, types and the fast tests
+
+fast: .venv/.installed-dev  ## the fast tests, on all cores
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not network and not slurm"
 
 lint: .venv/.installed-dev  ## ruff and the type checker

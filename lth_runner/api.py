@@ -259,6 +259,18 @@ def _check_values(module: torch.nn.Module) -> None:
             raise ConfigError(f"{name} has no shape yet: call the module on one batch first")
         if tensor.is_meta:
             raise ConfigError(f"{name} has no values, it is on the meta device: give a module with its weights")
+        if tensor.ndim > 1 and not tensor.numel():
+            raise ConfigError(
+                f"{name} of shape {tuple(tensor.shape)} is empty: give layers of one input and output or more"
+            )
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and not value.is_leaf:
+                raise ConfigError(
+                    f"{f'{path}.{name}'.lstrip('.')} is computed from other tensors, so the module cannot be copied: "
+                    "make it a parameter again (torch.nn.utils.remove_weight_norm or torch.nn.utils.prune.remove), or "
+                    "use torch.nn.utils.parametrizations"
+                )
 
 
 def _array(value: Any) -> np.ndarray:

@@ -103,6 +103,19 @@ class FindsEach(Protocol):
         ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A target or a method that can say before a run starts, and a target is trained, what it will refuse."""
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses a network or a dataset that it would refuse at its work.
+
+        Raises:
+            LthError: as it would then.
+        """
+        ...
+
+
 def device(asked: str) -> str:
     """The device that was asked for or, with auto, a CUDA device where there is one.
 
@@ -149,7 +162,7 @@ def check_fit(network: Architecture, data: Dataset) -> None:
             + (
                 f"set network.inputs={inputs[0].numel()}, or choose another network"
                 if _flattens(network)
-                else _remedy(network, reason)
+                else _remedy(network, inputs, reason)
             )
         ) from error
     for labels in (data.train_labels, data.test_labels):
@@ -176,13 +189,20 @@ def _flattens(network: Architecture) -> bool:
     return is_dataclass(network) and "inputs" in {field.name for field in fields(network)}
 
 
-def _remedy(network: Architecture, reason: str) -> str:
+def _remedy(network: Architecture, inputs: torch.Tensor, reason: str) -> str:
     """What to do about images that do not fit a network of a fixed size."""
+    if inputs.ndim > 2 and _takes(network, (inputs[0].numel(),)):
+        return f"it takes {inputs[0].numel()} numbers in a row, so put torch.nn.Flatten() before its first layer"
     for shape in IMAGES:
-        try:
-            with torch.device("meta"):
-                network.module().eval()(torch.empty(1, *shape))
-        except (RuntimeError, TypeError, ValueError):
-            continue
-        return f"it takes {' x '.join(map(str, shape))}, so choose data of that size, or another network"
+        if _takes(network, shape):
+            return f"it takes {' x '.join(map(str, shape))}, so choose data of that size, or another network"
     return f"choose another network, or its settings for such images ({reason})"
+
+
+def _takes(network: Architecture, shape: tuple[int, ...]) -> bool:
+    """Whether inputs of this shape have one output per class; tried without values."""
+    try:
+        with torch.device("meta"):
+            return network.module().eval()(torch.empty(1, *shape)).ndim == 2
+    except (RuntimeError, TypeError, ValueError, IndexError):
+        return False

@@ -2,7 +2,7 @@
 
 import itertools
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.files import locked
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
-from lth_runner.problem import Method, Problem, check_fit, device
+from lth_runner.data.interface import Dataset
+from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, device
 from lth_runner.record.folder import LOCK, RunFolder, damaged_files, is_finished
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
@@ -41,7 +42,8 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         notices: where a line says why nothing happens for a while; also where `terminal` is quiet.
 
     Raises:
-        LthError: a setting is impossible, or a file or a device is missing; the folder's summary then has the reason.
+        LthError: a setting is impossible, or a file or a device is missing. What can be seen before the target is
+            trained is refused before the folder is made; of all else the folder's summary has the reason.
     """
     config = {**config, "device": device(config["device"])}
     path = place(config)
@@ -49,16 +51,28 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         return skip(path, terminal)
     study, methods, parts = build(config["study"], "study"), build_methods(config), build_parts(config)
     study.check(methods)
-    check_targets(methods, parts)
+    check_parts(methods, parts)
     wandb = Wandb(**config["wandb"])
-    with locked(path / LOCK, on_wait=lambda: notices.say(f"another process is working on {path}: waiting for it")):
+    said: list[str] = []  # before there is a log
+
+    def say(line: str) -> None:
+        said.append(line)
+        terminal.say(line)
+
+    data = load_parts(config, parts, methods, say)
+
+    def waiting(lock: str) -> None:
+        notices.say(f"another process is working on {path}: waiting for it ({lock} is its lock)")
+
+    with locked(path / LOCK, on_wait=waiting):
         if is_finished(path) and not config["rerun"]:  # it may have been finished meanwhile
             return skip(path, terminal)
         lost = damaged_files(path)
         with RunFolder(path, OmegaConf.to_yaml(config), terminal=terminal, wandb=wandb) as folder:
+            folder.log(said)
             if lost:
                 folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
-            problem = build_problem(config, parts, folder)
+            problem = build_problem(config, parts, data, folder)
             outcome = study.run(problem, methods, folder)
             write(outcome, folder)
             show(path, terminal)
@@ -112,19 +126,38 @@ def build_parts(config: dict[str, Any]) -> dict[str, Any]:
     return {part: config[part] and build(config[part], part) for part in ("network", "target", "data")}
 
 
-def check_targets(methods: dict[str, Method], parts: dict[str, Any]) -> None:
-    """Refuses methods that approximate a target where there is none."""
+def check_parts(methods: dict[str, Method], parts: dict[str, Any]) -> None:
+    """Refuses methods and targets that lack what they are for: a target to approximate, a network."""
     for name, method in methods.items():
         if method.needs_target and parts["target"] is None:
             raise ConfigError(f"{name} approximates a target network and there is none: add target=trained")
+    for name in ("target", *methods):
+        if parts["network"] is None and (name in methods or parts["target"] is not None):
+            raise ConfigError(f"{name} needs {NEEDS['network']}")
 
 
-def build_problem(config: dict[str, Any], parts: dict[str, Any], folder: RunFolder) -> Problem:
-    """Data, network and target weights, in that order."""
+def load_parts(
+    config: dict[str, Any], parts: dict[str, Any], methods: dict[str, Method], say: Callable[[str], None]
+) -> Dataset | None:
+    """The dataset, once it is clear that network, target and methods take it: what is refused leaves no folder behind.
+
+    Args:
+        say: takes a line of log.
+    """
+    network, target = parts["network"], parts["target"]
+    data = parts["data"] and load_data(parts["data"], say).to(config["device"])
+    if network is not None:
+        if data is not None:
+            check_fit(network, data)
+        for part in (target, *methods.values()):
+            if isinstance(part, Checked):
+                part.check(network, data)
+    return data
+
+
+def build_problem(config: dict[str, Any], parts: dict[str, Any], data: Dataset | None, folder: RunFolder) -> Problem:
+    """What methods are given; a target that has to be trained is trained now."""
     streams, network, target = Streams(config["seed"]), parts["network"], parts["target"]
-    data = parts["data"] and load_data(parts["data"], folder.say).to(config["device"])
-    if data is not None and network is not None:
-        check_fit(network, data)
     weights = target and target.weights(network, data, streams, config["device"], folder)
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import lth_runner as lth
 from lth_runner.api import Loaded
@@ -191,6 +193,11 @@ def test_a_module_that_returns_several_things_is_told_which_counts() -> None:
     assert quick(module=Two(), data=data, output="logits").measured["accuracy"] is not None
 
 
+def empty() -> nn.Module:
+    with warnings.catch_warnings(action="ignore"):
+        return nn.Linear(6, 0)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -223,6 +230,9 @@ def test_a_module_that_returns_several_things_is_told_which_counts() -> None:
         ({"data": [{"x": torch.rand(3, 8)}, 3, 4]}, "or a DataLoader of pairs"),
         ({"module": nn.LazyLinear(3)}, "weight has no shape yet: call the module on one batch first"),
         ({"module": nn.Linear(4, 2, device="meta")}, "weight has no values, it is on the meta device"),
+        ({"module": empty()}, r"weight of shape \(0, 6\) is empty"),
+        ({"data": (torch.rand(3, 1, 8, 8), torch.arange(3)), "module": nn.Linear(64, 3)},
+         "it takes 64 numbers in a row, so put torch.nn.Flatten\\(\\) before its first layer"),
         ({"seed": -1}, "seed must be at least 0"),
         ({"seed": "x"}, "seed must be an integer"),
         ({"device": "tpu"}, "device must be auto, cpu, cuda"),
@@ -235,6 +245,20 @@ def test_refusals_are_one_sentence(given: dict[str, Any], message: str) -> None:
     with pytest.raises(LthError, match=message) as refused:
         quick(**given)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_a_module_with_computed_weights_is_refused_in_one_sentence() -> None:
+    normed = nn.utils.weight_norm(nn.Linear(4, 2))
+    with pytest.raises(ConfigError, match=r"^weight is computed from other tensors.*remove_weight_norm") as refused:
+        quick(module=normed)
+    assert "\n" not in str(refused.value)
+    pruned = nn.Sequential(nn.Linear(4, 2))
+    prune.random_unstructured(pruned[0], "weight", 0.5)
+    with pytest.raises(ConfigError, match=r"^0\.weight is computed from other tensors.*prune\.remove"):
+        quick(module=pruned)
+    prune.remove(pruned[0], "weight")
+    quick(module=pruned)
 
 
 def test_scores_are_trained_in_float32() -> None:

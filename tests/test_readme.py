@@ -30,7 +30,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))
 def test_every_run_of_the_readme_composes(command: str) -> None:
     words = command.split()[1:]
-    overrides = [run.for_hydra(word) for word in words if word not in ("-m", "--cfg", "job", "--help")]
+    overrides = run.for_hydra([word for word in words if word not in ("-m", "--cfg", "job", "--help")])
     if any(word.startswith("-") or ("my_" in word and "config" in word) for word in overrides) or not overrides:
         return  # of a folder of configs that is not here, and --help
     if "-m" in words:

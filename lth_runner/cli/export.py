@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from lth_runner.api import Loaded, load
+from lth_runner.cli.arguments import Arguments
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import replace_file
 from lth_runner.record.terminal import Terminal
@@ -21,16 +23,15 @@ def main() -> None:
     """Runs `lth-export`."""
     asked = arguments(sys.argv[1:])
     try:
-        export(asked, Terminal())
-    except KeyboardInterrupt:
-        sys.exit("lth-export: interrupted")
+        with interruptible("lth-export: interrupted"):
+            export(asked, Terminal())
     except LthError as error:
         sys.exit(f"lth-export: {error}")
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="lth-export",
         description="Writes a ticket's pruned network as a plain state dict, its masks, or an ONNX file.",
         epilog="example: lth-export ticket.safetensors --to net.pt --masks masks.safetensors",

@@ -1,12 +1,13 @@
 """The `lth-report` command: run folders in; tables, figures and one page out."""
 
-import argparse
 import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lth_runner.cli.arguments import Arguments
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import LthError
 from lth_runner.core.files import replace_file
 from lth_runner.report.draw import draw
@@ -26,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     try:
-        written = redraw(options.folders, options.out)
-        if not written or run_folders(options.folders):
-            command = shlex.join(["lth-report", *words])
-            written.append(report(options.folders, options.out or options.folders[0] / NAME, command))
+        with interruptible("lth-report: interrupted"):
+            written = redraw(options.folders, options.out)
+            if not written or run_folders(options.folders):
+                command = shlex.join(["lth-report", *words])
+                written.append(report(options.folders, options.out or options.folders[0] / NAME, command))
     except LthError as error:
         sys.exit(f"lth-report: {error}")
     sys.stdout.write("".join(f"{path}\n" for path in written))
@@ -107,8 +109,8 @@ def _write(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Arguments:
+    parser = Arguments(
         prog="lth-report",
         description="Reads run folders and writes a table (CSV, Markdown), figures (PNG, SVG) and one HTML page. Runs "
         "are grouped by what varies between them; means and spreads are over seeds; failed runs are listed. Folders of "

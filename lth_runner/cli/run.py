@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hydra.types import RunMode
 from hydra_plugins.lth_runner import ResumableSweeper  # pyright: ignore[reportMissingImports] (mapped by pyproject.toml)
 from omegaconf import DictConfig
 
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.config import schema
 from lth_runner.config.build import settings
 from lth_runner.config.environment import with_environment
@@ -23,14 +25,14 @@ from lth_runner.record.terminal import Terminal
 
 schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
-INTERRUPTED = 130  # the exit code of a command that was stopped from the keyboard
 PARTS = ("data", "network", "target", "method", "experiment")  # that a run can do without
+METHOD = "method."
 OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
 
 def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
-    arguments = sys.argv[1:] = [for_hydra(word) for word in sys.argv[1:]]
+    arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
     if not arguments:
         sys.stdout.write(menu())
         return
@@ -41,10 +43,8 @@ def main() -> None:
     wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
     try:
-        task()
-    except KeyboardInterrupt:
-        sys.stderr.write("lth-run: interrupted; the same command takes it up again\n")
-        sys.exit(INTERRUPTED)
+        with interruptible("lth-run: interrupted; the same command takes it up again"):
+            task()
     except (Exception, RunError) as raised:
         error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:
@@ -99,15 +99,20 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
     return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words)), words)
 
 
-def for_hydra(word: str) -> str:
-    """A word of the command line as Hydra takes it.
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """The command line as Hydra takes it.
 
     A key that belongs to somebody else's code stands in no config file, and a part left out is a deletion there.
     """
+    theirs = any(word.startswith(f"{METHOD}_target_=") for word in words)  # a method that needs no file
+    return [_for_hydra(word, (*OPEN, METHOD) if theirs else OPEN) for word in words]
+
+
+def _for_hydra(word: str, opened: tuple[str, ...]) -> str:
     part, _, value = word.partition("=")
     if value == "null" and part in PARTS:
         return f"~{part}"
-    return f"++{word}" if word.startswith(OPEN) else word
+    return f"++{word}" if word.startswith(opened) else word
 
 
 def menu() -> str:

@@ -11,6 +11,8 @@ import yaml
 from rich.table import Table
 
 from lth_runner.api import claimed_dataset, load
+from lth_runner.cli.arguments import Arguments
+from lth_runner.cli.interruptible import interruptible
 from lth_runner.config.build import build
 from lth_runner.config.compose import choices, composed
 from lth_runner.config.explain import unreadable
@@ -35,9 +37,8 @@ def main() -> None:
     """Runs `lth-verify`; the exit code is 0 only if every claim that could be checked holds."""
     asked = arguments(sys.argv[1:])
     try:
-        mismatch = verify(asked, Terminal())
-    except KeyboardInterrupt:
-        sys.exit("lth-verify: interrupted")
+        with interruptible("lth-verify: interrupted"):
+            mismatch = verify(asked, Terminal())
     except LthError as error:
         sys.exit(f"lth-verify: {error}")
     if mismatch:
@@ -46,13 +47,13 @@ def main() -> None:
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="lth-verify",
         description="Draws a ticket's random network again, applies the masks, and checks every claim in the file. The "
         "dataset and its settings stand in the ticket.",
         epilog="example: lth-verify runs/theorem_1-bd50fbc8bf/ticket.safetensors --target fc.safetensors",
     )
-    parser.add_argument("ticket", type=Path, help="a ticket.safetensors of a run folder")
+    parser.add_argument("ticket", nargs="?", type=Path, help="a ticket.safetensors of a run folder")
     parser.add_argument(
         "--target", metavar="FILE", help="the target's weights (.pt or .safetensors), for weight errors"
     )
@@ -61,7 +62,10 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--trust", metavar="PACKAGE", action="append", default=[], help="whose code may run to build the network"
     )
     parser.add_argument("setting", nargs="*", help="settings of the dataset, as in lth-run: data.root=FOLDER")
-    return parser.parse_intermixed_args(words)
+    asked = parser.parse_intermixed_args(words)
+    if asked.ticket is None:  # argparse would name the settings among what is missing
+        parser.error("name the ticket to check")
+    return asked
 
 
 def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:

@@ -6,12 +6,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from lth_runner.config.schema import RunConfig
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.core.imports import import_object
 from lth_runner.record.wandb import Wandb
 
 GRIDS = ("published", "reduced")
@@ -90,11 +91,11 @@ def _check_settings(config: dict[str, Any], where: str) -> None:
     if "_target_" not in config:
         raise ConfigError(f"{where} names no _target_: choose a {where.split('.')[0]} with {where.split('.')[0]}=NAME")
     try:
-        found = get_object(config["_target_"])
-    except Exception as error:
+        found = import_object(str(config["_target_"]), f"{where}._target_")
+    except ConfigError as error:
         if moved := _moved(str(config["_target_"])):
             raise ConfigError(f"{where}._target_={config['_target_']} has moved: write {moved}") from error
-        raise ConfigError(f"{where}._target_={config['_target_']} cannot be imported: {error}") from error
+        raise
     given = [key for key in config if key not in ("_target_", "_convert_", "_partial_", "_recursive_")]
     _check_known(found, given, config["_target_"], where)
     for key, value in config.items():

@@ -9,11 +9,12 @@ import numpy as np
 
 from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, positive_inputs
 from lth_runner.construct.paths import LayerTargets, usable_neurons
-from lth_runner.construct.prepare import prepared, stored, target_range
+from lth_runner.construct.prepare import folded, prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.construct.sums import Paths, SumSolver, unsolved_warning
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
@@ -21,7 +22,7 @@ from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import has_constant
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_size
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
@@ -67,7 +68,13 @@ class Burkholz:
         checks.choice("twin", self.twin, ("always", "needed"))
         checks.choice("signs", self.signs, SIGNS)
         checks.integer("max_paths", self.max_paths, at_least=1)
-        offered_per_weight(self.n, self.c, self.epsilon)
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        check_size(self.solver, min(n, self.max_paths))  # the copies that a sum behind the first layer may use
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """See `Checked.check`."""
+        del data
+        NeuronCopies(target=folded(network), n=1, copies=1, twin=True)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lth_runner.construct.paths import LayerTargets, reach, usable_neurons
-from lth_runner.construct.prepare import prepared, stored, target_range, without
+from lth_runner.construct.prepare import folded, prepared, stored, target_range, without
 from lth_runner.construct.sums import Choose, Paths, SumSolver, unsolved_warning
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
@@ -130,8 +130,17 @@ def positive_inputs(problem: Problem) -> bool:
 def _replaced(problem: Problem, layout: Layout) -> list[WeightLayer]:
     """The layers that become two."""
     (network,) = problem.need("network")
-    layers = weight_layers(network, positive_inputs=positive_inputs(problem))
-    names = without([layer.weight for layer in layers], layout.stored)
+    return replaced(weight_layers(network, positive_inputs=positive_inputs(problem)), layout.stored)
+
+
+def check_layers(network: Architecture, patterns: Sequence[str]) -> None:
+    """Refuses a network without a layer to replace; see `Checked.check`."""
+    replaced(weight_layers(folded(network)), patterns)
+
+
+def replaced(layers: Sequence[WeightLayer], patterns: Sequence[str]) -> list[WeightLayer]:
+    """The layers but for those that are stored."""
+    names = without([layer.weight for layer in layers], patterns)
     found = [layer for layer in layers if layer.weight in names]
     if not found:
         raise ConfigError("the network has no linear or convolutional layer that could be approximated")

@@ -5,9 +5,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from lth_runner.construct.substitution import SHARING, Offer, count_offered, offered_per_weight, substitute
+from lth_runner.construct.prepare import folded
+from lth_runner.construct.substitution import (
+    SHARING,
+    Offer,
+    approximated,
+    count_offered,
+    offered_per_weight,
+    substitute,
+)
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
@@ -37,6 +46,11 @@ class Malach:
     def __post_init__(self) -> None:
         checks.choice("sharing", self.sharing, SHARING)
         offered_per_weight(self.n, self.c, self.epsilon)
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """See `Checked.check`."""
+        del data
+        approximated(folded(network), self.stored)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lth_runner.construct.expansion import Layout, count_offered, expand
+from lth_runner.construct.expansion import Layout, check_layers, count_offered, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.recorder import Recorder
+from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
@@ -38,6 +39,11 @@ class Orseau:
 
     def __post_init__(self) -> None:
         self._layout()
+
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """See `Checked.check`."""
+        del data
+        check_layers(network, self.stored)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

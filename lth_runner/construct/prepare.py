@@ -8,6 +8,7 @@ import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.folding import BatchNormFolded, batch_norms
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Problem
 from lth_runner.ticket.source import Stored
 
@@ -23,6 +24,11 @@ def prepared(problem: Problem) -> Problem:
         return problem
     folded = BatchNormFolded(original=network)
     return replace(problem, network=folded, target=folded.folded(target))
+
+
+def folded(network: Architecture) -> Architecture:
+    """The network that a construction works on: without its batch norms, if it has any."""
+    return BatchNormFolded(original=network) if batch_norms(network) else network
 
 
 def without(names: Sequence[str], patterns: Sequence[str]) -> list[str]:

@@ -123,6 +123,21 @@ class Substitution:
             yield slice(k * row, (k + 1) * row), drawn.draw(self._seed, k * n, n).reshape(1, n)
 
 
+def approximated(network: Architecture, patterns: Sequence[str]) -> list[str]:
+    """The names of the weights that are approximated.
+
+    Args:
+        patterns: of those that are stored instead.
+
+    Raises:
+        ConfigError: there are none, or a pattern matches none.
+    """
+    names = without(approximable(network), patterns)
+    if not names:
+        raise ConfigError("the network has no weights that could be approximated")
+    return names
+
+
 def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, choose: Choose) -> Found:
     """A ticket whose weights are masked sums of offered numbers, chosen weight by weight.
 
@@ -135,9 +150,7 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     """
     problem = prepared(problem)
     network, target = problem.need("network", "target")
-    names = without(approximable(network), offer.stored)
-    if not names:
-        raise ConfigError("the network has no weights that could be approximated")
+    names = approximated(network, offer.stored)
     span = target_range(target, names)
     _warm_up(choose, offer.n)
     work = Substitution(offer, problem.streams.seed, choose)

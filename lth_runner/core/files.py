@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lth_runner.core.errors import DataError, RunBusyError
+from lth_runner.core.marker import MarkerLock, has_flock
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says of a full disk, or of one at its limit
 
@@ -24,6 +25,10 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         remedy = "free some space or choose another folder" if error.errno in FULL else "choose another folder"
         raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+    except UnicodeEncodeError as error:  # contents are UTF-8 everywhere, so it is the name
+        raise DataError(
+            f"cannot write {path}: this locale has no such letters in names of files; set LC_ALL=C.UTF-8"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -59,13 +64,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+def locked(path: Path, on_wait: Callable[[str], object] | None = None) -> Iterator[None]:
     """Holds the lock file `path` against other processes; a crashed holder's lock is released by the kernel.
 
+    On a file system without flock a `MarkerLock` beside it does the same: the crashed holder is noticed by who waits.
     The thread that holds it may take it again, so that "is it finished? then skip, else run" can be one held step.
 
     Args:
-        on_wait: called once where another process holds it, before waiting for that; None: not to wait.
+        on_wait: called once where another process holds it, before waiting for that, with the file that says so; None:
+            not to wait.
 
     Raises:
         RunBusyError: another process holds it, and nobody wants to wait.
@@ -73,19 +80,27 @@ def locked(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[
     """
     with refusals(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.resolve(), timeout=0, is_singleton=True)
+        path = path.resolve()
+        lock = _lock(path)
         try:
-            lock.acquire()
-        except Timeout:
+            lock.acquire(timeout=0)
+        except Timeout as held:
             if on_wait is None:
                 message = f"another process is working on {path.parent}: wait for it, or choose another folder"
                 raise RunBusyError(message) from None
-            on_wait()
+            on_wait(held.lock_file)
             lock.acquire(timeout=-1)
     try:
         yield
     finally:
         lock.release()
+
+
+def _lock(path: Path) -> FileLock | MarkerLock:
+    """The only maker of locks. A marker has a file of its own: that of a flock stays behind, and says nothing."""
+    if has_flock(path.parent):
+        return FileLock(path, is_singleton=True)
+    return MarkerLock(path.with_name(f"{path.name}.held"))
 
 
 def _umask() -> int:

@@ -80,7 +80,11 @@ class Archive:
             return self._verified(raw)
         except DataError as reason:
             say(f"{self.name}: {reason}")
-        with locked(raw.with_suffix(".lock"), on_wait=lambda: say(f"{self.name}: waiting for another run's download")):
+
+        def waiting(lock: str) -> None:
+            say(f"{self.name}: waiting for another run's download ({lock} is its lock)")
+
+        with locked(raw.with_suffix(".lock"), on_wait=waiting):
             try:
                 return self._verified(raw)  # the other run may have fetched them
             except DataError as reason:

@@ -21,7 +21,7 @@ from lth_runner.problem import Method, Offers
 from lth_runner.record.folder import is_finished
 from lth_runner.record.terminal import duration
 from lth_runner.resources import largest
-from lth_runner.run import build_methods, build_parts, check_targets, place
+from lth_runner.run import build_methods, build_parts, check_parts, place
 from lth_runner.subset_sum.interface import SizeLimited
 from lth_runner.ticket.names import recipe
 
@@ -87,7 +87,7 @@ def _built(job: Planned) -> Built:
     config = job.config
     study, methods, parts = build(config["study"], "study"), build_methods(config), build_parts(config)
     study.check(methods)
-    check_targets(methods, parts)
+    check_parts(methods, parts)
     own = {} if parts["network"] is None else {"network": parts["network"]}
     networks = own | dict(_within(study, Architecture, "study"))
     return Built(folder=place(config), methods=methods, networks=networks)

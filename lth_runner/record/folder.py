@@ -125,8 +125,13 @@ class RunFolder:
         self._copy.metrics(line)
 
     def say(self, line: str) -> None:
-        self._log.write(f"{datetime.now():%H:%M:%S} {line}")
+        self.log([line])
         self.terminal.say(line)
+
+    def log(self, lines: Sequence[str]) -> None:
+        """Lines of log.txt alone."""
+        for line in lines:
+            self._log.write(f"{datetime.now():%H:%M:%S} {line}")
 
     def checkpoint(self, name: str) -> Path:
         return self.path / CHECKPOINTS / f"{name}.safetensors"

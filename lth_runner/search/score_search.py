@@ -10,9 +10,10 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import moved, num_samples, select
+from lth_runner.data.interface import Dataset, labels, moved, num_samples, select
 from lth_runner.distributions.interface import Distribution
-from lth_runner.problem import Found, Problem
+from lth_runner.networks.interface import Architecture
+from lth_runner.problem import NEEDS, Found, Problem
 from lth_runner.resources import SCORES, Resources
 from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.functional import FunctionalTraining
@@ -117,6 +118,14 @@ class ScoreSearch(ABC):
             return ScoreTraining(networks[0], self.momentum, self.weight_decay, binary=binary)
         return FunctionalTraining(networks, self, device)
 
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses data without enough training images; of networks a study may have others for it."""
+        del network
+        if data is None:
+            raise ConfigError(f"this needs {NEEDS['data']}")
+        labels(data.train_labels)
+        self._check_count(data)
+
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket; see `Method.find`. Facts: accuracies on the validation images, and what the best epoch had."""
         return self.find_each(problem, recorder, [self.density])[0]
@@ -146,11 +155,7 @@ class ScoreSearch(ABC):
     ) -> list[Found]:
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
         (data,) = problem.need("data")
-        count = num_samples(trainable(data))
-        if self.validation >= count:
-            raise ConfigError(
-                f"method.validation={self.validation} leaves nothing of {count} training images: set it lower"
-            )
+        self._check_count(data)
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
         module = space.module(seed)
         scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
@@ -168,6 +173,13 @@ class ScoreSearch(ABC):
                 for run, (at, history) in enumerate(zip(runs, histories, strict=True))
             ]
         return found
+
+    def _check_count(self, data: Dataset) -> None:
+        count = num_samples(trainable(data))
+        if self.validation >= count:
+            raise ConfigError(
+                f"method.validation={self.validation} leaves nothing of {count} training images: set it lower"
+            )
 
     def _turns(
         self, module: torch.nn.Module, space: SearchSpace, count: int, problem: Problem, recorder: Recorder

@@ -24,13 +24,16 @@ class Exhaustive:
     def __post_init__(self) -> None:
         checks.integer("method.solver.max_n", self.max_n, at_least=1, at_most=30)
 
-    def solve(self, values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> Subsets:
-        check_instances(values, targets, epsilon, objective)
-        n = values.shape[1]
+    def check_size(self, n: int) -> None:
         if n > self.max_n:
             raise ConfigError(
                 f"exhaustive search of n={n} values was refused (max_n={self.max_n}): use method/solver=meet_in_middle"
             )
+
+    def solve(self, values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> Subsets:
+        check_instances(values, targets, epsilon, objective)
+        n = values.shape[1]
+        self.check_size(n)
         terms = all_sums(np.ones(n)).astype(np.int64)
         rows = np.broadcast_to(values, (targets.size, n))
         masks = np.zeros(targets.size, np.int64)

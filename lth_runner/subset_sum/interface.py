@@ -74,6 +74,25 @@ class SizeLimited(Protocol):
         ...
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A solver that takes only so many values, and says so before anything is computed."""
+
+    def check_size(self, n: int) -> None:
+        """Refuses instances of n values.
+
+        Raises:
+            ConfigError: n is too large; the message says what to do.
+        """
+        ...
+
+
+def check_size(solver: SubsetSumSolver, n: int) -> None:
+    """Refuses instances of n values where the solver has a limit below."""
+    if isinstance(solver, Limited):
+        solver.check_size(n)
+
+
 def check_instances(values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> None:
     """Refuses input that is not B instances of finite numbers."""
     if values.ndim != 2 or targets.ndim != 1 or values.shape[0] not in (1, targets.size):

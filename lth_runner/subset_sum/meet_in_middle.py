@@ -29,13 +29,16 @@ class MeetInMiddle:
 
     exact: ClassVar[bool] = True
 
-    def solve(self, values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> Subsets:
-        check_instances(values, targets, epsilon, objective)
-        if values.shape[1] > MAX_VALUES:
+    def check_size(self, n: int) -> None:
+        if n > MAX_VALUES:
             raise ConfigError(
-                f"meet in the middle of n={values.shape[1]} values was refused (at most {MAX_VALUES}): "
+                f"meet in the middle of n={n} values was refused (at most {MAX_VALUES}): "
                 f"offer fewer, as with n={MAX_VALUES}, or choose the solver milp, which has no limit"
             )
+
+    def solve(self, values: np.ndarray, targets: np.ndarray, epsilon: float, objective: str) -> Subsets:
+        check_instances(values, targets, epsilon, objective)
+        self.check_size(values.shape[1])
         values = np.ascontiguousarray(values, np.float64)
         targets = np.ascontiguousarray(targets, np.float64)
         chosen = np.zeros((targets.size, values.shape[1]), bool)

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from lth_runner.core.files import write_json
-from lth_runner.record.folder import Requeued, one_line
+from lth_runner.record.folder import Requeued, Terminated, one_line
 
-RUNNING, REQUEUED, OK, SKIPPED, FAILED = "running", "requeued", "ok", "skipped", "failed"
-ENDED = (OK, SKIPPED, FAILED)
+RUNNING, REQUEUED, OK, SKIPPED, FAILED, STOPPED = "running", "requeued", "ok", "skipped", "failed", "stopped"
+ENDED = (OK, SKIPPED, FAILED, STOPPED)
 
 
 @dataclass
@@ -21,10 +21,10 @@ class Entry:
 
     Attributes:
         number: of the job, among those that were launched.
-        status: running, requeued, ok, skipped or failed. A job that was killed goes on saying running; one that the
-            cluster will start again says requeued.
+        status: running, requeued, ok, skipped, failed, or stopped by the keyboard or SIGTERM. A job that was killed
+            goes on saying running; one that the cluster will start again says requeued.
         folder: of the run; None before it is known.
-        why: it was requeued, skipped or failed, in one line.
+        why: it was requeued, skipped, stopped or failed, in one line.
         seconds: it took.
     """
 
@@ -56,7 +56,7 @@ class Report:
         entry = self._entry
         entry.seconds = round(time.monotonic() - self._start, 3)
         if error is not None:
-            entry.status, entry.why = REQUEUED if isinstance(error, Requeued) else FAILED, one_line(error)
+            entry.status, entry.why = _status(error), one_line(error)
         elif entry.status == RUNNING:
             entry.status = OK
         entry.write(self._ledger)
@@ -69,6 +69,12 @@ class Report:
     def skipped(self, why: str) -> None:
         """Notes that there was nothing to do."""
         self._entry.status, self._entry.why = SKIPPED, why
+
+
+def _status(error: BaseException) -> str:
+    if isinstance(error, Requeued):
+        return REQUEUED
+    return STOPPED if isinstance(error, KeyboardInterrupt | Terminated) else FAILED
 
 
 def ledger_of(sweep: Path | str) -> Path:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from lth_runner.core.imports import import_object
 from lth_runner.resources import CORES, GPU, Resources, largest
 
 
@@ -21,7 +21,9 @@ def needs(configs: Iterable[dict[str, Any]]) -> Resources:
         for recipe in [config["method"], *config["compare"].values()]
         if isinstance(recipe, dict) and "_target_" in recipe
     }
-    return largest([_of(get_object(target), device) for target, device in sorted(targets)] or [CORES])
+    return largest(
+        [_of(import_object(target, "method._target_"), device) for target, device in sorted(targets)] or [CORES]
+    )
 
 
 def _of(method: Any, device: str) -> Resources:

@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_runner.record.terminal import Terminal, duration
-from lth_runner.sweep.ledger import ENDED, FAILED, OK, REQUEUED, RUNNING, SKIPPED, Entry, read_entries
+from lth_runner.sweep.ledger import ENDED, FAILED, OK, REQUEUED, RUNNING, SKIPPED, STOPPED, Entry, read_entries
 
 POLL_S = 0.2
 REFRESH_EVERY = 25  # polls
+KILLED, NOT_RUN = "killed", "not run"  # of jobs that could not say so themselves
 KEY = "accuracy"  # the numbers of a summary that a line shows
 
 
@@ -120,14 +121,21 @@ def log_of(entry: Entry | None, remote: Path | None) -> str:
     return os.path.relpath(found) if found else ""
 
 
-def outcome_of(entry: Entry | None, state: str | None) -> tuple[str, str]:
-    """Status and reason of a job that did not end well; `state` is the cluster's word for how it ended."""
-    if entry is not None and entry.status == FAILED:
-        return FAILED, entry.why or ""
+def outcome_of(entry: Entry | None, state: str | None, stopped: bool) -> tuple[str, str]:
+    """Status and reason of a job that did not end well.
+
+    Args:
+        state: the cluster's word for how it ended; None where there is no cluster.
+        stopped: whether the whole sweep was stopped, and with it the jobs at work.
+    """
+    if entry is not None and entry.status in (FAILED, STOPPED):
+        return entry.status, entry.why or ""
     if entry is None:
-        return ("killed", f"the cluster says {state}") if state else ("not run", "the sweep ended before it")
+        return (KILLED, f"the cluster says {state}") if state else (NOT_RUN, "the sweep ended before it")
+    if stopped and not state:
+        return STOPPED, "stopped with the sweep"
     said = f"the cluster says {state}" if state else "its process died: killed, or out of memory"
-    return "killed", said
+    return KILLED, said
 
 
 def _summary(folder: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A sweep that was detached is launched by one command and closed by a later one.
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from hydra.core.plugins import Plugins
@@ -14,10 +15,10 @@ from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.forecast.dry_run import Planned, plan_lines, time_line
 from lth_runner.record.terminal import Terminal, duration
 from lth_runner.sweep.detached import Detached, detached_sweeps, note, submit, take_detach
-from lth_runner.sweep.ledger import OK, SKIPPED, ledger_of
+from lth_runner.sweep.ledger import FAILED, OK, SKIPPED, STOPPED, ledger_of
 from lth_runner.sweep.needs import needs, register_needs
 from lth_runner.sweep.plan import Job, plan
-from lth_runner.sweep.progress import Progress, failures, log_of, outcome_of
+from lth_runner.sweep.progress import KILLED, NOT_RUN, Progress, failures, log_of, outcome_of
 from lth_runner.sweep.remote import Remote, on_slurm
 
 
@@ -72,7 +73,7 @@ def _run(
         with progress:
             trouble = _launch(context, task, config, todo, remote, terminal, detach) if todo else None
     except (KeyboardInterrupt, SystemExit):  # the keyboard, or SIGTERM from who lends the machine
-        _close(terminal, progress, len(skipped), launched, remote)
+        _close(terminal, progress, len(skipped), launched, remote, stopped=True)
         raise
     if trouble is not None and not progress.entries:
         this.close()
@@ -145,20 +146,30 @@ def _launch(
     return None
 
 
-def _close(terminal: Terminal, progress: Progress, skipped: int, launched: list[str], remote: Remote) -> int:
+def _close(
+    terminal: Terminal,
+    progress: Progress,
+    skipped: int,
+    launched: list[str],
+    remote: Remote,
+    stopped: bool = False,
+) -> int:
     """The closing table and the counts; gives the number of jobs that did not finish."""
     rows = []
     for number, varied in enumerate(launched):
         entry = progress.entries.get(number)
         if entry is None or entry.status not in (OK, SKIPPED):
-            status, why = outcome_of(entry, remote.ended(number))
+            status, why = outcome_of(entry, remote.ended(number), stopped)
             rows.append((varied, status, why, log_of(entry, remote.log(number))))
     if rows:
         terminal.show(failures(rows))
     total = skipped + len(launched)
     skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
-    counts = f"{counted(total)}: {total - skipped - len(rows)} finished, {skipped} skipped, {len(rows)} failed"
-    terminal.say(f"{counts}, in {duration(progress.elapsed())}")
+    ended = Counter(status for _, status, _, _ in rows)
+    failed = ended[FAILED] + ended[KILLED]
+    counts = [f"{total - skipped - len(rows)} finished", f"{skipped} skipped", f"{failed} failed"]
+    counts += [f"{ended[status]} {status}" for status in (STOPPED, NOT_RUN) if ended[status]]
+    terminal.say(f"{counted(total)}: {', '.join(counts)}, in {duration(progress.elapsed())}")
     return len(rows)
 
 

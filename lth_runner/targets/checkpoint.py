@@ -43,13 +43,21 @@ class CheckpointTarget:
         if self.names is not None and not isinstance(self.names, str):
             _check_names(self.names, "target.names")
 
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses a file that cannot be read, or does not fit the network."""
+        del data
+        self._matched(network, lambda line: None)
+
     def weights(
         self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """The file's tensors under the network's names; where names differ, the log says which went where."""
+        return self._matched(network, recorder.say)
+
+    def _matched(self, network: Architecture, say: Callable[[str], None]) -> dict[str, np.ndarray]:
         assert self.path is not None, "checked when built"
         names = _read_names(self.names) if isinstance(self.names, str) else self.names or {}
-        return matched(network, read_state_dict(self.path), names, self.path, recorder.say)
+        return matched(network, read_state_dict(self.path), names, self.path, say)
 
     def file(self, network: Architecture, data: Dataset | None, device: str) -> Path | None:
         """The file; see `KeptInFile`. Names that were given are not known to who reads it alone."""

@@ -27,6 +27,12 @@ class ReferenceTarget:
     between processors and versions of torch, and with it everything that is made of it; this one does not.
     """
 
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses any other network."""
+        del data
+        if network != NETWORK:
+            raise ConfigError("target=reference is a 784-500-10 network without biases: take network=fc as it is")
+
     def weights(
         self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
@@ -36,8 +42,7 @@ class ReferenceTarget:
             ConfigError: the network is another one.
             DataError: the installed file is damaged.
         """
-        if network != NETWORK:
-            raise ConfigError("target=reference is a 784-500-10 network without biases: take network=fc as it is")
+        self.check(network, data)
         content = FILE.read_bytes()
         if hashlib.sha256(content).hexdigest() != SHA256:
             raise DataError(f"{FILE} is damaged: install lth_runner again")

@@ -92,14 +92,16 @@ class TrainedTarget:
             schedule_unit=self.schedule_unit,
         )
 
+    def check(self, network: Architecture, data: Dataset | None) -> None:
+        """Refuses data that nothing can be trained on."""
+        del network
+        self._usable(data)
+
     def weights(
         self, network: Architecture, data: Dataset | None, streams: Streams, device: str, recorder: Recorder
     ) -> dict[str, np.ndarray]:
         """The trained network, from the cache or from a training that shows a bar per epoch."""
-        if data is None:
-            raise ConfigError("target=trained needs a dataset to train on: add data=mnist, or take target=synthetic")
-        if data.train_inputs is None:
-            raise ConfigError(f"target=trained needs training inputs and data {data.name} has none: take target=own")
+        data = self._usable(data)
         key = self.key(network, data, device)
         found = self._obtain(self._place(key, data), key, network, data.to(device), recorder)
         return arrays({name: torch.from_numpy(found.tensors[name]) for name in state_shapes(network)})
@@ -111,6 +113,14 @@ class TrainedTarget:
     def _place(self, key: str, data: Dataset) -> Path:
         name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
         return Path(self.cache).expanduser() / name
+
+    def _usable(self, data: Dataset | None) -> Dataset:
+        if data is None:
+            raise ConfigError("target=trained needs a dataset to train on: add data=mnist, or take target=synthetic")
+        if data.train_inputs is None:
+            raise ConfigError(f"target=trained needs training inputs and data {data.name} has none: take target=own")
+        labels_of(data.train_labels)
+        return data
 
     def key(self, network: Architecture, data: Dataset, device: str) -> str:
         """Everything that determines the weights to the last bit, as text; a training takes one thread."""
@@ -136,7 +146,9 @@ class TrainedTarget:
             unfinished: Path | None = path.with_suffix(".unfinished")
             try:
                 waiting = "target: waiting for another run, which is training it"
-                lock.enter_context(locked(path.with_suffix(".lock"), lambda: recorder.say(waiting)))
+                lock.enter_context(
+                    locked(path.with_suffix(".lock"), lambda file: recorder.say(f"{waiting} ({file} is its lock)"))
+                )
             except DataError:  # in a cache that cannot be written there is nobody to wait for, and nothing to take up
                 unfinished = None
             found = _cached(path, key, recorder)

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,29 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
         (["data.side=0"], "data.side must be at least 1, got 0"),
         (["target.epochs=0"], "epochs must be at least 1, got 0"),
         (["~target"], "closest approximates a target network and there is none: add target=trained"),
+        (["n=41"], "meet in the middle of n=41 values was refused (at most 40)"),
+        (["n=45"], "choose the solver milp, which has no limit"),
+        (["study.values=[4,41]"], "meet in the middle of n=41 values was refused (at most 40)"),
+        (["n=23", "method/solver@compare.closest.solver=exhaustive"], "exhaustive search of n=23 values was refused"),
+        (["method=burkholz", "method.n=41", "method.max_paths=41"], "meet in the middle of n=41 values was refused"),
+        (["network.inputs=63"], "set network.inputs=64"),
+        (["network=lenet5"], "it takes 1 x 28 x 28, so choose data of that size"),
+        (["target=checkpoint", "target.path=normed.pt"], "normed.pt holds batch norms (1) and this network has none"),
+        (["target=reference"], "target=reference is a 784-500-10 network without biases"),
+        (["method=subset_sum", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
+        (["method=pensia", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
+        (
+            ["method=burkholz", "network=vit", "network.side=8", "network.patch=4"],
+            "is no plain sequence of layers",
+        ),
+        (["method=edge_popup", "method.validation=9999"], "leaves nothing of 2000 training images: set it lower"),
+        (["experiment=null", "method=edge_popup", "~target", "~data"], "this needs a dataset and there is none"),
+        (["network=null"], "target needs a network and there is none: add network=fc"),
+        (
+            ["experiment=null", "~target", "network=null", "data=synthetic", "method=random_pruning"],
+            "random_pruning needs a network",
+        ),
+        (["data=null"], "target=trained needs a dataset to train on: add data=mnist"),
         (["experiment=find_versus_exist", "study.values=[0]"], "study.values must be at least 1, got 0"),
         (["experiment=figure_fc2", "~compare.wide"], "networks or published must be one of"),
         (["experiment=scaling_law", "method=malach"], "this study follows its own curves"),
@@ -113,9 +138,79 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
 def test_what_can_be_seen_at_once_is_refused_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], expected: str
 ) -> None:
+    normed = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.BatchNorm1d(100), torch.nn.Linear(100, 10))
+    torch.save(normed.state_dict(), "normed.pt")
     fixed = [] if any(word.startswith("experiment=") for word in arguments) else QUICK
     assert expected in refusal(monkeypatch, *fixed, *arguments)
     assert not Path("runs").exists(), "a refused run leaves no folder"
+    assert not Path("cache").exists(), "and has trained nothing"
+
+
+def test_a_sweep_of_refused_jobs_leaves_no_folder_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal(monkeypatch, "-m", *QUICK, "n=41,45")
+    assert [path.name for path in Path("runs").iterdir()] == ["sweeps"]
+
+
+IDEA = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lth_runner.distributions.uniform import Uniform
+from lth_runner.resources import CORES, Resources
+from lth_runner.search.random_pruning import RandomPruning
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idea:
+    needs_target: ClassVar[bool] = False
+    resources: ClassVar[Resources] = CORES
+    density: float = 0.5
+
+    def find(self, problem, recorder):
+        law = Uniform(low=-1.0, high=1.0)
+        return RandomPruning(density=self.density, distribution=law).find(problem, recorder)
+"""
+THEIRS = ["method._target_=my_lab.idea.Idea", "data=synthetic", "network.inputs=64", "network.hidden=20", "~target"]
+
+
+@pytest.fixture
+def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package in the current directory, where a console script does not look by itself."""
+    (tmp_path / "my_lab").mkdir()
+    (tmp_path / "my_lab" / "idea.py").write_text(IDEA)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in ("my_lab", "my_lab.idea"):
+        sys.modules.pop(name, None)
+
+
+def test_a_method_of_ones_own_needs_no_file(monkeypatch: pytest.MonkeyPatch, my_lab: None) -> None:
+    lth_run(monkeypatch, *THEIRS, "method.density=0.25", "wandb.mode=disabled", "device=cpu")
+    (summary,) = [json.loads(path.read_text()) for path in Path("runs").glob("*/summary.json")]
+    assert summary["idea/kept"] == round(0.25 * (64 + 10) * 20)
+    lth_run(monkeypatch, "-m", *THEIRS, "method.density=0.25,0.5", "wandb.mode=disabled", "device=cpu")
+    assert len(list(Path("runs").glob("*/summary.json"))) == 2, "and one of both was finished before"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([*THEIRS, "method.densty=1"], "method.densty is not a setting of my_lab.idea.Idea (did you mean density?)"),
+        (["method._target_=my_lab.idea.Ideal"], "method._target_=my_lab.idea.Ideal: my_lab.idea has no Ideal (did"),
+        (["method._target_=your_lab.Idea"], "method._target_=your_lab.Idea: there is no package your_lab"),
+        (["method._target_="], "method._target_ must be a dotted name, such as my_lab.nets.Net, got ''"),
+        (["method.density=1"], "method.density is not a setting"),
+    ],
+)
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_a_method_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, my_lab: None, sweep: list[str], arguments: list[str], expected: str
+) -> None:
+    if not sweep:
+        assert expected in refusal(monkeypatch, *arguments)
+        assert not Path("runs").exists()
+    else:
+        assert "not foreseen" not in refusal(monkeypatch, *sweep, *arguments)
 
 
 def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,4 +124,5 @@ def test_of_two_runs_at_once_one_fetches_and_the_other_waits(tmp_path: Path) -> 
     for run in runs:
         run.join()
     assert fetched == ["once"]
-    assert "tiny: waiting for another run's download" in said
+    lock = tmp_path / "Tiny" / "raw.lock"
+    assert f"tiny: waiting for another run's download ({lock} is its lock)" in said

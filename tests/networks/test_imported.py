@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from lth_runner.core import imports
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks import imported
 from lth_runner.networks.imported import Imported, import_builder
 from lth_runner.networks.interface import parameter_shapes
 
@@ -164,7 +164,7 @@ def test_torchvision_is_repaired_only_where_it_fails(healthy: bool, lab: Path, m
         repairs.append(module)
         monkeypatch.setattr("builtins.repaired", True)
 
-    monkeypatch.setattr(imported, "import_torchvision", repair)
+    monkeypatch.setattr(imports, "import_torchvision", repair)
     assert import_builder("torchlike.build").__name__ == "build"
     assert repairs == ([] if healthy else ["torchvision"])
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import statistics
@@ -154,6 +155,24 @@ def test_the_command_writes_beside_the_runs_and_imports_nothing_heavy(runs: Path
         assert done.returncode == 0, done.stderr
         assert done.stdout == "runs/report/report.html\n"
         assert "8 runs, 6 ok" in (tmp_path / "runs" / "report" / "report.md").read_text()
+
+
+def test_every_file_is_utf_8_in_any_locale(tmp_path: Path) -> None:
+    """In a locale that cannot write these letters; what leaves the encoding to the locale is warned of."""
+    for number, kind in enumerate(["ε ≤ é", "ä"]):
+        make_run(tmp_path / "runs" / f"{number}", 10, 0, data={"kind": kind})
+        own_figure(tmp_path / "runs" / f"{number}")
+    command = [sys.executable, "-X", "warn_default_encoding", "-c", "from lth_runner.cli.report import main; main()"]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "runs"), "--out", str(tmp_path / "out")],
+        capture_output=True, text=True, check=False, env=os.environ | plain,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if "/lth_runner/" in line and "EncodingWarning" in line]
+    texts = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".html", ".md", ".csv", ".svg")]
+    assert len(texts) > 3
+    assert "ε ≤ é" in "".join(path.read_text(encoding="utf-8") for path in texts)
 
 
 def test_runs_of_other_experiments_stand_apart(runs: Path, tmp_path: Path) -> None:

@@ -100,7 +100,10 @@ def test_a_job_in_the_queue_again_has_not_ended(tmp_path: Path, capsys: pytest.C
     assert out.splitlines()[0] == "requeued  seed=0  its time was up"
     assert out.count("requeued") == 1
     assert out.splitlines()[1].startswith("1/1 ok")
-    assert outcome_of(Entry(number=0, status=REQUEUED), "CANCELLED") == ("killed", "the cluster says CANCELLED")
+    assert outcome_of(Entry(number=0, status=REQUEUED), "CANCELLED", stopped=False) == (
+        "killed",
+        "the cluster says CANCELLED",
+    )
 
 
 def test_an_entry_that_has_not_ended_is_read_again(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ whose number does not depend on the threads, and sums run in block order: result
 import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
+
 BLOCKS = 16  # of rows, per tensor
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def descend(
     weight,
     used,
@@ -103,7 +105,7 @@ def descend(
         found[block] = inside
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def fold(used, score, factor, first, cut, folded):
     """The matrix the network multiplies by: folded[o, c, i] = sum_k factor[c, k, i] * (used[o, k, i] where kept)."""
     outputs, copies, inputs = used.shape
@@ -123,7 +125,7 @@ def fold(used, score, factor, first, cut, folded):
                         folded[o, c, i] += factor[c, k, i] * kept[i]
 
 
-@numba.njit(parallel=True, cache=True, error_model="numpy")
+@compiled(parallel=True, error_model="numpy")
 def mean_size(weight, score, first, cut):
     """The mean |weight| of the kept ones, 0 if nothing is kept; arguments as in `descend`."""
     outputs, copies, inputs = weight.shape
@@ -144,7 +146,7 @@ def mean_size(weight, score, first, cut):
     return sums.sum() / max(counts.sum(), 1)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def select(above, found, found_score, found_at, kept):
     """The next cut from what `descend` counted: (True, threshold, tie_end), or (False, 0, 0) if it is not in the band.
 

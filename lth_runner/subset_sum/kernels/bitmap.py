@@ -12,9 +12,9 @@ and can only add hits. A sum is off by less than one unit for each value, the ta
 
 from collections import namedtuple
 
-import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
 from lth_runner.subset_sum.kernels.sums import INFINITE, nearest_bits, position_of_bits, subset_sums
 
 EXPECTED_NEAR = 4.0  # pairs within r that a normal law predicts; the proof fails with probability e^-4,
@@ -28,7 +28,7 @@ LARGEST_UNITS = 2.0**42  # beyond that the rounding of float64 sums would reach 
 Scratch = namedtuple("Scratch", "order values units table table_units inner inner_units outer outer_units words")
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray) -> None:
     """Writes the closest subset of every instance in `rows` to `chosen`, and to `solved` whether it is proven."""
     n = values.shape[1]
@@ -49,7 +49,7 @@ def solve(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.
         solved[at] = solve_one(float(targets[b]), h, inner, chosen[b], scratch)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve_one(target: float, h: int, inner: int, chosen: np.ndarray, scratch: Scratch) -> bool:
     """Solves the instance whose ordered values lie in `scratch`; False if the answer is not proven."""
     values = scratch.values
@@ -77,7 +77,7 @@ def solve_one(target: float, h: int, inner: int, chosen: np.ndarray, scratch: Sc
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def order_by_magnitude(row: np.ndarray, scratch: Scratch) -> None:
     """Puts the values in ascending order of magnitude by counting, without branches, how many come before each."""
     for i in range(row.size):
@@ -90,7 +90,7 @@ def order_by_magnitude(row: np.ndarray, scratch: Scratch) -> None:
         scratch.values[rank] = row[i]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def reach(values: np.ndarray) -> tuple[float, float]:
     """The smallest and the largest subset sum."""
     low = 0.0
@@ -101,7 +101,7 @@ def reach(values: np.ndarray) -> tuple[float, float]:
     return low, high
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def choose_cells(values: np.ndarray, target: float, span: float) -> float:
     """How many cells leave EXPECTED_NEAR pairs within r, if the 2^n sums were normal; only speed depends on it."""
     mean = 0.0
@@ -117,7 +117,7 @@ def choose_cells(values: np.ndarray, target: float, span: float) -> float:
     return min(sums_in_span / EXPECTED_NEAR, MAX_CELLS)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def fill_tables(scale: float, h: int, inner: int, scratch: Scratch) -> None:
     """All sums of the table, of one block of the larger half and of the blocks' offsets, as floats and in units."""
     for k in range(scratch.values.size):
@@ -130,7 +130,7 @@ def fill_tables(scale: float, h: int, inner: int, scratch: Scratch) -> None:
     subset_sums(scratch.units[h + inner :], scratch.outer_units)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def mark(table_units: np.ndarray, half_cell: np.uint32, cell_bits: int, words: np.ndarray) -> None:
     """Sets the two cells that [t - r, t + r] covers, for every sum t of the table, r being half a cell."""
     last = 1 << (cell_bits - 6)
@@ -146,7 +146,7 @@ def mark(table_units: np.ndarray, half_cell: np.uint32, cell_bits: int, words: n
     words[0] |= words[last]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def probe(
     target: float, scale: float, low: float, high: float, half_cell: np.uint32, cell_bits: int, inner: int,
     scratch: Scratch,
@@ -188,7 +188,7 @@ def probe(
     return best, best_outer, best_inner
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def gap_above(table_units: np.ndarray, units: np.uint32) -> np.uint32:
     """Distance from `units` up to the next entry of the table, around the wrap."""
     gap = np.uint32(0xFFFFFFFF)
@@ -197,7 +197,7 @@ def gap_above(table_units: np.ndarray, units: np.uint32) -> np.uint32:
     return gap
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def write(mask: int, order: np.ndarray, chosen: np.ndarray) -> None:
     """Writes the bits of a mask of the ordered values to `chosen`, in the order given by the user."""
     for k in range(order.size):

@@ -4,13 +4,13 @@ The sums of k terms stand in colexicographic order: those within the first m val
 the sums of k terms whose last is value m are the first C(m, k - 1) sums of k - 1 terms, plus value m: one plain scan.
 """
 
-import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
 from lth_runner.subset_sum.kernels.sums import INFINITE, nearest_bits, position_of_bits
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve(
     values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray,
     epsilon: float, max_terms: int, binomials: np.ndarray,
@@ -41,7 +41,7 @@ def solve(
                 break
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def extend(row: np.ndarray, terms: int, sums: np.ndarray, binomials: np.ndarray) -> None:
     """Fills the sums of so many terms from those of one fewer."""
     for m in range(terms - 1, row.size):
@@ -50,7 +50,7 @@ def extend(row: np.ndarray, terms: int, sums: np.ndarray, binomials: np.ndarray)
             sums[terms, start + i] = sums[terms - 1, i] + row[m]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def best_of_size(
     row: np.ndarray, target: float, terms: int, sums: np.ndarray, binomials: np.ndarray
 ) -> tuple[int, int]:
@@ -64,7 +64,7 @@ def best_of_size(
     return best, last
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def write(
     row: np.ndarray, target: float, terms: int, last: int, bits: int, sums: np.ndarray, binomials: np.ndarray,
     chosen: np.ndarray,

@@ -1,12 +1,12 @@
 """Closest subset by two sorted halves: 2^(n/2) time and memory whatever the numbers are (Horowitz and Sahni, 1974)."""
 
-import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
 from lth_runner.subset_sum.kernels.sums import mask_of_sum, sorted_sums, subset_sums, write_mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray) -> None:
     """Writes the closest subset of every instance in `rows` to `chosen`; `solved` becomes True throughout."""
     n = values.shape[1]
@@ -25,7 +25,7 @@ def solve(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.
         solved[at] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def meet(low: np.ndarray, high: np.ndarray, target: float) -> tuple[float, float]:
     """The entries of two ascending lists whose sum is nearest the target.
 
@@ -52,7 +52,7 @@ def meet(low: np.ndarray, high: np.ndarray, target: float) -> tuple[float, float
     return best_low, best_high
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def trace(values: np.ndarray, total: float, sums: np.ndarray, chosen: np.ndarray) -> None:
     """Writes a subset with this very sum to `chosen`; overwrites `sums`."""
     subset_sums(values, sums)

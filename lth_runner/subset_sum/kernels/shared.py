@@ -1,12 +1,12 @@
 """Closest subsets of many targets on one row of values: sort part of the sums once, then look each target up."""
 
-import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
 from lth_runner.subset_sum.kernels.sums import subset_sums, write_mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sorted_table(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All subset sums in ascending order, and their masks."""
     sums, spare = np.empty((1 << values.size) + 1), np.empty((1 << values.size) + 1)
@@ -33,7 +33,7 @@ def sorted_table(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sums[:size], masks
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve(
     values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray,
     sums: np.ndarray, masks: np.ndarray, table_values: int,
@@ -55,7 +55,7 @@ def solve(
         solved[at] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def lower_bound(ascending: np.ndarray, target: float) -> int:
     """How many entries are below the target; halving steps without branches. The size is a power of two."""
     place = 0

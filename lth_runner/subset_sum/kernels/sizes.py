@@ -1,12 +1,12 @@
 """Fewest terms by two halves whose sums are grouped by number of terms, each group sorted: bounded work always."""
 
-import numba
 import numpy as np
 
+from lth_runner.core.compiled import compiled
 from lth_runner.subset_sum.kernels.sums import mask_of_sum, subset_sums, write_mask
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def solve(
     values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, solved: np.ndarray,
     epsilon: float, min_terms: int, binomials: np.ndarray,
@@ -35,7 +35,7 @@ def solve(
                 break
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def grouped_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray, binomials: np.ndarray) -> np.ndarray:
     """All subset sums, those of 0 terms first, then 1, ..., ascending within each group; in one of the two buffers.
 
@@ -62,7 +62,7 @@ def grouped_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray, binomi
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def best_of_size(
     low: np.ndarray, high: np.ndarray, low_count: int, high_count: int, terms: int, target: float, binomials: np.ndarray
 ) -> tuple[float, int, float, float]:
@@ -87,7 +87,7 @@ def best_of_size(
     return best, best_terms, best_x, best_y
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def group_start(count: int, terms: int, binomials: np.ndarray) -> int:
     """Where the sums of so many terms begin."""
     start = 0
@@ -96,7 +96,7 @@ def group_start(count: int, terms: int, binomials: np.ndarray) -> int:
     return start
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def trace(values: np.ndarray, total: float, terms: int, sums: np.ndarray, chosen: np.ndarray) -> None:
     """Writes a subset with this very sum and number of terms to `chosen`; overwrites `sums`."""
     subset_sums(values, sums)

@@ -4,13 +4,14 @@ A sum is always built by adding the chosen values in the order of their indices,
 give the same bits: a sum found by value can be traced to its mask by looking for an equal one.
 """
 
-import numba
 import numpy as np
+
+from lth_runner.core.compiled import compiled
 
 INFINITE = 0x7FF0000000000000  # the bits of float64 infinity
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def subset_sums(values: np.ndarray, sums: np.ndarray) -> None:
     """Fills `sums`: entry m is the sum of the values whose bit is set in m; works for floats and wrapping integers."""
     sums[0] = 0
@@ -22,7 +23,7 @@ def subset_sums(values: np.ndarray, sums: np.ndarray) -> None:
         size *= 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def sorted_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray) -> np.ndarray:
     """All subset sums in ascending order, in one of the two buffers given, which hold 2^n numbers.
 
@@ -48,7 +49,7 @@ def sorted_sums(values: np.ndarray, sums: np.ndarray, spare: np.ndarray) -> np.n
     return sums
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def nearest_bits(table: np.ndarray, size: int, shift: float, target: float) -> int:
     """The smallest |table[i] + shift - target| over i < size, as its float64 bits.
 
@@ -60,7 +61,7 @@ def nearest_bits(table: np.ndarray, size: int, shift: float, target: float) -> i
     return int(best)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def position_of_bits(table: np.ndarray, size: int, shift: float, target: float, bits: int) -> int:
     """The last i < size with |table[i] + shift - target| of these bits, -1 if there is none."""
     found = -1
@@ -69,7 +70,7 @@ def position_of_bits(table: np.ndarray, size: int, shift: float, target: float, 
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def mask_of_sum(sums: np.ndarray, total: float, terms: int) -> int:
     """The mask of a subset whose sum in `sums` (by mask) equals `total` and has so many terms (-1: any number)."""
     for mask in range(sums.size):
@@ -78,7 +79,7 @@ def mask_of_sum(sums: np.ndarray, total: float, terms: int) -> int:
     return 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def count_bits(mask: int) -> int:
     """Number of set bits."""
     count = 0
@@ -88,7 +89,7 @@ def count_bits(mask: int) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def write_mask(chosen: np.ndarray, mask: int) -> None:
     """Writes the bits of `mask` to `chosen`."""
     for i in range(chosen.size):
