@@ -86,6 +86,15 @@ class Method(Protocol):
 
 
 @runtime_checkable
+class Offers(Protocol):
+    """A method that can say beforehand how many random numbers its masks can choose from."""
+
+    def offered(self, network: Architecture) -> int:
+        """Of a ticket of this network: for inputs of both signs, and with batch norms not yet folded."""
+        ...
+
+
+@runtime_checkable
 class FindsEach(Protocol):
     """A method that finds tickets of several densities in one go, of the same random network."""
 

@@ -1,7 +1,8 @@
 """The life of one run, from a config to a finished folder: the only reader of the config, the only builder of parts."""
 
 import itertools
-from collections.abc import Callable, Collection
+import shlex
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from lth_runner.report.draw import draw
 from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
 from lth_runner.study import Outcome
+from lth_runner.targets.interface import KeptInFile
 from lth_runner.ticket.file import needed_trust, save_ticket
+from lth_runner.ticket.ticket import Ticket
 
 TABLE, LOOKS = "table.csv", "table.json"
 
@@ -70,9 +73,12 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
             folder.log(said)
             if lost:
                 folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
-            outcome = study.run(build_problem(config, parts, data, folder), methods, folder)
+            problem = build_problem(config, parts, data, folder)
+            outcome = study.run(problem, methods, folder)
             write(outcome, folder)
             show(path, terminal)
+            if outcome.tickets:
+                folder.say(f"check it: {verify_command(path, outcome.tickets, parts['target'], problem)}")
     return None
 
 
@@ -182,6 +188,17 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     for name in outcome.figures:
         folder.add_figure(name, folder.path / f"{name}.png")
     folder.finish(**outcome.summary)
+
+
+def verify_command(path: Path, tickets: Mapping[str, Ticket], target: Any, problem: Problem) -> str:
+    """The command that checks the run's first ticket, as it is typed in a shell."""
+    words = ["lth-verify", str(path / "ticket.safetensors")]
+    if isinstance(target, KeptInFile):
+        file = target.file(problem.network, problem.data, problem.device) if problem.network else None
+        words += ["--target", str(file)] if file is not None and file.exists() else []
+    for package in sorted(needed_trust(next(iter(tickets.values())))):
+        words += ["--trust", package]
+    return shlex.join(words)
 
 
 def show(path: Path, terminal: Terminal) -> None:

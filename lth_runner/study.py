@@ -59,6 +59,15 @@ class Study(Protocol):
         ...
 
 
+@runtime_checkable
+class Scales(Protocol):
+    """A study that knows what its time grows with."""
+
+    def amounts(self) -> Mapping[str, float]:
+        """What the time is in proportion to, by name of the setting: epochs, seeds, points."""
+        ...
+
+
 def flat(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """{"accuracy": x} under "closest" becomes {"closest/accuracy": x}: the names used in summary.json and in W&B."""
     return {f"{prefix}/{key}": value for key, value in values.items()}

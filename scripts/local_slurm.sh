@@ -46,7 +46,7 @@ SlurmctldPort=$CTLD_PORT
 SlurmdPort=$SLURMD_PORT
 SlurmUser=root
 AuthType=auth/munge
-AuthInfo=socket=$D/munge/sock
+AuthInfo=socket=$D/munge/sock,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$D/state
 SlurmdSpoolDir=$D/spool
@@ -124,6 +124,7 @@ end_program() {  # PROGRAM: asks it to end, insists after 10 s
     kill "$pid"
     for _ in $(seq 100); do is_running "$1" || return 0; sleep 0.1; done
     kill -9 "$pid"
+    for _ in $(seq 50); do is_running "$1" || return 0; sleep 0.1; done
 }
 
 down() {

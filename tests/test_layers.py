@@ -32,9 +32,10 @@ LAYER = {
     "laws": 7,
     "api.py": 8,
     "run.py": 8,
-    "sweep": 9,
-    "cli": 10,
-    "__init__.py": 11,
+    "forecast": 9,
+    "sweep": 10,
+    "cli": 11,
+    "__init__.py": 12,
 }
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from lth_runner import run
 from lth_runner.cli import run as cli
+from lth_runner.cli import verify
 from lth_runner.core.errors import ConfigError
 from lth_runner.report.draw import draw
 from lth_runner.report.points import read_points
@@ -229,3 +233,31 @@ def test_a_run_for_a_gpu_is_planned_where_there_is_none(monkeypatch: pytest.Monk
     assert run.place({**config, "device": "auto"}) == Path("runs/a-cpu")
     with pytest.raises(ConfigError, match="no CUDA device is there"):
         run.device("cuda")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["target=checkpoint", "target.path=weights file.safetensors"],
+        ["target=synthetic"],
+        ["~target", "~compare.closest", "~compare.sparsest", "~compare.malach", "study.curves=[]",
+         "method=random_pruning"],
+    ],
+    ids=["trained", "checkpoint", "synthetic", "none"],
+)  # fmt: skip
+def test_the_command_that_checks_the_ticket_can_be_pasted(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """With the target's file where the target lies in one; then everything that the ticket claims is checked."""
+    generator = np.random.default_rng(0)
+    weights = {"1.weight": generator.normal(size=(20, 64)), "3.weight": generator.normal(size=(10, 20))}
+    save_file(weights, scratch / "weights file.safetensors")
+    lth_run(monkeypatch, scratch, "experiment=smoke", "study.values=[]", f"name=pasted{len(words)}", *words)
+    (line,) = re.findall(r"^check it: (lth-verify .*)$", capsys.readouterr().out, re.MULTILINE)
+    monkeypatch.setattr(sys, "argv", shlex.split(line))
+    verify.main()
+    out = capsys.readouterr().out
+    in_file = words == [] or words[0] == "target=checkpoint"
+    assert ("--target" in line) == in_file
+    assert ("not everything was checked" in out) == (words == ["target=synthetic"])

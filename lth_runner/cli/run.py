@@ -73,12 +73,25 @@ def task(cfg: DictConfig) -> None:
 
         return run_job(_settings(cfg), Path(hydra_config.sweep.dir), hydra_config.job.num)
     try:
-        config = _settings(cfg)
-        from lth_runner.run import run  # torch is imported only when something runs
-
-        run(config, Terminal(), Terminal())
+        run_one(_settings(cfg), list(hydra_config.overrides.task), Terminal())
     except Exception as error:
         raise RunError(error) from error
+
+
+def run_one(config: dict[str, Any], words: list[str], terminal: Terminal) -> None:
+    """One run, or its plan; what it will take is said first."""
+    from lth_runner.forecast.dry_run import Planned, plan_lines  # torch is imported only when something runs
+    from lth_runner.forecast.times import announcement
+    from lth_runner.run import run
+
+    loader = GlobalHydra.instance().config_loader()
+    if config["dry_run"]:
+        for line in plan_lines([Planned(label="", words=words, config=config)], loader):
+            terminal.say(line)
+        return
+    if line := announcement(config, words, loader):
+        terminal.say(line)
+    run(config, terminal, Terminal())
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:

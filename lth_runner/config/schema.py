@@ -39,6 +39,7 @@ class RunConfig:
     device: str = MISSING
     cache_dir: str = MISSING
     runs_dir: str = MISSING
+    dry_run: bool = MISSING
     rerun: bool = MISSING
     wandb: WandbConfig = field(default_factory=WandbConfig)
 

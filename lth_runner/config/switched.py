@@ -24,17 +24,17 @@ def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> 
     Raises:
         HydraException: a word sets what the chosen part does not have.
     """
-    chosen = {part: choice for part in PARTS if (choice := _choice(words, part)) is not None}
-    experiment = _choice(words, EXPERIMENT)
+    chosen = {part: choice for part in PARTS if (choice := choice_of(words, part)) is not None}
+    experiment = choice_of(words, EXPERIMENT)
     if not chosen or not experiment:
         return config
-    own = _composed(loader, [f"{EXPERIMENT}={experiment}"]).hydra.runtime.choices
+    own = composed_by(loader, [f"{EXPERIMENT}={experiment}"]).hydra.runtime.choices
     other = {part: choice for part, choice in chosen.items() if choice != own.get(part)}
     if not other:
         return config
     own_words = [word for word in words if any(_concerns(word, part) for part in other)]
     deleted = [word[1:].partition("=")[0] for word in own_words if word.startswith("~") and "." in word]
-    plain = _composed(loader, [word for word in own_words if not (word.startswith("~") and "." in word)])
+    plain = composed_by(loader, [word for word in own_words if not (word.startswith("~") and "." in word)])
     with open_dict(config):
         for part in other:
             config[part] = plain.get(part)
@@ -50,7 +50,7 @@ def _delete(config: DictConfig, key: str) -> None:
         del node[name]
 
 
-def _choice(words: Sequence[str], group: str) -> str | None:
+def choice_of(words: Sequence[str], group: str) -> str | None:
     """The choice of a group among the words, "" for none of them (`~group`); None if no word says."""
     found = None
     for word in words:
@@ -67,7 +67,8 @@ def _concerns(word: str, part: str) -> bool:
     return re.match(rf"{part}\b", key.rpartition("@")[2] if "@" in key else key) is not None
 
 
-def _composed(loader: ConfigLoader, overrides: list[str]) -> DictConfig:
+def composed_by(loader: ConfigLoader, overrides: list[str]) -> DictConfig:
+    """The config of these overrides, Hydra's own part included."""
     return loader.load_configuration(
         config_name="config",
         overrides=overrides,

@@ -1,5 +1,6 @@
 """Burkholz' construction as a network: a random one just one layer deeper, with copies of every hidden neuron."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -107,6 +108,12 @@ class Burkholz:
         facts = {"n": n, "unsolved": solver.unsolved}
         ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
         return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        n = offered_per_weight(self.n, self.c, self.epsilon)
+        random = NeuronCopies(target=network, n=n, copies=n, twin=True)
+        return sum(math.prod(shape) for shape in parameter_shapes(random).values())
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
         span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])

@@ -4,6 +4,7 @@ What is pruned here is random, and nothing else computes the output but what the
 theorem's network.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from lth_runner.construct.sums import Choose, Paths, SumSolver, unsolved_warning
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.interface import Architecture, parameter_shapes, skeleton, state_shapes
@@ -112,6 +114,14 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
     return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
 
 
+def count_offered(network: Architecture, layout: Layout) -> int:
+    """Random numbers in the random network for a target of this architecture; see `Offers`."""
+    problem = Problem(network=network, target=None, data=None, streams=Streams(0), device="cpu")
+    random = _random_network(problem, layout, _replaced(problem, layout))
+    shapes = parameter_shapes(random)
+    return sum(math.prod(shapes[name]) for name in _random_names(random))
+
+
 def positive_inputs(problem: Problem) -> bool:
     """Whether no input of the dataset, training or test, has a negative entry."""
     return problem.data is not None and problem.data.never_negative()
@@ -159,12 +169,16 @@ def _random_network(problem: Problem, layout: Layout, layers: list[WeightLayer])
 
 def _drawn(target: Mapping[str, np.ndarray], layout: Layout, random: TwoLayerExpansion) -> dict[str, Drawn]:
     span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
-    own = {f"{layer.name}.{which}.weight" for layer in random.layers for which in ("split", "sum")}
+    own = _random_names(random)
     return {
         name: Drawn(shape=shape, distribution=layout.distribution.fitted(shape, span), stream=(name,))
         for name, shape in parameter_shapes(random).items()
         if name in own
     }
+
+
+def _random_names(random: TwoLayerExpansion) -> set[str]:
+    return {f"{layer.name}.{which}.weight" for layer in random.layers for which in ("split", "sum")}
 
 
 def _sources(

@@ -6,7 +6,14 @@ from typing import ClassVar
 import numpy as np
 
 from lth_runner.construct.prepare import folded
-from lth_runner.construct.substitution import SHARING, Offer, approximated, offered_per_weight, substitute
+from lth_runner.construct.substitution import (
+    SHARING,
+    Offer,
+    approximated,
+    count_offered,
+    offered_per_weight,
+    substitute,
+)
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
@@ -47,9 +54,16 @@ class Malach:
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
+        offer = self._offer()
+        return substitute(problem, recorder, offer, f"one best of {offer.n}", self._choose)
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        return count_offered(network, self._offer())
+
+    def _offer(self) -> Offer:
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        offer = Offer(n=n, sharing=self.sharing, stored=self.stored, distribution=self.distribution)
-        return substitute(problem, recorder, offer, f"one best of {n}", self._choose)
+        return Offer(n=n, sharing=self.sharing, stored=self.stored, distribution=self.distribution)
 
     def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
         return single_best(values, targets, self.epsilon)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lth_runner.construct.expansion import Layout, check_layers, expand
+from lth_runner.construct.expansion import Layout, check_layers, count_offered, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
@@ -49,6 +49,10 @@ class MalachPairs:
         """The ticket, certified; see `Method.find`."""
         layout = self._layout()
         return expand(problem, recorder, layout, f"one best product of {layout.n}", single_best)
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        return count_offered(network, self._layout())
 
     def _layout(self) -> Layout:
         n = offered_per_weight(self.n, self.c, self.epsilon)

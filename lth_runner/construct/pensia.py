@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from lth_runner.construct.expansion import Layout, check_layers, expand
+from lth_runner.construct.expansion import Layout, check_layers, count_offered, expand
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
@@ -60,6 +60,10 @@ class Pensia:
         """The ticket, certified; see `Method.find`."""
         layout = self._layout()
         return expand(problem, recorder, layout, f"{self.objective} sums of products, n = {layout.n}", self._choose)
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`."""
+        return count_offered(network, self._layout())
 
     def _layout(self) -> Layout:
         return Layout(

@@ -17,7 +17,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import Architecture, state_shapes
+from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
 from lth_runner.networks.layers import approximable
 from lth_runner.problem import Found, Problem
 from lth_runner.subset_sum.interface import Status, Subsets
@@ -77,6 +77,12 @@ class Offer:
             distribution=self.distribution.fitted(shape, span),
             stream=("coefficients", name),
         )
+
+
+def count_offered(network: Architecture, offer: Offer) -> int:
+    """Random numbers on offer for a target of this architecture; see `Offers`."""
+    shapes = parameter_shapes(network)
+    return offer.n * sum(math.prod(shapes[name]) for name in without(approximable(network), offer.stored))
 
 
 class Substitution:

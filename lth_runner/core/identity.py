@@ -12,7 +12,7 @@ from lth_runner.core.errors import DataError
 RESULTS_VERSION = 1
 
 # Settings of where a run is kept, what it is called and where it is reported: none changes what comes out.
-NEUTRAL = ("name", "cache_dir", "runs_dir", "rerun", "wandb", "data.root", "target.cache")
+NEUTRAL = ("name", "cache_dir", "runs_dir", "dry_run", "rerun", "wandb", "data.root", "target.cache")
 
 # Settings that name a file: it is the same run wherever the file lies and however its path is written. `names` may
 # hold the names themselves, and elsewhere (network.arguments) a `path` may be anything.

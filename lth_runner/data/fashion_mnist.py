@@ -6,30 +6,20 @@ from pathlib import Path
 from typing import ClassVar
 
 from lth_runner.core import checks
-from lth_runner.core.errors import DataError
-from lth_runner.data import torchvision_download
+from lth_runner.data import debian_package, torchvision_download
 from lth_runner.data.archive import (
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     Archive,
-    Source,
     check_pool,
     check_test_count,
     dataset,
 )
 from lth_runner.data.interface import Dataset
 
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-
-
-def debian_folder(_: Path) -> Path:
-    """Where Debian's package puts the files."""
-    if not DEBIAN_FOLDER.is_dir():
-        raise DataError("not installed (apt install dataset-fashion-mnist)")
-    return DEBIAN_FOLDER
-
+PACKAGE, FOLDER = "dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist")  # Debian's
 
 ARCHIVE = Archive(
     name="fashion_mnist",
@@ -43,9 +33,10 @@ ARCHIVE = Archive(
     },
     sources=(
         torchvision_download.source("FashionMNIST"),
-        Source(label="Debian's package dataset-fashion-mnist", fetch=debian_folder),
+        debian_package.installed(PACKAGE, FOLDER),
+        debian_package.downloaded(PACKAGE, FOLDER),
     ),
-    by_hand="apt install dataset-fashion-mnist, or copy them from a machine where torchvision downloaded FashionMNIST",
+    by_hand=f"apt install {PACKAGE}, or copy them from a machine where torchvision downloaded FashionMNIST",
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from rich.console import RenderableType
@@ -34,6 +34,14 @@ Plain = float | int | str | None
 
 class Terminated(SystemExit):
     """SIGTERM arrived: a cluster takes its machine back."""
+
+    why: ClassVar[str] = "stopped by SIGTERM"  # for the summary
+
+
+class Requeued(Terminated):
+    """The process has to make room, and the cluster starts the same job again later."""
+
+    why: ClassVar[str] = "stopped at its time limit or for another job; the cluster starts it again"
 
 
 class RunFolder:
@@ -242,5 +250,8 @@ def one_line(error: BaseException | None) -> str | None:
     text = " ".join(str(error).split())
     if isinstance(error, LthError) and text:
         return text
-    name = {KeyboardInterrupt: "stopped by the keyboard", Terminated: "stopped by SIGTERM"}.get(type(error))
-    return name or f"{type(error).__name__}: {text}".removesuffix(": ")
+    if isinstance(error, Terminated):
+        return error.why
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by the keyboard"
+    return f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -79,6 +79,11 @@ class Density:
             if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
 
+    def amounts(self) -> Mapping[str, float]:
+        """Points, and epochs of each; see `Scales`."""
+        grid = self.grids[self.grid]
+        return {"densities": len(grid.densities), "epochs": grid.epochs, "repeats": grid.repeats}
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
         problem.need("data")

@@ -86,6 +86,10 @@ class FindVersusExist:
         for n in self.values:
             replace(construction, n=n)
 
+    def amounts(self) -> Mapping[str, float]:
+        """Random networks per n; see `Scales`."""
+        return {"repeats": self.repeats}
+
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The points, seed by seed so that all curves grow together, then table and figure."""
         search = _checked(problem, methods)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import gurobipy
 
 NO_LICENSE, TOO_LARGE = 10009, 10010  # Gurobi's error numbers
+LARGEST_FREE = 2000  # variables, and constraints, of a model under the licence that pip installs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,14 @@ class Gurobi:
                 return optimize(environment, row, target, epsilon, objective)
 
             return solve_each(solve_one, values, targets, epsilon)
+
+    def licence(self, n: int) -> str:
+        """Whether the licence that pip installs with Gurobi covers instances of n values."""
+        fits = "is enough" if n + 1 <= LARGEST_FREE else "is not enough: point GRB_LICENSE_FILE to another"
+        return (
+            f"Gurobi's models have {n + 1:,} variables and 2 constraints; the licence of at most {LARGEST_FREE:,} each "
+            f"that pip installs {fits}"
+        )
 
     @contextmanager
     def environment(self) -> "Iterator[gurobipy.Env]":

@@ -66,6 +66,15 @@ class SubsetSumSolver(Protocol):
 
 
 @runtime_checkable
+class SizeLimited(Protocol):
+    """A solver whose licence may not cover every n."""
+
+    def licence(self, n: int) -> str:
+        """Whether the licence that comes with it covers instances of n values, in a sentence."""
+        ...
+
+
+@runtime_checkable
 class Limited(Protocol):
     """A solver that takes only so many values, and says so before anything is computed."""
 

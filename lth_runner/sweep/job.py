@@ -1,6 +1,5 @@
 """One job of a sweep, in the process that the launcher gave it."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from lth_runner.record.terminal import Terminal
 from lth_runner.run import run
 from lth_runner.sweep.ledger import Report, ledger_of
 from lth_runner.sweep.plan import folder_of
+from lth_runner.sweep.time_limit import on_cluster, time_limit
 
 
 def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
@@ -17,12 +17,12 @@ def run_job(config: dict[str, Any], sweep: Path, number: int) -> None:
 
     Raises:
         Exception: whatever the run raises; the ledger says so, too.
+        Requeued: the job's time is up and the cluster starts it again, which goes on from its checkpoint.
     """
     group = config["wandb"]["group"] or sweep.name
     config = {**config, "wandb": {**config["wandb"], "group": group, "id": None}}  # an id would be that of all jobs
-    has_log = "SUBMITIT_EXECUTOR" in os.environ
-    with Report(ledger_of(sweep), number) as report:
+    with Report(ledger_of(sweep), number) as report, time_limit():
         report.started(folder_of(config))
-        skipped = run(config, Terminal(quiet=not has_log), Terminal())
+        skipped = run(config, Terminal(quiet=not on_cluster()), Terminal())
         if skipped:
             report.skipped(skipped)

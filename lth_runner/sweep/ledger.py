@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from lth_runner.core.files import write_json
-from lth_runner.record.folder import Terminated, one_line
+from lth_runner.record.folder import Requeued, Terminated, one_line
 
-RUNNING, OK, SKIPPED, FAILED, STOPPED = "running", "ok", "skipped", "failed", "stopped"
+RUNNING, REQUEUED, OK, SKIPPED, FAILED, STOPPED = "running", "requeued", "ok", "skipped", "failed", "stopped"
+ENDED = (OK, SKIPPED, FAILED, STOPPED)
 
 
 @dataclass
@@ -20,10 +21,10 @@ class Entry:
 
     Attributes:
         number: of the job, among those that were launched.
-        status: running, ok, skipped, failed, or stopped by the keyboard or SIGTERM. A job that was killed goes on
-            saying running.
+        status: running, requeued, ok, skipped, failed, or stopped by the keyboard or SIGTERM. A job that was killed
+            goes on saying running; one that the cluster will start again says requeued.
         folder: of the run; None before it is known.
-        why: it was skipped or stopped or failed, in one line.
+        why: it was requeued, skipped, stopped or failed, in one line.
         seconds: it took.
     """
 
@@ -55,8 +56,7 @@ class Report:
         entry = self._entry
         entry.seconds = round(time.monotonic() - self._start, 3)
         if error is not None:
-            stopped = isinstance(error, KeyboardInterrupt | Terminated)
-            entry.status, entry.why = STOPPED if stopped else FAILED, one_line(error)
+            entry.status, entry.why = _status(error), one_line(error)
         elif entry.status == RUNNING:
             entry.status = OK
         entry.write(self._ledger)
@@ -71,6 +71,12 @@ class Report:
         self._entry.status, self._entry.why = SKIPPED, why
 
 
+def _status(error: BaseException) -> str:
+    if isinstance(error, Requeued):
+        return REQUEUED
+    return STOPPED if isinstance(error, KeyboardInterrupt | Terminated) else FAILED
+
+
 def ledger_of(sweep: Path | str) -> Path:
     """The folder of the jobs' files, inside the folder of the sweep."""
     return Path(sweep).absolute() / "jobs"
@@ -82,7 +88,7 @@ def read_entries(ledger: Path, known: dict[int, Entry]) -> dict[int, Entry]:
     names = os.listdir(ledger) if ledger.is_dir() else []
     for name in names:
         number = name.removesuffix(".json")
-        if not number.isdigit() or (int(number) in known and known[int(number)].status != RUNNING):
+        if not number.isdigit() or (int(number) in known and known[int(number)].status in ENDED):
             continue
         entries[int(number)] = Entry(**json.loads((ledger / name).read_text(encoding="utf-8")))
     return entries

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_runner.record.terminal import Terminal, duration
-from lth_runner.sweep.ledger import FAILED, RUNNING, SKIPPED, STOPPED, Entry, read_entries
+from lth_runner.sweep.ledger import ENDED, FAILED, OK, REQUEUED, RUNNING, SKIPPED, STOPPED, Entry, read_entries
 
 POLL_S = 0.2
 REFRESH_EVERY = 25  # polls
@@ -72,8 +72,11 @@ class Progress:
         before = self.entries
         self.entries = read_entries(self._ledger, before)
         for number, entry in sorted(self.entries.items()):
-            if entry.status != RUNNING and (number not in before or before[number].status == RUNNING):
+            old = before[number].status if number in before else RUNNING
+            if entry.status in ENDED and old not in ENDED:
                 self._tell(entry)
+            elif entry.status == REQUEUED and old == RUNNING:
+                self._terminal.say(f"{REQUEUED}  {self._jobs[number]}  {entry.why}")
 
     def _tell(self, entry: Entry) -> None:
         details = [entry.why] if entry.why else numbers(entry.folder)
@@ -88,7 +91,7 @@ class Progress:
     def _left(self) -> list[str]:
         """The time left, if the jobs to come take as long as those that were run."""
         left = self._total - self._told - 1
-        worked = sum(entry.status not in (SKIPPED, RUNNING) for entry in self.entries.values())
+        worked = sum(entry.status in (OK, FAILED) for entry in self.entries.values())
         return [f"{duration(self.elapsed() / worked * left)} left"] if left and worked else []
 
 

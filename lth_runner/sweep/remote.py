@@ -13,6 +13,11 @@ POLL_S = 5.0
 LAST_LINES = 20  # of a log, in which Slurm says why it ended a job
 
 
+def on_slurm(launcher: Mapping[str, Any]) -> bool:
+    """Whether this launcher's jobs run in Slurm."""
+    return str(launcher["_target_"]).endswith(".SlurmLauncher")
+
+
 class Remote:
     """The jobs of one array, by their position in it.
 
@@ -22,9 +27,8 @@ class Remote:
     """
 
     def __init__(self, sweep: Path, launcher: Mapping[str, Any]) -> None:
-        target = str(launcher["_target_"])
-        self._slurm = target.endswith(".SlurmLauncher")
-        self._used = "hydra_submitit_launcher" in target
+        self._slurm = on_slurm(launcher)
+        self._used = "hydra_submitit_launcher" in str(launcher["_target_"])
         self._folder = sweep / ".submitit"
 
     def check(self) -> None:
@@ -56,9 +60,14 @@ class Remote:
 
     def wait(self) -> None:
         """Returns once none of the jobs is waiting or running."""
-        while not all(job.done() if self._slurm else _has_ended(int(job.job_id)) for job in self._jobs().values()):
+        while self.under_way():
             time.sleep(POLL_S)
             self.refresh()
+
+    def under_way(self) -> list[int]:
+        """Positions of the jobs that are waiting or running."""
+        jobs = self._jobs().items()
+        return [position for position, job in jobs if not (job.done() if self._slurm else _has_ended(int(job.job_id)))]
 
     def refresh(self) -> None:
         """Asks the cluster how its jobs are; submitit by itself asks only once a minute, and learns from this.

@@ -1,4 +1,7 @@
-"""A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended."""
+"""A sweep from its command to its closing table: plan, skip what is finished, launch the rest, say how it ended.
+
+A sweep that was detached is launched by one command and closed by a later one.
+"""
 
 import sys
 from collections import Counter
@@ -9,13 +12,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lth_runner.core.errors import ConfigError, LthError
-from lth_runner.core.files import write_json
+from lth_runner.forecast.dry_run import Planned, plan_lines, time_line
 from lth_runner.record.terminal import Terminal, duration
+from lth_runner.sweep.detached import Detached, detached_sweeps, note, submit, take_detach
 from lth_runner.sweep.ledger import FAILED, OK, SKIPPED, STOPPED, ledger_of
 from lth_runner.sweep.needs import needs, register_needs
 from lth_runner.sweep.plan import Job, plan
 from lth_runner.sweep.progress import KILLED, NOT_RUN, Progress, failures, log_of, outcome_of
-from lth_runner.sweep.remote import Remote
+from lth_runner.sweep.remote import Remote, on_slurm
 
 
 class SweepFailedError(LthError):
@@ -31,31 +35,92 @@ def sweep(context: HydraContext, task: TaskFunction, config: DictConfig, argumen
     """
     terminal = Terminal()
     jobs = plan(context.config_loader, config, arguments)
-    todo = [job for job in jobs if job.skip() is None]
+    if any(job.config["dry_run"] for job in jobs):
+        for line in plan_lines([_planned(job) for job in jobs], context.config_loader):
+            terminal.say(line)
+        return
     folder = Path(str(config.hydra.sweep.dir)).absolute()
-    remote = Remote(folder, config.hydra.launcher)
-    terminal.say(f"{counted(len(jobs))}, {len(jobs) - len(todo)} finished before; sweep folder: {folder}")
-    write_json(folder / "sweep.json", {"command": ["lth-run", *sys.argv[1:]], "launched": [job.varied for job in todo]})
+    detach = take_detach(config)
+    failed = total = 0
+    for earlier in detached_sweeps(folder.parent) if on_slurm(config.hydra.launcher) else []:
+        if any(earlier.has(job.folder) for job in jobs):
+            failed += _collect(earlier, Remote(earlier.folder, config.hydra.launcher), terminal, wait=not detach)
+            total += len(earlier.launched)
+            jobs = [job for job in jobs if not earlier.has(job.folder)]
+    if jobs:
+        failed += _run(context, task, config, jobs, terminal, detach)
+    if failed:
+        raise SweepFailedError(
+            f"{failed} of {counted(total + len(jobs))} did not finish; the same command runs those again"
+        )
+
+
+def _run(
+    context: HydraContext, task: TaskFunction, config: DictConfig, jobs: list[Job], terminal: Terminal, detach: bool
+) -> int:
+    """Launches the jobs that are not finished; gives the number of those that then did not finish either."""
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
+    todo = [job for job in jobs if job.skip() is None]
     skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
-    progress = Progress(terminal, ledger_of(folder), [job.varied for job in todo], skipped, remote.refresh)
+    launched = [job.varied for job in todo]
+    remote = Remote(folder, config.hydra.launcher)
+    terminal.say(f"{counted(len(jobs))}, {len(skipped)} finished before; sweep folder: {folder}")
+    if line := time_line([_planned(job) for job in todo], context.config_loader):
+        terminal.say(line)
+    this = note(folder, ["lth-run", *sys.argv[1:]], launched, [job.folder for job in todo], detach and bool(todo))
+    progress = Progress(terminal, ledger_of(folder), launched, skipped, remote.refresh)
     try:
         with progress:
-            trouble = _launch(context, task, config, todo, remote, terminal) if todo else None
+            trouble = _launch(context, task, config, todo, remote, terminal, detach) if todo else None
     except (KeyboardInterrupt, SystemExit):  # the keyboard, or SIGTERM from who lends the machine
-        _close(terminal, progress, len(skipped), todo, remote, stopped=True)
+        _close(terminal, progress, len(skipped), launched, remote, stopped=True)
         raise
     if trouble is not None and not progress.entries:
+        this.close()
         reason = " ".join(str(trouble).split()) or type(trouble).__name__
         raise SweepFailedError(f"no job could be started: {reason}") from trouble
-    failed = _close(terminal, progress, len(skipped), todo, remote)
-    if failed:
-        raise SweepFailedError(f"{failed} of {counted(len(jobs))} did not finish; the same command runs those again")
+    if detach and todo:
+        terminal.say(f"{counted(len(todo))} handed to Slurm; {_later(remote)}")
+        return 0
+    return _close(terminal, progress, len(skipped), launched, remote)
+
+
+def _collect(earlier: Detached, remote: Remote, terminal: Terminal, wait: bool) -> int:
+    """Says how far a detached sweep is; once none of its jobs is left, closes it and gives how many did not finish."""
+    remote.check()
+    terminal.say(f"{counted(len(earlier.launched))} handed to Slurm before; sweep folder: {earlier.folder}")
+    with Progress(terminal, ledger_of(earlier.folder), earlier.launched, [], remote.refresh) as progress:
+        if wait:
+            remote.wait()
+        left = remote.under_way()
+    if left:
+        terminal.say(f"{counted(len(left))} waiting or running; {_later(remote)}")
+        return 0
+    earlier.close()
+    return _close(terminal, progress, 0, earlier.launched, remote)
+
+
+def _planned(job: Job) -> Planned:
+    return Planned(label=job.varied, words=job.overrides, config=job.config)
+
+
+def _later(remote: Remote) -> str:
+    return "; ".join(["the same command says how far they are", *([hint] if (hint := remote.stop_hint()) else [])])
 
 
 def _launch(
-    context: HydraContext, task: TaskFunction, config: DictConfig, todo: list[Job], remote: Remote, terminal: Terminal
+    context: HydraContext,
+    task: TaskFunction,
+    config: DictConfig,
+    todo: list[Job],
+    remote: Remote,
+    terminal: Terminal,
+    detach: bool,
 ) -> Exception | None:
-    """Lets the launcher work; gives what it raised, which may be one job's death, once no job works any more."""
+    """Lets the launcher work; gives what it raised, which may be one job's death, once no job works any more.
+
+    With `detach` the jobs are only handed over.
+    """
     remote.check()
     register_needs(needs(job.config for job in todo))
     try:
@@ -65,8 +130,12 @@ def _launch(
             f"hydra.launcher={config.hydra.launcher._target_} is not installed ({error}): "
             "pip install 'lth_runner[cluster]'"
         ) from error
+    words = [job.overrides for job in todo]
     try:
-        launcher.launch([job.overrides for job in todo], initial_job_idx=0)
+        if detach:
+            submit(launcher, words)
+        else:
+            launcher.launch(words, initial_job_idx=0)
     except KeyboardInterrupt:
         if hint := remote.stop_hint():
             terminal.say(hint)
@@ -78,18 +147,23 @@ def _launch(
 
 
 def _close(
-    terminal: Terminal, progress: Progress, skipped: int, todo: list[Job], remote: Remote, stopped: bool = False
+    terminal: Terminal,
+    progress: Progress,
+    skipped: int,
+    launched: list[str],
+    remote: Remote,
+    stopped: bool = False,
 ) -> int:
     """The closing table and the counts; gives the number of jobs that did not finish."""
     rows = []
-    for number, job in enumerate(todo):
+    for number, varied in enumerate(launched):
         entry = progress.entries.get(number)
         if entry is None or entry.status not in (OK, SKIPPED):
             status, why = outcome_of(entry, remote.ended(number), stopped)
-            rows.append((job.varied, status, why, log_of(entry, remote.log(number))))
+            rows.append((varied, status, why, log_of(entry, remote.log(number))))
     if rows:
         terminal.show(failures(rows))
-    total = skipped + len(todo)
+    total = skipped + len(launched)
     skipped += sum(entry.status == SKIPPED for entry in progress.entries.values())
     ended = Counter(status for _, status, _, _ in rows)
     failed = ended[FAILED] + ended[KILLED]

@@ -59,6 +59,10 @@ class CheckpointTarget:
         names = _read_names(self.names) if isinstance(self.names, str) else self.names or {}
         return matched(network, read_state_dict(self.path), names, self.path, say)
 
+    def file(self, network: Architecture, data: Dataset | None, device: str) -> Path | None:
+        """The file; see `KeptInFile`. Names that were given are not known to who reads it alone."""
+        return None if self.path is None or self.names else Path(self.path)
+
 
 def matched(
     network: Architecture, tensors: Arrays, names: Mapping[str, str], path: str, say: Callable[[str], None]

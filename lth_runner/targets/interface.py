@@ -1,5 +1,6 @@
 """Where the weights of a target network come from."""
 
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -29,4 +30,13 @@ class Target(Protocol):
             ConfigError: this source has no weights for this network or this dataset.
             DataError: a file cannot be read.
         """
+        ...
+
+
+@runtime_checkable
+class KeptInFile(Protocol):
+    """A target whose weights lie in a file that `lth-verify --target` reads."""
+
+    def file(self, network: Architecture, data: Dataset | None, device: str) -> Path | None:
+        """The file, which need not exist; None if there is none for this network and this dataset."""
         ...

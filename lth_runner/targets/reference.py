@@ -48,3 +48,7 @@ class ReferenceTarget:
             raise DataError(f"{FILE} is damaged: install lth_runner again")
         recorder.say("target: the reference weights shipped with lth_runner")
         return {name: array.astype(np.float64) for name, array in load(content).items()}
+
+    def file(self, network: Architecture, data: Dataset | None, device: str) -> Path:
+        """The shipped file; see `KeptInFile`."""
+        return FILE

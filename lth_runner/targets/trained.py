@@ -103,9 +103,16 @@ class TrainedTarget:
         """The trained network, from the cache or from a training that shows a bar per epoch."""
         data = self._usable(data)
         key = self.key(network, data, device)
-        name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-        found = self._obtain(Path(self.cache).expanduser() / name, key, network, data.to(device), recorder)
+        found = self._obtain(self._place(key, data), key, network, data.to(device), recorder)
         return arrays({name: torch.from_numpy(found.tensors[name]) for name in state_shapes(network)})
+
+    def file(self, network: Architecture, data: Dataset | None, device: str) -> Path | None:
+        """Where the cache has it; see `KeptInFile`."""
+        return None if data is None else self._place(self.key(network, data, device), data)
+
+    def _place(self, key: str, data: Dataset) -> Path:
+        name = f"{data.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+        return Path(self.cache).expanduser() / name
 
     def _usable(self, data: Dataset | None) -> Dataset:
         if data is None:

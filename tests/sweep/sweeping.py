@@ -33,7 +33,7 @@ def start(folder: Path, *arguments: str, **environment: str | None) -> subproces
 def lth_run(folder: Path, *arguments: str, **environment: str | None) -> tuple[int, str]:
     """Exit code and output of the command."""
     process = start(folder, *arguments, **environment)
-    out, _ = process.communicate(timeout=150)
+    out, _ = process.communicate(timeout=400)
     return process.returncode, out
 
 
@@ -66,6 +66,18 @@ def faulty(folder: Path) -> list[str]:
     return [
         "-m", "--config-dir", str(folder / "mine"), "study=faulty", "~data", "~network", "~target",
         "wandb.mode=disabled", "name=faulty",
+    ]  # fmt: skip
+
+
+def slow(folder: Path) -> list[str]:
+    """Arguments for a search by `slow_study`, whose config is written into `folder`."""
+    study = folder / "mine" / "study"
+    study.mkdir(parents=True, exist_ok=True)
+    (study / "slow.yaml").write_text("_target_: slow_study.Slow\nseconds: 0.0\n")
+    return [
+        "-m", "--config-dir", str(folder / "mine"), "study=slow", "method=edge_popup", "~target", "data=synthetic",
+        "data.train_count=200", "data.test_count=100", "network.inputs=64", "network.hidden=8", "method.validation=10",
+        "wandb.mode=disabled", "name=slow", "device=cpu",
     ]  # fmt: skip
 
 

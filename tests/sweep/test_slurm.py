@@ -6,11 +6,12 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sweep.sweeping import FAULTY_PATH, faulty, lth_run, summaries
+from sweep.sweeping import FAULTY_PATH, faulty, lth_run, slow, summaries
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "local_slurm.sh"
 PROGRAMS = ("slurmctld", "slurmd", "munged", "slurmdbd", "mariadbd")
@@ -120,3 +121,68 @@ def test_slurm_without_accounts_is_refused(slurm: dict[str, str], tmp_path: Path
     code, out = lth_run(tmp_path, *faulty(tmp_path), "study.number=0,1", *ON_SLURM, **{**slurm, "PATH": path})
     assert code == 1
     assert "needs Slurm's accounting" in out
+
+
+LIMIT = [
+    "hydra.launcher.timeout_min=1",
+    "hydra.launcher.signal_delay_s=5",
+]  # Slurm's shortest limit; notice comes 5 to 65 s before
+
+
+def test_at_its_time_limit_a_job_is_queued_again_and_goes_on(slurm: dict[str, str], tmp_path: Path) -> None:
+    """More than a minute of work under a limit of one minute, and the ticket of a search that nobody disturbed."""
+    arguments = [*slow(tmp_path), "method.epochs=24", "study.seconds=3"]
+    code, out = lth_run(tmp_path, *arguments, *ON_SLURM, *LIMIT, **slurm)
+    assert code == 0, out
+    assert re.search(r"^requeued .*the cluster starts it again$", out, re.MULTILINE)
+    assert "1 job: 1 finished, 0 skipped, 0 failed" in out
+    ((name, disturbed),) = summaries(tmp_path / "runs").items()
+    log = (tmp_path / "runs" / name / "log.txt").read_text()
+    assert re.search(r"scores: going on after epoch \d+, from a checkpoint", log), log
+    code, out = lth_run(tmp_path, *arguments, "runs_dir=undisturbed", **FAULTY_PATH, SLOW="no")
+    assert code == 0, out
+    assert summaries(tmp_path / "undisturbed") == {name: disturbed}
+
+
+def test_a_job_whose_time_is_up_too_often_says_so(slurm: dict[str, str], tmp_path: Path) -> None:
+    arguments = [*slow(tmp_path), "method.epochs=24", "study.seconds=3", *ON_SLURM, *LIMIT]
+    code, out = lth_run(tmp_path, *arguments, "hydra.launcher.max_num_timeout=0", **slurm)
+    assert code == 1
+    assert "1 job: 0 finished, 0 skipped, 1 failed" in out
+    (summary,) = summaries(tmp_path / "runs").values()
+    assert summary["status"] == "failed"
+    assert summary["error"].startswith("its time limit has come as often as hydra.launcher.max_num_timeout allows")
+    assert list(tmp_path.glob("runs/*/checkpoints/*")), "what it has found is kept"
+
+
+def test_a_detached_sweep_is_closed_by_the_same_command(slurm: dict[str, str], tmp_path: Path) -> None:
+    arguments = [
+        *faulty(tmp_path), "study.number=0,1", "study.fate=well,raise", "study.seconds=8", *ON_SLURM,
+        "hydra.launcher.detach=true",
+    ]  # fmt: skip
+    code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 0, out
+    assert re.search(r"4 jobs handed to Slurm; the same command says how far they are; scancel \d+ stops", out)
+    assert list(tmp_path.glob("runs/*-*/summary.json")) == [], "it has not waited"
+    code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 0, out
+    assert re.search(r"[1-4] jobs? waiting or running; the same command", out), out
+    deadline = time.monotonic() + 120
+    while "waiting or running" in out and time.monotonic() < deadline:
+        time.sleep(2)
+        code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 1
+    assert "4 jobs: 2 finished, 0 skipped, 2 failed" in out
+    assert out.splitlines()[-1] == "lth-run: 2 of 4 jobs did not finish; the same command runs those again"
+    assert len(list(tmp_path.glob("runs/sweeps/*/.submitit"))) == 1, "nothing was handed over twice"
+
+    code, out = lth_run(tmp_path, *arguments, **slurm, FAULTS="no")
+    assert code == 0, out
+    assert "4 jobs, 2 finished before" in out
+    assert "2 jobs handed to Slurm" in out
+    attached = [word for word in arguments if word != "hydra.launcher.detach=true"]
+    code, out = lth_run(tmp_path, *attached, **slurm)  # which waits
+    assert code == 0, out
+    assert "2 jobs: 2 finished, 0 skipped, 0 failed" in out
+    assert "2 jobs, 2 finished before" in out
+    assert {s["status"] for s in summaries(tmp_path / "runs").values()} == {"ok"}

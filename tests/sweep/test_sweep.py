@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import hydra
@@ -88,6 +89,12 @@ def test_joblib_shares_the_cores_out(tmp_path: Path) -> None:
     for summary in summaries(tmp_path / "runs").values():
         if summary["status"] == "ok":
             assert (summary["torch_threads"], summary["numba_threads"]) == (share, share)
+
+
+def test_joblib_needs_no_extra() -> None:
+    """`make run` installs what `hydra/launcher=joblib` takes."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert any(requirement.startswith("hydra-joblib-launcher") for requirement in project["dependencies"])
 
 
 @pytest.mark.slow
