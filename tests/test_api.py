@@ -89,7 +89,7 @@ def test_silence_and_lines(capsys: pytest.CaptureFixture[str]) -> None:
     quick(data="synthetic")
     assert capsys.readouterr() == ("", "")
     quick(progress=True)
-    assert "closest subsets, n = 8: 460/460" in capsys.readouterr().out
+    assert "closest subsets, n = 8: 460 to do" in capsys.readouterr().out
 
 
 def test_masks_are_named_bools_of_all_places() -> None:
