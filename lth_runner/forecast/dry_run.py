@@ -14,11 +14,11 @@ from hydra.core.config_loader import ConfigLoader
 from lth_runner.config.build import build
 from lth_runner.config.switched import choice_of
 from lth_runner.construct.substitution import offered_per_weight
+from lth_runner.core.finished import is_finished
 from lth_runner.forecast.header import header_of
 from lth_runner.forecast.times import estimate
 from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.problem import Method, Offers
-from lth_runner.record.folder import is_finished
 from lth_runner.record.terminal import duration
 from lth_runner.resources import largest
 from lth_runner.run import build_methods, build_parts, check_parts, place

@@ -11,9 +11,9 @@ from omegaconf import open_dict
 
 from lth_runner.config.build import build, settings
 from lth_runner.config.switched import choice_of, composed_by
+from lth_runner.core.finished import is_finished
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.forecast.header import Header, header_of
-from lth_runner.record.folder import is_finished
 from lth_runner.record.terminal import duration
 from lth_runner.run import place
 from lth_runner.study import Scales

@@ -13,7 +13,8 @@ import pytest
 from sweep.sweeping import lth_run_here
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.record.folder import Requeued, RunFolder, read_summary
+from lth_runner.core.finished import read_summary
+from lth_runner.record.folder import Requeued, RunFolder
 from lth_runner.record.terminal import Terminal
 from lth_runner.sweep.detached import detached_sweeps, note, take_detach
 from lth_runner.sweep.ledger import REQUEUED, Entry, Report, read_entries
