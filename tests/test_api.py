@@ -148,6 +148,7 @@ def test_measuring_again_gives_what_was_found() -> None:
     assert found.ticket.measure()["weight_error_max"] is None
 
 
+@pytest.mark.slow
 def test_targets_of_every_kind_are_one(tmp_path: Path) -> None:
     module, other = network(), network(7)
     torch.save(module.state_dict(), tmp_path / "net.pt")
@@ -241,6 +242,7 @@ def empty() -> nn.Module:
          "output is for a torch.nn.Module"),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_refusals_are_one_sentence(given: dict[str, Any], message: str) -> None:
     with pytest.raises(LthError, match=message) as refused:
         quick(**given)

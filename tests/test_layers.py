@@ -59,6 +59,7 @@ def _is_import_module(node: ast.Call) -> bool:
     return name == "import_module"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_down(path: Path) -> None:
     part = path.relative_to(ROOT).parts[0]

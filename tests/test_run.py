@@ -99,6 +99,7 @@ def test_the_folder_holds_everything(smoke: Path) -> None:
     assert points == [(name, n) for name in ("closest", "malach") for n in (2, 4, 8, 12)]
 
 
+@pytest.mark.slow
 def test_its_figure_is_redrawn_from_its_points(smoke: Path, scratch: Path) -> None:
     points = read_points(smoke)
     assert [(point["curve"], point["n"]) for point in points] == [
@@ -168,6 +169,7 @@ def test_a_run_that_lost_a_ticket_is_run_again(
     assert ticket.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_loses_nothing_else(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(folder: Path) -> None:
         raise RuntimeError("no picture")
@@ -200,6 +202,7 @@ def test_one_method_alone(scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert rows["random_pruning"]["weight_error_max"] == ""
 
 
+@pytest.mark.slow
 def test_a_method_beside_its_namesake_is_one_row_more(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,6 +249,7 @@ def test_a_run_for_a_gpu_is_planned_where_there_is_none(monkeypatch: pytest.Monk
     ],
     ids=["trained", "checkpoint", "synthetic", "none"],
 )  # fmt: skip
+@pytest.mark.slow
 def test_the_command_that_checks_the_ticket_can_be_pasted(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:

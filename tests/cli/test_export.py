@@ -54,6 +54,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
 def test_the_state_dict_is_that_of_the_pruned_network(
     ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ending: str
@@ -81,6 +82,7 @@ def test_masks_are_named_bools(ticket: Path, tmp_path: Path, monkeypatch: pytest
     assert all(tuple(mask.shape) == written.places(name) for name, mask in found.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -27,6 +27,7 @@ def press(process: subprocess.Popen[str], after: str) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_the_second_one_ends_it_at_once(tmp_path: Path) -> None:
     arguments = [word for word in faulty(tmp_path) if word != "-m"]
     process = start(tmp_path, *arguments, "study.fate=stuck", **FAULTY_PATH)
@@ -38,6 +39,7 @@ def test_the_second_one_ends_it_at_once(tmp_path: Path) -> None:
     assert [summary["status"] for summary in summaries(tmp_path / "runs").values()] == ["running"]
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_counts_what_was_stopped_and_what_was_not_run(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, *faulty(tmp_path), "study.fate=well,interrupt,raise", **FAULTY_PATH)
     assert code == INTERRUPTED

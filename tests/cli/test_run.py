@@ -95,6 +95,7 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "runs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -146,6 +147,7 @@ def test_what_can_be_seen_at_once_is_refused_before_anything_is_done(
     assert not Path("cache").exists(), "and has trained nothing"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_refused_jobs_leaves_no_folder_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal(monkeypatch, "-m", *QUICK, "n=41,45")
     assert [path.name for path in Path("runs").iterdir()] == ["sweeps"]
@@ -184,6 +186,7 @@ def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_needs_no_file(monkeypatch: pytest.MonkeyPatch, my_lab: None) -> None:
     lth_run(monkeypatch, *THEIRS, "method.density=0.25", "wandb.mode=disabled", "device=cpu")
     (summary,) = [json.loads(path.read_text()) for path in Path("runs").glob("*/summary.json")]
@@ -192,6 +195,7 @@ def test_a_method_of_ones_own_needs_no_file(monkeypatch: pytest.MonkeyPatch, my_
     assert len(list(Path("runs").glob("*/summary.json"))) == 2, "and one of both was finished before"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -213,6 +217,7 @@ def test_a_method_that_is_not_there(
         assert "not foreseen" not in refusal(monkeypatch, *sweep, *arguments)
 
 
+@pytest.mark.slow
 def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
@@ -276,6 +281,7 @@ def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert "mnist_fc" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["experiment=mnist_fc", "--cfg", "job"]])
 def test_help_imports_no_torch(arguments: list[str]) -> None:
     program = (

@@ -91,6 +91,7 @@ def on_terminal(columns: int, words: list[str], keys: str = "") -> str:
 PROGRAM = "from lth_runner.cli.runs import main; main()"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [30, 40, 72, 80, 200])
 def test_no_number_is_cut_on_a_terminal(folder: Path, columns: int) -> None:
     said = on_terminal(columns, [str(folder)])
@@ -195,6 +196,7 @@ def test_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
     assert (keep / "ticket.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_it_is_light_and_fast(tmp_path: Path) -> None:
     """1,000 runs: about a second, of which half is reading YAML; ten times that is allowed on a busy machine."""
     for number in range(1000):
@@ -207,6 +209,7 @@ def test_it_is_light_and_fast(tmp_path: Path) -> None:
     assert time.monotonic() - start < 15
 
 
+@pytest.mark.slow
 def test_whoever_reads_may_stop(folder: Path) -> None:
     for seed in range(4, 200):
         make_run(folder, seed)

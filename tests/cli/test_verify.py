@@ -85,6 +85,7 @@ def everything(folder: Path) -> list[str]:
     return ["--target", str(folder / "target.safetensors"), "--data", "synthetic", *DATA]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_honest_tickets_hold(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
@@ -120,6 +121,7 @@ def swapped(ticket: Ticket) -> Ticket:
     return replace(ticket, masks={**ticket.masks, name: Mask.pack(ticket.masks[name].dense()[::-1])})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("forge", [lambda ticket: replace(ticket, seed=ticket.seed + 1), flipped, swapped])
 def test_consistent_forgeries_do_not_hold(

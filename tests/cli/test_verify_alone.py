@@ -54,6 +54,7 @@ def accuracy_holds(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
     assert "needs --data" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -80,6 +81,7 @@ def test_files_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     accuracy_holds(monkeypatch, capsys, ticket, "data.root=elsewhere")
 
 
+@pytest.mark.slow
 def test_arrays_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +99,7 @@ def test_arrays_of_ones_own(
     )
 
 
+@pytest.mark.slow
 def test_named_inputs_without_labels_have_nothing_to_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +116,7 @@ def test_named_inputs_without_labels_have_nothing_to_load(
     assert "accuracy" not in read_ticket(ticket, ["small_networks"]).claims
 
 
+@pytest.mark.slow
 def test_a_wrong_target_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticket = ticket_of(monkeypatch, "data=synthetic", "network.inputs=64")
     wrong = {"fc1.weight": torch.rand(5, 64), "fc2.weight": torch.rand(10, 5)}
@@ -121,6 +125,7 @@ def test_a_wrong_target_is_named_as_such(tmp_path: Path, monkeypatch: pytest.Mon
     assert "the target given is not the one that the ticket approximates" in found and "\n" not in found
 
 
+@pytest.mark.slow
 def test_a_dataset_of_a_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = ticket_of(monkeypatch, "data=mnist", "data.normalize=true")
     ticket = read_ticket(path)

@@ -44,6 +44,7 @@ def seen(patch: pytest.MonkeyPatch, folder: Path, *words: str) -> dict[str, Any]
     return found[0]["wandb"]
 
 
+@pytest.mark.slow
 def test_the_environment_beats_files_and_loses_to_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The experiment's own file says disabled."""
     assert seen(monkeypatch, tmp_path, "experiment=smoke")["mode"] == "disabled"
@@ -59,6 +60,7 @@ def test_the_environment_beats_files_and_loses_to_words(tmp_path: Path, monkeypa
     assert seen(monkeypatch, tmp_path, "experiment=smoke", "wandb={mode: offline}")["project"] == "lth_runner"
 
 
+@pytest.mark.slow
 def test_an_impossible_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "shared")
     for words in (["experiment=smoke"], ["-m", "experiment=smoke", "seed=0,1"]):

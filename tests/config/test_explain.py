@@ -66,6 +66,7 @@ def test_a_config_that_is_no_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert f"{tmp_path}/mine/experiment/bad.yaml, line 3 is no YAML" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["data", "network", "target", "method", "experiment"])
 def test_a_part_left_out_by_null(part: str) -> None:
     done = subprocess.run(

@@ -12,6 +12,7 @@ from lth_runner.config.compose import composed
 from lth_runner.core.errors import ConfigError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "part", "choice"),
     [
@@ -47,6 +48,7 @@ def test_what_is_deleted_may_have_been_the_experiments_alone() -> None:
     assert "inputs" not in config["network"] and "relu" not in config["network"] and "biases" in config["network"]
 
 
+@pytest.mark.slow
 def test_shared_numbers_reach_the_part() -> None:
     assert (
         composed(["experiment=smoke", "seed=3", "target=trained", "data=mnist", "cache_dir=x"])["target"]["seed"] == 3

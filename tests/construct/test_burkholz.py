@@ -51,6 +51,7 @@ NETWORKS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     network=NETWORKS, n=st.integers(1, 5), seed=st.integers(0, 2**32), signs=st.sampled_from(["reserved", "as_drawn"])
 )

@@ -61,6 +61,7 @@ class Tied(nn.Sequential):
         self[2].weight = self[0].weight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [PENSIA, BURKHOLZ], ids=["pensia", "burkholz"])
 @pytest.mark.parametrize("layer", ["0", "2"])
 def test_every_layer_of_tied_weights_is_read_back(method: Method, layer: str) -> None:

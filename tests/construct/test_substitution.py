@@ -124,6 +124,7 @@ def test_small_weights_can_be_rounded_to_zero_first() -> None:
     assert (errors(method, problem()) >= errors(METHOD, problem()) - 1e-15).all()
 
 
+@pytest.mark.slow
 def test_memory_beyond_target_and_masks_does_not_grow_with_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(substitution, "BLOCK", 1 << 10)
     monkeypatch.setattr(masked_tensor, "CHUNK", 1 << 13)

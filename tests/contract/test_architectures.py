@@ -56,6 +56,7 @@ def images(name: str) -> torch.Tensor:
     raise AssertionError(f"{name} takes images of none of the shapes {IMAGES}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_builds_and_takes_images_of_a_dataset(name: str) -> None:
     network = architecture(name)
@@ -81,6 +82,7 @@ def test_two_modules_share_nothing(name: str) -> None:
     assert not places[0] & places[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_filled_with_a_state_it_computes_what_a_module_with_that_state_does(name: str) -> None:
     network, state, x = architecture(name), own_state(name), images(name)
@@ -92,6 +94,7 @@ def test_filled_with_a_state_it_computes_what_a_module_with_that_state_does(name
     assert torch.equal(found(x), module(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_ticket_of_stored_weights_is_read_back(name: str, tmp_path: Path) -> None:
     network, state, path = architecture(name), own_state(name), tmp_path / "ticket.safetensors"
@@ -106,6 +109,7 @@ def test_a_ticket_of_stored_weights_is_read_back(name: str, tmp_path: Path) -> N
     assert needed_trust(ticket) == (set(TRUST) if name in NEEDS else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_its_forward_pass_is_traced(name: str) -> None:
     found = trace(skeleton(architecture(name)), positive_inputs=True)
@@ -116,6 +120,7 @@ def test_its_forward_pass_is_traced(name: str) -> None:
     assert not layers or layers[0].never_negative, "the first layer sees the pixels"
 
 
+@pytest.mark.slow
 def test_kinds_are_unique_and_read_back() -> None:
     kinds = [kind_of(part) for part in own_parts()]
     assert len(kinds) == len(set(kinds))

@@ -210,6 +210,7 @@ def test_a_ticket_is_read_back_as_it_was_and_verified(cases: Any, method: str, n
     assert case.method.needs_target == ("weight_error_max" in checked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_decides_the_ticket(cases: Any, method: str) -> None:
     """To the byte of its file."""
@@ -255,6 +256,7 @@ def test_no_flipped_bit_passes(cases: Any, tmp_path: Path, method: str) -> None:
             lth.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_no_changed_claim_passes(cases: Any, tmp_path: Path, method: str) -> None:
     case, path = cases(method, "fc"), tmp_path / "boast.safetensors"

@@ -45,6 +45,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "size"), [("nbc", 0), ("nbc", 100), ("nbi", 0)])
 def test_a_truncated_file_is_written_anew(package: Path, kind: str, size: int) -> None:
     assert compute(package) == (0, "")
@@ -54,6 +55,7 @@ def test_a_truncated_file_is_written_anew(package: Path, kind: str, size: int) -
     assert compute(package) == (1, "")
 
 
+@pytest.mark.slow
 def test_nowhere_to_write_costs_a_warning_once(package: Path) -> None:
     """Where a file stands in place of a folder, not even root can write."""
     (package / "lth_runner" / "subset_sum" / "kernels" / "__pycache__").touch()
@@ -65,6 +67,7 @@ def test_nowhere_to_write_costs_a_warning_once(package: Path) -> None:
         assert compute(package, HOME="/dev/null", XDG_CACHE_HOME="/dev/null", NUMBA_CACHE_DIR=folder) == (hits, "")
 
 
+@pytest.mark.slow
 def test_a_cache_that_fills_the_disk_costs_a_warning(package: Path) -> None:
     """Compiled functions are kilobytes: no file of this process may grow so large."""
     (package / "sitecustomize.py").write_text(

@@ -96,6 +96,7 @@ def test_a_marker_of_a_killed_process_is_taken_over_at_once(
         assert f" {os.getpid()} " in (tmp_path / "lock.held").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["", "elsewhere/pid 1 abc", "\0"])
 def test_a_marker_that_nobody_touches_is_waited_for_no_longer_than_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
@@ -109,6 +110,7 @@ def test_a_marker_that_nobody_touches_is_waited_for_no_longer_than_so(
         assert waited == [str(tmp_path / "lock.held")]
 
 
+@pytest.mark.slow
 def test_a_holder_at_work_is_never_taken_for_dead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: subprocess.Popen[str]
 ) -> None:

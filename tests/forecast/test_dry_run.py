@@ -51,6 +51,7 @@ def test_a_plan_counts_random_weights_and_their_bits(plan: Plan) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["subset_sum", "malach", "pensia", "malach_pairs", "orseau", "burkholz"])
 def test_what_a_construction_offers_is_known_beforehand(method: str) -> None:
     """Of a network whose inputs may be negative, which is what is counted."""
@@ -60,6 +61,7 @@ def test_what_a_construction_offers_is_known_beforehand(method: str) -> None:
     assert built.offered(Instance.of(module)) == lth.find(method, module, n=5, progress=False).measured["offered"]
 
 
+@pytest.mark.slow
 def test_a_plan_knows_what_is_finished(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lth_run_here(monkeypatch, tmp_path, *SMALL) is None
     (folder,) = (tmp_path / "runs").glob("smoke-*")
@@ -70,6 +72,7 @@ def test_a_plan_knows_what_is_finished(plan: Plan, tmp_path: Path, monkeypatch: 
     assert re.search(r"disk: a finished run of this name takes [\d.]+ kB", out)
 
 
+@pytest.mark.slow
 def test_times_grow_with_what_the_study_knows(plan: Plan) -> None:
     own = plan("experiment=figure_fc2", "grid=reduced")
     assert "time: 68 minutes on 2 cores that three other jobs shared\n" in own
@@ -79,6 +82,7 @@ def test_times_grow_with_what_the_study_knows(plan: Plan) -> None:
     assert "densities 5 (here 14), epochs 10 (here 100), repeats 3 (here 5)" in published
 
 
+@pytest.mark.slow
 def test_times_of_other_settings_are_not_made_up(plan: Plan) -> None:
     out = plan("experiment=figure_fc2", "grid=reduced", "study.networks.wide.hidden=9")
     assert "; how that changes with study.networks.wide.hidden is not known" in out
@@ -93,6 +97,7 @@ def test_a_sweeps_time_is_the_sum(plan: Plan) -> None:
     assert "time: about 24 min 00 s one after the other; each 8 minutes on 2 cores" in out
 
 
+@pytest.mark.slow
 def test_the_licence_is_named_where_gurobi_is_chosen(plan: Plan) -> None:
     chosen = "method/solver@compare.closest.solver=gurobi"
     out = plan(*SMALL, chosen, "study.values=[4,12]")
@@ -108,6 +113,7 @@ def test_what_would_be_refused_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     assert refused == "lth-run: compare.closest: n must be at least 1, got 0"
 
 
+@pytest.mark.slow
 def test_a_run_says_its_time_at_its_start_and_a_finished_one_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ def test_no_subset_beats_the_reach() -> None:
     assert (high >= OutOfReach(label="").failure([line["n"] for line in lines], 0.05)).all()
 
 
+@pytest.mark.slow
 def test_failures_vanish_exponentially() -> None:
     """A factor between the halving of the information limit and 0.7: the seed is fixed."""
     memory = Memory()

@@ -114,6 +114,7 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "form"),
     [(LAWS["direct"], OneBestDirect(label="")), (LAWS["never negative"], OneBestProduct(label=""))],

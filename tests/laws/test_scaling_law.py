@@ -71,6 +71,7 @@ def test_the_points_are_the_smallest_n_that_serve_the_share() -> None:
             assert (row["n"], row["failures"]) == (n, hits.failures(n)[e])
 
 
+@pytest.mark.slow
 def test_the_fits_find_the_laws() -> None:
     """A wide margin: the intervals of these fits are several times narrower (the seed is fixed)."""
     summary: Any = STUDY.run(PROBLEM, {}, Memory()).summary

@@ -55,6 +55,7 @@ def methods(n: int) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [0, 1, 2])
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("low", [0.0, -1.0])

@@ -115,6 +115,7 @@ NETWORKS: list[tuple[Callable[[], nn.Sequential], tuple[int, ...]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("density", [0.0, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize(("build", "shape"), NETWORKS)
 def test_it_is_what_enumeration_finds(

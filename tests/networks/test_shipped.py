@@ -81,6 +81,7 @@ SMALL: dict[str, Architecture] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("training", [True, False])
 def test_forward_pass_and_its_trace_agree_in_float64(name: str, training: bool) -> None:

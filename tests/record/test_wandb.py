@@ -237,6 +237,7 @@ def test_a_sweep_waits_for_an_absent_server_once(
     _end(module._idle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "problem"), [("HANGING", "did not finish within 1 s"), ("DYING", "process has died")])
 @pytest.mark.parametrize("call", ["init", "log", "finish"])
 def test_a_wandb_that_hangs_or_dies_is_left_behind(
@@ -257,6 +258,7 @@ def test_a_wandb_that_hangs_or_dies_is_left_behind(
     assert module._idle == []
 
 
+@pytest.mark.slow
 def test_a_hanging_wandb_does_not_block_a_talkative_run(tmp_path: Path, fake: pytest.MonkeyPatch) -> None:
     """More lines than a pipe holds."""
     fake.setenv("FAILING", "init")
@@ -270,6 +272,7 @@ def test_a_hanging_wandb_does_not_block_a_talkative_run(tmp_path: Path, fake: py
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_a_failed_copy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no"), RunFolder(tmp_path, "a: 1", wandb=Wandb(mode="offline", **OPTIONS)):
         raise ValueError("no")
@@ -280,6 +283,7 @@ def test_a_failed_run_is_a_failed_copy(tmp_path: Path) -> None:
     assert summary["error"] == "ValueError: no"
 
 
+@pytest.mark.slow
 def test_every_folder_has_an_id_of_its_own_and_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the environment says: what counts of it is a setting by now."""
     monkeypatch.setattr(module, "_idle", [])
@@ -294,6 +298,7 @@ def test_every_folder_has_an_id_of_its_own_and_keeps_it(tmp_path: Path, monkeypa
     assert ids["first"][0] == ids["first"][1] != ids["second"][0] != "everybodys"
 
 
+@pytest.mark.slow
 def test_a_run_may_be_given_its_id_and_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_idle", [])
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "ignored"))

@@ -14,6 +14,7 @@ def run(*words: str, **changes: Any) -> Run:
     return Run(Path("runs/a"), flattened({**composed(words), **changes}), {"status": "ok"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_an_experiment_differs_from_itself_in_nothing(name: str) -> None:
     """The config files are read without Hydra, and give what Hydra gives."""
@@ -27,6 +28,7 @@ def test_a_run_without_an_experiment_differs_in_its_choices() -> None:
     assert found == {"method": "pensia", "method.distribution": "normal", "n": 20, "target": None, "data": "synthetic"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -77,6 +77,7 @@ def test_failures_stand_on_a_logarithmic_axis_that_holds_them_all() -> None:
     np.testing.assert_allclose(points(left, "a")[:, 1], 0.8 ** np.arange(1, 101.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [scaling, failures])
 def test_nothing_leaves_the_paper_or_covers_another(draw: Any) -> None:
     figure = draw()

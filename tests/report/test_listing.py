@@ -56,6 +56,7 @@ def listed(folder: Path) -> dict[int, Entry]:
     return {int(entry.folder.name[-10:]): entry for entry in entries(read_runs([folder]))}
 
 
+@pytest.mark.slow
 def test_each_run_says_what_varies_and_how_it_stands(folder: Path) -> None:
     found = listed(folder)
     assert list(found) == [6, 1, 2, 3, 4, 5], "the youngest last, those of no known age first"

@@ -124,6 +124,7 @@ def test_the_legend_covers_no_panel() -> None:
     assert not left.overlaps(right)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("length", [10, 60, 400])
 def test_legends_fit(count: int, length: int) -> None:
@@ -146,6 +147,7 @@ def test_many_curves_look_different() -> None:
     assert len(MARKERS) == len(set(MARKERS)) == len(COLOURS)
 
 
+@pytest.mark.slow
 def test_files_are_whole_and_equal_for_equal_numbers(tmp_path: Path) -> None:
     for name in ("a", "b"):
         paths = save_figure(curves_figure(LINES), tmp_path / name / "curves.n1")
@@ -164,6 +166,7 @@ def titles(path: Path) -> list[str]:
     return [str(spot.findtext(f"{svg}title")) for spot in spots]
 
 
+@pytest.mark.slow
 def test_every_marker_says_its_value(tmp_path: Path) -> None:
     said = "\n".join(titles(save_figure(curves_figure(LINES), tmp_path / "a")[1])).splitlines()
     for entry in LINES:
@@ -172,6 +175,7 @@ def test_every_marker_says_its_value(tmp_path: Path) -> None:
     assert len(said) == 2 * len(LINES)
 
 
+@pytest.mark.slow
 def test_an_error_of_zero_says_zero(tmp_path: Path) -> None:
     lines = [line("closest", 3, 0.9, 1e-3, 1e-2), line("closest", 6, 0.9, 0.0, 1e-5)]
     said = titles(save_figure(curves_figure(lines), tmp_path / "a")[1])
@@ -199,6 +203,7 @@ def test_an_unwritable_place_is_refused(tmp_path: Path) -> None:
         save_figure(accuracy_figure(LINES, axis="n", axis_label="n"), tmp_path / "file" / "curves")
 
 
+@pytest.mark.slow
 def test_drawing_leaves_no_state() -> None:
     code = (
         "import matplotlib\n"
@@ -217,6 +222,7 @@ def test_an_empty_study_still_draws() -> None:
     assert list(itertools.chain(*(panel.get_lines() for panel in axes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no_such_backend", "svg"])
 def test_figures_need_no_backend(tmp_path: Path, backend: str) -> None:
     """As in a process that Jupyter started, where the environment names a backend that may not be installed."""

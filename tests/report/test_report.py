@@ -88,6 +88,7 @@ def test_what_varies_is_found_once_and_seeds_are_no_setting(runs: Path) -> None:
     assert [(group.settings, len(group.runs)) for group in section.groups] == [((100,), 3), ((1000,), 3)]
 
 
+@pytest.mark.slow
 def test_the_csv_has_means_and_spreads_over_seeds(written: Path) -> None:
     rows = list(csv.DictReader((written / "report.csv").read_text().splitlines()))
     assert [(row["network.hidden"], row["network"], row["runs"]) for row in rows] == [
@@ -129,6 +130,7 @@ def test_the_page_needs_nothing_but_itself(written: Path) -> None:
     assert "training &lt;diverged&gt;" in page
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 def test_a_browser_shows_the_numbers(written: Path, tmp_path: Path) -> None:
     dom = browser(written / "report.html", tmp_path, "--dump-dom")
@@ -140,6 +142,7 @@ def test_a_browser_shows_the_numbers(written: Path, tmp_path: Path) -> None:
     assert re.search(r'aria-label="[^"]*SubsetSum, network.hidden=100, test accuracy \(%\): 66, n: 8', dom)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 def test_tables_sort_and_figures_say_their_values(written: Path, tmp_path: Path) -> None:
     """By their buttons, and under the pointer; nothing reaches beyond the sides of a narrow page."""
@@ -188,6 +191,7 @@ def test_the_command_writes_beside_the_runs_and_imports_nothing_heavy(runs: Path
         assert "8 runs, 6 ok" in (tmp_path / "runs" / "report" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_file_is_utf_8_in_any_locale(tmp_path: Path) -> None:
     """In a locale that cannot write these letters; what leaves the encoding to the locale is warned of."""
     for number, kind in enumerate(["ε ≤ é", "ä"]):
@@ -243,6 +247,7 @@ def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Pa
     assert page.read_text().count("<svg ") == 2 + 3
 
 
+@pytest.mark.slow
 def test_the_settings_of_an_experiment_are_in_one_figure(tmp_path: Path) -> None:
     """Each run's own figure of curves would show the same again."""
     for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
@@ -268,6 +273,7 @@ def test_a_damaged_description_stops_no_report(tmp_path: Path, capsys: pytest.Ca
     assert "figures.json is damaged" in told.err
 
 
+@pytest.mark.slow
 def test_points_of_published_figures_are_redrawn_in_their_place_or_beside_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -318,6 +324,7 @@ def test_runs_without_an_experiment_are_named_by_what_they_do(tmp_path: Path) ->
     assert (tmp_path / "out" / "edge_popup_on_fc_curves.svg").exists()
 
 
+@pytest.mark.slow
 def test_a_report_on_runs_by_their_names_does_not_go_into_the_first(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,6 +335,7 @@ def test_a_report_on_runs_by_their_names_does_not_go_into_the_first(
     assert not (tmp_path / "runs" / "100-0" / "report").exists()
 
 
+@pytest.mark.slow
 def test_damaged_runs_are_named_on_the_terminal_and_count_for_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -358,6 +366,7 @@ def test_the_overview_has_each_experiment_with_its_best_ticket(written: Path) ->
     assert line in overview
 
 
+@pytest.mark.slow
 def test_only_what_differs_from_the_experiment_is_said(tmp_path: Path) -> None:
     """The nulls of parts that are not there, and all that follows from another part, are not."""
     for name, words in {"a": [], "b": ["epsilon=0.1"], "c": ["target=synthetic"], "d": ["method=malach"]}.items():
@@ -385,6 +394,7 @@ def test_whatever_a_config_says_is_text(tmp_path: Path) -> None:
     assert "alert(&#x27;&amp;&#x27;)" in page
 
 
+@pytest.mark.slow
 def test_sums_left_unsolved_have_a_column_where_there_are_any(tmp_path: Path) -> None:
     for name, unsolved in (("none", 0), ("some", 375)):
         make_run(tmp_path / name / "a", 100, 0)

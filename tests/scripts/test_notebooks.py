@@ -24,6 +24,7 @@ def test_there_is_one() -> None:
     assert [path.name for path in NOTEBOOKS] == ["first_ticket.ipynb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_within_two_minutes(notebook: Path, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -42,6 +42,7 @@ def effective_equals_masked(training: ScoreTraining) -> bool:
     return same and all(torch.equal(used, training.effective[name]) for name, used in fresh.effective.items())
 
 
+@pytest.mark.slow
 @LAYERS
 @DENSITIES
 @pytest.mark.parametrize("binary", [False, True])
@@ -61,6 +62,7 @@ def test_steps_are_those_of_the_definition(
         assert torch.equal(training.masks()[name], oracle.masks()[name])
 
 
+@pytest.mark.slow
 @LAYERS
 @DENSITIES
 @pytest.mark.parametrize("binary", [False, True])

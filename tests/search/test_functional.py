@@ -55,6 +55,7 @@ def network(kind: Any, density: float, seed: int, scope: str = "layer") -> Score
     return ScoredNetwork(module=module, scores=scores, density=density, scope=scope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PLAIN, LINEAR, RELU, CONVOLUTIONS])
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -90,6 +91,7 @@ def check_together(kind: Any, scope: str, rule: Any, device: str) -> None:
     assert measured == [training.accuracies(*batches[0], batch=8)[0] for training in alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("build", MODULES.values(), ids=MODULES)
 def test_any_module_together_as_alone(build: Any, rule: Any) -> None:
@@ -110,6 +112,7 @@ def test_any_module_together_as_alone(build: Any, rule: Any) -> None:
         torch.testing.assert_close(together.outputs(batches[0][0])[run], outputs, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", MODULES.values(), ids=MODULES)
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("scope", ["layer", "global"])
@@ -159,6 +162,7 @@ def test_the_functional_path_is_the_definition() -> None:
             assert torch.equal(training.masks()[name], mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("build", [MODULES["residual"], RELU.module])
 def test_a_copy_of_the_state_is_a_checkpoint(rule: Any, build: Any) -> None:

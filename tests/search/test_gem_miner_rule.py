@@ -35,6 +35,7 @@ def training(*arguments: Any) -> FunctionalTraining:
     return FunctionalTraining([network(*arguments)], RULE, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("redundancy", "relu"), [(0, False), (3, False), (3, True)])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, frozen: bool) -> None:
@@ -65,6 +66,7 @@ def test_steps_are_those_of_plain_sgd(redundancy: int, relu: bool, frozen: bool)
     assert min(beyond) > 0, "scores were brought back to both ends of [0, 1]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("density", [0.0, 0.03, 0.4, 1.0])
 def test_rounds_freeze_exactly_the_lowest(density: float, scope: str) -> None:
@@ -136,6 +138,7 @@ def test_masks_are_what_the_network_uses() -> None:
     torch.testing.assert_close(run.outputs(images)[0], plain(images).detach(), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finished", [3, 6])
 def test_a_copy_of_the_state_is_a_checkpoint(finished: int) -> None:
     def advance(run: FunctionalTraining, epochs: range) -> FunctionalTraining:

@@ -227,6 +227,7 @@ def test_the_device_asked_for_is_the_device_that_trains(
     assert asked == [(2, "cuda:1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "frozen"),
     [

@@ -172,6 +172,7 @@ def test_equal_seeds_build_equal_modules(monkeypatch: pytest.MonkeyPatch) -> Non
     assert stored(space(Built(name="own"), seed=1))["scale"] != once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_a_ticket_of_any_module_is_that_of_the_training(name: str, method: Any, tmp_path: Path) -> None:
@@ -189,6 +190,7 @@ def test_a_ticket_of_any_module_is_that_of_the_training(name: str, method: Any, 
     assert all(np.any(stored(ticket)[key]) for key in gathered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
 def test_a_second_attempt_goes_on(name: str, tmp_path: Path) -> None:
     method = METHODS["edge_popup"]

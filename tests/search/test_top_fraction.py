@@ -23,6 +23,7 @@ def sorted_mask(scores: np.ndarray, kept: int) -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @given(scores=SCORES, density=st.one_of(st.sampled_from([0.0, 0.004, 0.5, 1.0]), st.floats(0, 1)))
 @settings(max_examples=300, deadline=None)
 def test_mask_is_that_of_a_stable_sort(scores: np.ndarray, density: float) -> None:
@@ -32,6 +33,7 @@ def test_mask_is_that_of_a_stable_sort(scores: np.ndarray, density: float) -> No
     assert mask.sum() == kept
 
 
+@pytest.mark.slow
 @given(rows=st.integers(1, 4), size=st.integers(1, 60), data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_rows_are_cut_as_each_would_be_alone(rows: int, size: int, data: st.DataObject) -> None:

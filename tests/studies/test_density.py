@@ -68,6 +68,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Memory]:
     return STUDY.run(problem(), METHODS, recorder), recorder
 
 
+@pytest.mark.slow
 def test_every_curve_has_every_density_and_seed(done: tuple[Any, Memory]) -> None:
     points = list(csv.DictReader(points_csv(done[0].points).splitlines()))
     assert list(points[0]) == list(COLUMNS)
@@ -120,6 +121,7 @@ class Cut(Memory):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         STUDY.run(problem(), METHODS, Cut(tmp_path))

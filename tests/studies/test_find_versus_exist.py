@@ -201,6 +201,7 @@ def test_random_masks_share_what_chance_says() -> None:
     assert 0.05 < chance < 0.5
 
 
+@pytest.mark.slow
 def test_every_curve_has_every_n_and_seed(done: tuple[Outcome, Memory]) -> None:
     lines = list(csv.DictReader(points_csv(done[0].points).splitlines()))
     assert list(lines[0]) == list(COLUMNS)
@@ -224,6 +225,7 @@ def test_rows_are_means(done: tuple[Outcome, Memory]) -> None:
     assert f"| the exists | 8 | {points[0]['offered']:,} |" in table
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn(done: tuple[Outcome, Memory], tmp_path: Path) -> None:
     drawn = figure(done[0].points, done[0].figures["find_versus_exist"])
     png, _ = save_figure(drawn, tmp_path / "figure")
@@ -242,6 +244,7 @@ class Cut(Memory):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_second_attempt_finds_only_what_is_missing(done: tuple[Outcome, Memory], tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         STUDY.run(problem(), METHODS, Cut(tmp_path))

@@ -23,6 +23,7 @@ print("after", int((answer.status == 0).sum()))
 """
 
 
+@pytest.mark.slow
 def test_highs_is_silent() -> None:
     """Two of these ten instances make it print a line, which a pipe gets at the end of the program."""
     done = subprocess.run([sys.executable, "-c", HIGHS], capture_output=True, text=True, timeout=120, check=True)
@@ -30,6 +31,7 @@ def test_highs_is_silent() -> None:
     assert first == "before" and second.startswith("after ") and done.stderr == ""
 
 
+@pytest.mark.slow
 def test_without_a_standard_output_it_solves_all_the_same() -> None:
     program = f"import os, sys\nos.close(1)\nsys.stdout = sys.stderr\n{HIGHS}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)

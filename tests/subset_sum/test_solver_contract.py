@@ -81,6 +81,7 @@ def test_keeps_its_promise(solver: SubsetSumSolver, objective: str) -> None:
             assert terms is None or answer.chosen[b].sum() <= terms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_shared_row_is_each_row(solver: SubsetSumSolver, objective: str) -> None:
     values, targets = instances()

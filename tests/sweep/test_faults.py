@@ -164,6 +164,7 @@ def test_a_damaged_target_is_trained_again(
         assert summaries(tmp_path / "runs") == first
 
 
+@pytest.mark.slow
 def test_a_damaged_ticket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lth_run_here(monkeypatch, tmp_path, *SMALL) is None
     (path,) = tmp_path.glob("runs/*/ticket.safetensors")
@@ -178,6 +179,7 @@ def test_a_damaged_ticket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     read_ticket(path)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused_and_a_repaired_one_is_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

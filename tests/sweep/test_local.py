@@ -55,6 +55,7 @@ def test_one_waits_until_all_have_ended(tmp_path: Path, monkeypatch: pytest.Monk
         job.wait()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_asked_after_often_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five seconds the cluster is asked: here at once, so that short jobs will do."""
     often = f"from lth_runner.sweep import progress; progress.REFRESH_EVERY = 1; {sweeping.PROGRAM}"

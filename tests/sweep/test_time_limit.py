@@ -88,6 +88,7 @@ def test_elsewhere_signals_are_left_alone() -> None:
         assert signal.getsignal(signal.SIGUSR2) is before
 
 
+@pytest.mark.slow
 def test_a_job_in_the_queue_again_has_not_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Entry(number=0, status=REQUEUED, why="its time was up").write(tmp_path)
     with Progress(Terminal(), tmp_path, ["seed=0"], [], lambda: None) as progress:
@@ -129,6 +130,7 @@ def test_detached_sweeps_are_found_until_they_are_closed(tmp_path: Path) -> None
     assert json.loads((tmp_path / "sweeps" / "1" / "sweep.json").read_text())["launched"] == ["seed=0"]
 
 
+@pytest.mark.slow
 def test_detach_is_true_or_false(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["-m", "experiment=smoke", "seed=0,1", "hydra/launcher=slurm", "hydra.launcher.detach=maybe"]
     refused = lth_run_here(monkeypatch, tmp_path, *words)

@@ -78,6 +78,7 @@ def test_the_second_run_reads_what_the_first_has_trained(tmp_path: Path) -> None
     assert "trained before" in recorder.said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -206,6 +206,7 @@ def test_masks_that_do_not_fit_are_refused(masks: dict[str, torch.Tensor], messa
         trained(masks=masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["0it", "7it", "2ep", "14it"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_in_parts_it_is_the_same_as_in_one_go(name: str, stop: str) -> None:
