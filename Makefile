@@ -22,7 +22,8 @@ slurm-packages:  ## what test-slurm needs, by apt, where it is missing
 	@dpkg -s $(PACKAGES) >/dev/null 2>&1 || { apt-get update -q && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(PACKAGES); }
 
-check: lint fast  ## lint, types and the fast tests
+check: .venv/.installed-dev  ## lint, types and the fast tests, at once
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint fast
 
 fast: .venv/.installed-dev  ## the fast tests, on all cores
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not network and not slurm"

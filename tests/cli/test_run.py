@@ -231,6 +231,7 @@ def test_a_misspelt_key_in_an_experiment_file(tmp_path: Path, monkeypatch: pytes
     )
 
 
+@pytest.mark.slow
 def test_an_unreadable_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "weights.pt").write_bytes(b"this is no checkpoint")
     message = refusal(monkeypatch, *PLAIN, "target=checkpoint", "target.path=weights.pt")
@@ -258,6 +259,7 @@ def test_an_unwritable_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "runs" in message
 
 
+@pytest.mark.slow
 def test_the_traceback_is_there_for_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="epsilon must be above 0"):
         lth_run(monkeypatch, *QUICK, "epsilon=0", "hydra.verbose=true")

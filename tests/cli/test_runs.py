@@ -102,6 +102,7 @@ def test_no_number_is_cut_on_a_terminal(folder: Path, columns: int) -> None:
     assert ("results: closest 90.00" in " ".join(said.split())) == (columns < command.LEAST_WIDTH)
 
 
+@pytest.mark.slow
 def test_removing_asks_first(folder: Path) -> None:
     assert "nothing was removed" in on_terminal(200, ["rm", str(folder), "status=failed"], "n\n")
     assert "nothing was removed" in on_terminal(200, ["rm", str(folder), "status=failed"], "\n")

@@ -152,6 +152,7 @@ def lth_run(monkeypatch: pytest.MonkeyPatch, lab: Path, *words: str) -> Path:
     return ticket
 
 
+@pytest.mark.slow
 def test_everything_of_a_strangers_runs_and_is_verified_by_who_trusts_it(
     lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +172,7 @@ def test_everything_of_a_strangers_runs_and_is_verified_by_who_trusts_it(
     )  # of 3 and of 7, the middle one stays too
 
 
+@pytest.mark.slow
 def test_a_strangers_dataset_alone_is_trusted_or_left_out(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticket = lth_run(monkeypatch, lab, "method=random_pruning", "network.inputs=16", "network.hidden=4", "data=stripes")
     assert lth.load(ticket).ticket.claims["accuracy"] is not None, "our network needs no trust"
@@ -180,6 +182,7 @@ def test_a_strangers_dataset_alone_is_trusted_or_left_out(lab: Path, monkeypatch
     assert command(monkeypatch, verify.main, ticket, "--trust", "some_lab") is None
 
 
+@pytest.mark.slow
 def test_a_strangers_method_alone_needs_no_trust(
     lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +192,7 @@ def test_a_strangers_method_alone_needs_no_trust(
     assert command(monkeypatch, verify.main, ticket) is None
 
 
+@pytest.mark.slow
 def test_ours_is_no_package_to_be_trusted(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticket = lth_run(monkeypatch, lab, "method=largest", "network=tower", "data=stripes")
     assert "some_lab" in str(command(monkeypatch, verify.main, ticket, "--trust", "lth_runner"))

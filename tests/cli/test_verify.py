@@ -133,6 +133,7 @@ def test_consistent_forgeries_do_not_hold(
     assert isinstance(found, str) and "it is not what it says" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", ["accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept"])
 def test_every_claim_is_checked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claim: str) -> None:
     ticket = read_ticket(folder / "pensia.safetensors")

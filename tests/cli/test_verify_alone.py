@@ -75,6 +75,7 @@ def test_noisy_and_normalised_data(
     assert "not the one that the ticket's accuracy was measured on" in other and "leave out --data" in other
 
 
+@pytest.mark.slow
 def test_files_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     ticket = ticket_of(monkeypatch, "data=mnist", "data.normalize=true")
     (tmp_path / "cache" / "data").rename(tmp_path / "elsewhere")

@@ -29,11 +29,13 @@ def test_the_chosen_part_is_as_its_file_says(experiment: str, part: str, choice:
     assert composed([f"experiment={experiment}", f"{part}={choice}"])[part] == composed([f"{part}={choice}"])[part]
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_experiment_stays() -> None:
     plain, switched = composed(["experiment=smoke"]), composed(["experiment=smoke", "network=lenet5"])
     assert {**switched, "network": None} == {**plain, "network": None}
 
 
+@pytest.mark.slow
 def test_the_same_part_keeps_what_the_experiment_sets() -> None:
     assert composed(["experiment=smoke", "network=fc", "target=trained"]) == composed(["experiment=smoke"])
 
@@ -60,6 +62,7 @@ def test_a_part_left_out_leaves_no_settings_behind() -> None:
     assert composed(["experiment=smoke", "~target"])["target"] is None
 
 
+@pytest.mark.slow
 def test_what_only_the_experiments_part_has_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"network\.inputs is not a setting"):
         composed(["experiment=smoke", "network=lenet5", "network.inputs=64"])

@@ -74,6 +74,7 @@ def test_the_pruned_network_is_its_masked_arrays(network: Architecture, n: int, 
         np.testing.assert_allclose(effective[last][0], parts.sum(axis=1)[:, : effective[last].shape[2]], atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("convolution", [False, True])
 def test_with_enough_copies_the_network_computes_its_target(convolution: bool, biases: bool) -> None:

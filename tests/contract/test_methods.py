@@ -193,6 +193,7 @@ def test_every_tensor_has_one_source(cases: Any, method: str, network: str) -> N
     assert original_architecture(ticket) == cases(method, network).small.make() or not SMALL[network].importable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_ticket_is_read_back_as_it_was_and_verified(cases: Any, method: str, network: str) -> None:
@@ -294,6 +295,7 @@ def test_another_target_and_other_data_are_named_as_such(cases: Any, method: str
         case.verified(data=other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path, method: str) -> None:
     built, whole = tiny(method), problem(SMALL["fc"])

@@ -42,6 +42,7 @@ def test_a_plan_opens_no_folder_and_counts_weights(plan: Plan) -> None:
     assert "Gurobi" not in out
 
 
+@pytest.mark.slow
 def test_a_plan_counts_random_weights_and_their_bits(plan: Plan) -> None:
     out = plan("experiment=mnist_fc")
     assert "never negative: about closest 8,337,000, sparsest 8,337,000, malach 8,337,000\n" in out
@@ -92,6 +93,7 @@ def test_times_of_other_settings_are_not_made_up(plan: Plan) -> None:
     assert "time: not known" in plan("method=subset_sum")
 
 
+@pytest.mark.slow
 def test_a_sweeps_time_is_the_sum(plan: Plan) -> None:
     out = plan("-m", "experiment=theorem_1", "seed=0,1,2")
     assert "time: about 24 min 00 s one after the other; each 8 minutes on 2 cores" in out

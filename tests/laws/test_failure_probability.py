@@ -49,6 +49,7 @@ STUDY = FailureProbability(
 PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
 
 
+@pytest.mark.slow
 def test_every_n_is_counted_with_its_interval() -> None:
     memory = Memory()
     outcome = STUDY.run(PROBLEM, {}, memory)

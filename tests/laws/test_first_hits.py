@@ -99,6 +99,7 @@ def test_reserved_neurons_serve_one_sign_and_drawn_ones_the_sign_they_have() -> 
     assert (values[0] != values[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [sums(30), OneBest(max_n=3000)])
 def test_a_smaller_epsilon_never_succeeds_earlier(search: Any) -> None:
     hits = curve(LAWS["direct"], search, 300).hits(problem(), EPSILONS, Memory())
@@ -106,6 +107,7 @@ def test_a_smaller_epsilon_never_succeeds_earlier(search: Any) -> None:
     assert (hits.first[:, 0] < hits.first[:, 2]).any()
 
 
+@pytest.mark.slow
 def test_the_seed_decides() -> None:
     first, again, other = (
         curve(LAWS["as drawn"], sums(40), 200).hits(problem(seed), EPSILONS, Memory()).first for seed in (5, 5, 6)

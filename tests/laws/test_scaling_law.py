@@ -52,6 +52,7 @@ STUDY = ScalingLaw(
 PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
 
 
+@pytest.mark.slow
 def test_the_points_are_the_smallest_n_that_serve_the_share() -> None:
     memory = Memory()
     outcome = STUDY.run(PROBLEM, {}, memory)
@@ -104,6 +105,7 @@ def test_equal_seeds_give_equal_studies() -> None:
     assert first.rows != other.rows
 
 
+@pytest.mark.slow
 def test_the_figure_shows_points_limit_and_closed_form() -> None:
     outcome = STUDY.run(PROBLEM, {}, Memory())
     drawn = figure(outcome.points, outcome.figures["scaling_law"])

@@ -230,6 +230,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_is_not_ok(tmp_path: Path) -> No
     assert "No space left" in summary_of(tmp_path)["error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "reason"), [("raise ValueError('mine')", "ValueError: mine"), ("pass", "DataError")]
 )

@@ -185,6 +185,7 @@ def run(folder: Path, terminal: Terminal | None = None, mode: str = "offline") -
         record.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS)
 def test_no_failing_call_fails_a_run(
     tmp_path: Path, fake: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: str

@@ -97,6 +97,7 @@ def test_a_missing_file_is_one_sentence(name: str, tmp_path: Path) -> None:
 PUBLISHED = sorted(path.parent for path in RESULTS.glob(f"*/{FIGURES}"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
 def test_published_figures_are_drawn_from_the_files_beside_them(folder: Path) -> None:
     points = read_points(folder)

@@ -152,6 +152,7 @@ def any_network(build: Any, density: float) -> ScoredNetwork:
     return ScoredNetwork(module=module, scores=scores, density=density, scope="layer")
 
 
+@pytest.mark.slow
 def test_the_functional_path_is_the_definition() -> None:
     for redundancy, relu in ((0, False), (3, False), (3, True)):
         net = scored_lenet5(redundancy, relu)

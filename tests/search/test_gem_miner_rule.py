@@ -122,6 +122,7 @@ def test_no_round_follows_the_last_epoch() -> None:
     assert torch.equal(run.active, left)
 
 
+@pytest.mark.slow
 def test_masks_are_what_the_network_uses() -> None:
     net = network(2, True, 0.2)
     run = FunctionalTraining([net], RULE, "cpu")
@@ -158,6 +159,7 @@ def test_a_copy_of_the_state_is_a_checkpoint(finished: int) -> None:
         assert torch.equal(tensor, resumed.state()[name])
 
 
+@pytest.mark.slow
 def test_weights_are_left_alone() -> None:
     net = network(2)
     run, before = FunctionalTraining([net], RULE, "cpu"), copy.deepcopy(net.module.state_dict())

@@ -149,6 +149,7 @@ def test_points_found_with_another_target_are_not_taken(tmp_path: Path) -> None:
         assert not any("finished before" in line for line in recorder.said)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_all_densities_of_a_search_are_found_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[float]] = []
     find_each = EdgePopup.find_each

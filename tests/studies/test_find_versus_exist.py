@@ -258,6 +258,7 @@ def test_a_second_attempt_finds_only_what_is_missing(done: tuple[Outcome, Memory
     assert outcome.summary == done[0].summary
 
 
+@pytest.mark.slow
 def test_points_of_another_target_are_not_taken(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         STUDY.run(problem(), METHODS, Cut(tmp_path))
