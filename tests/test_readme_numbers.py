@@ -57,7 +57,7 @@ def test_of_the_paper_s_experiment(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_of_real_random_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    few = ["study.function_error.restarts=1", "study.function_error.steps=1"]
+    few = ["study.function_error.restarts=2", "study.function_error.steps=1"]
     words = ["experiment=theorem_1", "~compare.wider", *(f"study.comparison.{word[6:]}" for word in NO_CURVES), *few]
     found = results(monkeypatch, tmp_path / "theorem", *words)
     assert found["target"]["accuracy"] == "98.33 %"

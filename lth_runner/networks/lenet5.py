@@ -25,7 +25,7 @@ class LeNet5:
         biases: whether all five layers have biases; only without redundancy.
 
     Reference: arXiv:2006.07990, experiments. The published code prunes the linear layers alone: its convolutions are
-    those of a trained LeNet-5, frozen.
+    frozen at torch's first values.
     """
 
     kind: ClassVar[str] = "lenet5"
