@@ -5,6 +5,9 @@
 The first sweep trains nothing: its target is in the cache. Every job is a whole run with its folder, tables and tickets
 of a network of 222 weights. The second sweep finds all 200 done; a third draws a figure in each run, as most runs do.
 Where other programs keep the machine busy, processor time says more than the clock.
+
+The last rows are two epochs of edge-popup in the redundant two-layer net, on 20,000 random images: one such run alone,
+and two at once on the same cores; with the project's bound on how long waiting threads spin, and with OpenMP's own.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+import lth_runner
 from lth_runner.cli import run as cli
 from lth_runner.report.tables import csv_text, markdown
 
@@ -46,6 +51,40 @@ def wall_times(runs: Path) -> list[float]:
     return [json.loads(path.read_text())["wall_time_s"] for path in runs.glob("*/summary.json")]
 
 
+SEARCH = [
+    "method=edge_popup", "~target", "network=redundant_fc", "data=synthetic", "data.side=28", "data.train_count=20000",
+    "data.test_count=1000", "method.epochs=2", "wandb.mode=disabled", "device=cpu",
+]  # fmt: skip
+OPENMPS = "300000"  # spins by default, where there are as many cores as threads
+
+
+def at_once(runs: int, spins: str) -> list[float]:
+    """Seconds of each of so many runs side by side, in processes of their own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        lth_run = [sys.executable, "-c", "from lth_runner.cli.run import main; main()", *SEARCH]
+        environment = {**os.environ, "GOMP_SPINCOUNT": spins}
+        started = [
+            subprocess.Popen([*lth_run, f"seed={seed}"], cwd=scratch, env=environment, stdout=subprocess.DEVNULL)
+            for seed in range(runs)
+        ]
+        ended = [process.wait() for process in started]
+        assert not any(ended)
+        return wall_times(Path(scratch) / "runs")
+
+
+def side_by_side(repeats: int = 5) -> list[tuple[str, int, list[float | None]]]:
+    """The rows of runs at once; the ways are taken in turn, and times are medians."""
+    ways = [(runs, spins) for spins in (lth_runner.SPINS, OPENMPS) for runs in (1, 2)]
+    times: dict[tuple[int, str], list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way in ways:
+            times[way] += at_once(*way)
+    return [
+        (f"{runs} of edge-popup at once, {int(spins):,} spins", runs, [statistics.median(times[runs, spins]), None])
+        for runs, spins in ways
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200, help="of the sweeps (default: 200)")
@@ -64,12 +103,14 @@ def main() -> None:
         drawn_jobs = max(options.jobs // 20, 1)
         drawn = sweep(f"seed=range({drawn_jobs})", "study.values=[2]", "study.curves=[closest]", "runs_dir=drawn")
         drawn /= drawn_jobs
+    beside = side_by_side()
     rows = [
         ("a job that is done already", options.jobs, again),
         ("a sweep of one job that is done", 1, one),
         ("a small job, target cached", options.jobs, first),
         ("  of which inside the run", options.jobs, inside),
         ("the same with a figure (PNG and SVG)", drawn_jobs, drawn),
+        *beside,
     ]
     shown = [[name, str(jobs), *("" if s is None else f"{s:.4f}" for s in took)] for name, jobs, took in rows]
     table = markdown(["", "jobs", "seconds per job", "of processor time"], shown)

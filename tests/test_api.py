@@ -1,5 +1,6 @@
 """The library: the three lines of a notebook, on modules, names, tensors and loaders, and what it refuses."""
 
+import os
 import subprocess
 import sys
 import warnings
@@ -289,6 +290,17 @@ def test_the_package_is_light_until_it_is_used() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         lth.lode  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
     assert lth.__version__ == "0.2.0"
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "4000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_waiting_threads_spin_for_a_moment_unless_the_user_has_said_how_long(given: dict, spins: str | None) -> None:
+    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    code = "import os, lth_runner; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(spins)
 
 
 def test_altered_tickets_are_no_tickets(tmp_path: Path) -> None:
