@@ -13,7 +13,7 @@ run: .venv/.installed  ## the main job: a checked ticket of a real MNIST network
 	$(BIN)/lth-run experiment=mnist_fc
 
 test: .venv/.installed-dev  ## the whole test-suite, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 -m "not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal -m "not slurm"
 
 test-slurm: .venv/.installed-dev slurm-packages  ## sweeps on a real Slurm of one node, brought up for the tests
 	$(BIN)/python -m pytest -m slurm
@@ -26,7 +26,7 @@ check: .venv/.installed-dev  ## lint, types and the fast tests, at once
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint fast
 
 fast: .venv/.installed-dev  ## the fast tests, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 -m "not slow and not network and not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal -m "not slow and not network and not slurm"
 
 lint: .venv/.installed-dev  ## ruff and the type checker
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,14 @@ from lth_runner.sweep.ledger import Entry
 from lth_runner.sweep.progress import outcome_of
 
 SAID = "lth-run: interrupted; the same command takes it up again"
+
+
+@pytest.fixture(autouse=True)
+def as_in_the_foreground() -> Iterator[None]:
+    """What was started in the background ignores Ctrl-C, and so would whatever it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def press(process: subprocess.Popen[str], after: str) -> str:
