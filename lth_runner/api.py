@@ -17,7 +17,7 @@ from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
 from lth_runner.measure.claims import claimed
-from lth_runner.measure.layer_use import layer_uses, numbers, warning
+from lth_runner.measure.layer_use import layer_uses, numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_ticket
 from lth_runner.measure.verification import Finding, findings
 from lth_runner.networks.instance import Instance
@@ -175,9 +175,7 @@ def find(
         approximates = chosen.needs_target
         pruned = materialise(found.ticket, bars=recorder.progress)
         measured = measure_ticket(pruned, problem, epsilon, outputs=approximates, approximates=approximates)
-        uses = layer_uses(pruned, problem.data)
-        if said := warning("the ticket", uses):
-            recorder.say(said)
+        uses = told_layer_uses("the ticket", pruned, problem.data, recorder.say)
     ticket = claimed(found.ticket, measured, chosen, problem, epsilon)
     return FoundTicket(ticket=Loaded(ticket), measured={**measured, **numbers(uses), **found.times})
 

@@ -21,6 +21,7 @@ from lth_runner.config.build import settings
 from lth_runner.config.environment import with_environment
 from lth_runner.config.explain import CONFIGS, explain
 from lth_runner.config.switched import switched
+from lth_runner.forecast.header import parse
 from lth_runner.record.terminal import Terminal
 
 schema.register()
@@ -119,9 +120,7 @@ def menu() -> str:
     """The experiments, each with the first sentence of its file, and how to go on."""
     lines = ["lth-run experiment=NAME [key=value ...]", ""]
     for path in sorted(Path(str(resources.files(CONFIGS))).glob("experiment/*.yaml")):
-        comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-        about = next((line for line in comments if not line.startswith("@package")), "")
-        lines.append(f"  {path.stem:<22} {about}")
+        lines.append(f"  {path.stem:<22} {parse(path.read_text(encoding='utf-8')).about}")
     lines += [
         "",
         "lth-run --help lists every choice and setting; --cfg job shows a run's settings without running it.",

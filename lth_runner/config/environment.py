@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from lth_runner.config.switched import key_of
 from lth_runner.core.errors import ConfigError
 from lth_runner.record.wandb import Wandb
 from lth_runner.record.wandb_environment import NAMES, from_environment
@@ -18,7 +19,7 @@ def with_environment(config: dict[str, Any], words: Iterable[str]) -> dict[str, 
     Raises:
         ConfigError: a variable has an impossible value.
     """
-    typed = {word.lstrip("+~").partition("=")[0] for word in words}
+    typed = {key_of(word) for word in words}
     found = {key: value for key, value in from_environment(os.environ).items() if not {"wandb", f"wandb.{key}"} & typed}
     if not found:
         return config

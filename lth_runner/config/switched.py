@@ -61,9 +61,14 @@ def choice_of(words: Sequence[str], group: str) -> str | None:
     return found
 
 
+def key_of(word: str) -> str:
+    """The key of an override, without the signs in front of it."""
+    return word.lstrip("+~").partition("=")[0]
+
+
 def _concerns(word: str, part: str) -> bool:
     """Whether a word chooses or sets something of a part: network=, network.hidden=, method/solver=, x@target.y=."""
-    key = word.lstrip("+~").partition("=")[0]
+    key = key_of(word)
     return re.match(rf"{part}\b", key.rpartition("@")[2] if "@" in key else key) is not None
 
 

@@ -11,7 +11,7 @@ from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, pos
 from lth_runner.construct.paths import LayerTargets, usable_neurons
 from lth_runner.construct.prepare import folded, prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
-from lth_runner.construct.sums import Paths, SumSolver, unsolved_warning
+from lth_runner.construct.sums import Paths, SumSolver, warn_of_unsolved
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
@@ -103,8 +103,7 @@ class Burkholz:
         weights: dict[str, Source] = {
             name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(random)
         }
-        if said := unsolved_warning(label, solver.unsolved, total):
-            recorder.say(said)
+        warn_of_unsolved(label, solver.unsolved, total, recorder)
         facts = {"n": n, "unsolved": solver.unsolved}
         ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
         return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})

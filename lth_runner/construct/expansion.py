@@ -12,7 +12,7 @@ import numpy as np
 
 from lth_runner.construct.paths import LayerTargets, reach, usable_neurons
 from lth_runner.construct.prepare import folded, prepared, stored, target_range, without
-from lth_runner.construct.sums import Choose, Paths, SumSolver, unsolved_warning
+from lth_runner.construct.sums import Choose, Paths, SumSolver, warn_of_unsolved
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
@@ -105,8 +105,7 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
             masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
             gain = random.gains[layer.weight]
             masks[total] = solver.mask(drawn[total], paths, targets[layer.name], gain, bar, layer.groups)
-    if said := unsolved_warning(label, solver.unsolved, instances):
-        recorder.say(said)
+    warn_of_unsolved(label, solver.unsolved, instances, recorder)
     facts = {"n": layout.n, "unsolved": solver.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
     weights = _sources(random, drawn, target)

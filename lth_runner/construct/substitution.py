@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.construct.prepare import prepared, stored, target_range, without
-from lth_runner.construct.sums import unsolved_warning
+from lth_runner.construct.sums import warn_of_unsolved
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress, Recorder
@@ -164,8 +164,7 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
                 continue
             drawn = weights[name] = offer.drawn(name, target[name].shape, span)
             masks[name] = work.mask(drawn, target[name], bar)
-    if said := unsolved_warning(label, work.unsolved, total):
-        recorder.say(said)
+    warn_of_unsolved(label, work.unsolved, total, recorder)
     facts = {"n": offer.n, "unsolved": work.unsolved}
     ticket = Ticket(architecture=network, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
     return Found(ticket=ticket, times={"solve_time_s": work.solve_time})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.construct.paths import LayerTargets
-from lth_runner.core.recorder import Progress
+from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.subset_sum.interface import Status, Subsets
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn
@@ -18,14 +18,13 @@ EIGHT = 8  # outputs per step: whatever the width, their masks fill whole bytes
 Choose = Callable[[np.ndarray, np.ndarray, float], Subsets]  # values (B, m), targets (B,), epsilon -> answers
 
 
-def unsolved_warning(label: str, unsolved: int, total: int) -> str | None:
-    """What a solver left undone, in one sentence; None where that is nothing."""
-    if not unsolved:
-        return None
-    return (
-        f"warning: {label}: the solver left {unsolved:,} of {total:,} sums unsolved, and these are empty, so 0: exact "
-        "search (method/solver=meet_in_middle) gives the closest there are"
-    )
+def warn_of_unsolved(label: str, unsolved: int, total: int, recorder: Recorder) -> None:
+    """Says what a solver left undone, in one sentence; nothing where that is nothing."""
+    if unsolved:
+        recorder.say(
+            f"warning: {label}: the solver left {unsolved:,} of {total:,} sums unsolved, and these are empty, so 0: "
+            "exact search (method/solver=meet_in_middle) gives the closest there are"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

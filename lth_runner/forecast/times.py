@@ -10,7 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import open_dict
 
 from lth_runner.config.build import build, settings
-from lth_runner.config.switched import choice_of, composed_by
+from lth_runner.config.switched import choice_of, composed_by, key_of
 from lth_runner.core.finished import is_finished
 from lth_runner.core.identity import NEUTRAL
 from lth_runner.forecast.header import Header, header_of
@@ -52,7 +52,7 @@ def estimate(config: Mapping[str, Any], words: Sequence[str], loader: ConfigLoad
     if any(_is_the_studys(word) for word in (*changed, *left_out)):
         now, then = _amounts(config), _own_amounts(header, loader)
     ratio = math.prod(now[key] / then[key] for key in then if then[key] and key in now)
-    unknown = [_key(word) for word in changed if not _is_known(word, then)]
+    unknown = [key_of(word) for word in changed if not _is_known(word, then)]
     scaled = [f"{key} {then[key]:g} (here {now[key]:g})" for key in then if now.get(key, then[key]) != then[key]]
     return Estimate(seconds=header.seconds * ratio, sentence=_sentence(header, header.seconds * ratio, scaled, unknown))
 
@@ -88,19 +88,15 @@ def _own_amounts(header: Header, loader: ConfigLoader) -> Mapping[str, float]:
     return _amounts(settings(config))
 
 
-def _key(word: str) -> str:
-    return word.lstrip("+~").partition("=")[0]
-
-
 def _has_no_effect(word: str) -> bool:
-    key = _key(word)
+    key = key_of(word)
     return any(key == other or key.startswith(f"{other}.") for other in WITHOUT_EFFECT) or key.startswith("hydra")
 
 
 def _is_the_studys(word: str) -> bool:
-    return _key(word).partition(".")[0] in OF_THE_STUDY
+    return key_of(word).partition(".")[0] in OF_THE_STUDY
 
 
 def _is_known(word: str, amounts: Mapping[str, float]) -> bool:
     """Whether what this word changes is among the amounts."""
-    return bool(amounts) and _is_the_studys(word) and _key(word).rpartition(".")[2] in ("grid", *amounts)
+    return bool(amounts) and _is_the_studys(word) and key_of(word).rpartition(".")[2] in ("grid", *amounts)

@@ -1,6 +1,6 @@
 """What every layer of a ticket keeps, and keeps to some use: a mask can empty a layer, or cut it off from both ends."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,16 @@ def warning(name: str, uses: Sequence[LayerUse]) -> str | None:
     if found.get("disconnected_layers"):
         parts.append(f"no kept weight of {found['disconnected_layers']} lies on a path from an input to an output")
     return f"warning: {name}: {', and '.join(parts)}" if parts else None
+
+
+def told_layer_uses(
+    name: str, network: Materialised, data: Dataset | None, say: Callable[[str], object]
+) -> list[LayerUse]:
+    """`layer_uses`, after a warning where layers of the named ticket are empty or disconnected."""
+    uses = layer_uses(network, data)
+    if said := warning(name, uses):
+        say(said)
+    return uses
 
 
 def _input_shape(ticket: Ticket, data: Dataset | None) -> Sequence[int] | None:

@@ -21,7 +21,7 @@ from lth_runner.networks.interface import (
     skeleton,
     state_shapes,
     tensors_of,
-)  # fmt: skip
+)
 from lth_runner.search.initial import recipes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source, Stored

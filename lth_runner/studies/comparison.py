@@ -9,7 +9,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
-from lth_runner.measure.layer_use import layer_uses, numbers, warning
+from lth_runner.measure.layer_use import numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
@@ -158,10 +158,7 @@ def _has_labels(problem: Problem) -> bool:
 
 def _layers(name: str, network: Materialised, problem: Problem, recorder: Recorder) -> dict[str, Any]:
     """What each layer keeps, for the summary; layers without a path are named at once."""
-    uses = layer_uses(network, problem.data)
-    if said := warning(name, uses):
-        recorder.say(said)
-    return numbers(uses)
+    return numbers(told_layer_uses(name, network, problem.data, recorder.say))
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

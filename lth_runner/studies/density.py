@@ -9,7 +9,7 @@ from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
-from lth_runner.measure.layer_use import cut_off, layer_uses, warning
+from lth_runner.measure.layer_use import cut_off, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import FindsEach, Method, Problem
@@ -202,9 +202,7 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
     for density, one in zip(densities, each, strict=True):
         network = materialise(one.ticket)
         found = measure_ticket(network, problem, epsilon=1.0, outputs=False, approximates=False)
-        uses = layer_uses(network, problem.data)
-        if said := warning(f"{_list([density])} kept", uses):
-            recorder.say(said)
+        uses = told_layer_uses(f"{_list([density])} kept", network, problem.data, recorder.say)
         known = {key: found[key] for key in COLUMNS if key in found}
         given = {
             "curve": name,

@@ -9,7 +9,7 @@ import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.measure.layer_use import layer_uses, warning
+from lth_runner.measure.layer_use import told_layer_uses
 from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
@@ -19,7 +19,7 @@ from lth_runner.search.scored import Density
 from lth_runner.search.space import SearchSpace
 from lth_runner.studies.points import Point
 from lth_runner.ticket.mask import Mask
-from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.source import Drawn
 from lth_runner.ticket.ticket import Ticket
 
@@ -60,13 +60,12 @@ class Trial:
     def point(self, curve: str, recorder: Recorder) -> Point:
         """Finds the ticket of one curve and measures it beside the constructed one."""
         ticket = CURVES[curve](self, recorder)
-        if said := warning(curve, layer_uses(materialise(ticket), self.problem.data)):
-            recorder.say(said)
+        network = materialise(ticket)
+        told_layer_uses(curve, network, self.problem.data, recorder.say)
         point: Point = {"curve": curve, "axis": "n", "seed": self.problem.streams.seed}
-        point |= {"accuracy": self._accuracy(ticket), "drawn": ticket.drawn(), "offered": ticket.offered()}
+        point |= {"accuracy": self._accuracy(network), "drawn": ticket.drawn(), "offered": ticket.offered()}
         point |= {"kept": ticket.kept(), "used": num_on_path(ticket, self.expansion)}
         if ticket is self.constructed:
-            network = materialise(ticket)
             measured = measure_ticket(network, self.problem, self.epsilon, outputs=False, approximates=True)
             return {**measured, **point}
         for name, part in self._overlaps(ticket, structure_given=curve == "sums").items():
@@ -75,9 +74,9 @@ class Trial:
             point |= {f"overlap{end}_chance": part.chance / part.kept if part.kept else None}
         return point
 
-    def _accuracy(self, ticket: Ticket) -> float:
+    def _accuracy(self, network: Materialised) -> float:
         (data,) = self.problem.need("data")
-        return network_accuracy(materialise(ticket).module(), data)
+        return network_accuracy(network.module(), data)
 
     def _overlaps(self, ticket: Ticket, structure_given: bool) -> dict[str, Overlap]:
         """By tensor, of all summing layers as "sums", and of all tensors as ""; given tensors are left out.

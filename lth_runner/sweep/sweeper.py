@@ -60,8 +60,9 @@ def _run(
 ) -> int:
     """Launches the jobs that are not finished; gives the number of those that then did not finish either."""
     folder = Path(str(config.hydra.sweep.dir)).absolute()
-    todo = [job for job in jobs if job.skip() is None]
-    skipped = [(job.varied, why) for job in jobs if (why := job.skip()) is not None]
+    reasons = [(job, job.skip()) for job in jobs]
+    todo = [job for job, why in reasons if why is None]
+    skipped = [(job.varied, why) for job, why in reasons if why is not None]
     launched = [job.varied for job in todo]
     remote = Remote(folder, config.hydra.launcher)
     terminal.say(f"{counted(len(jobs))}, {len(skipped)} finished before; sweep folder: {folder}")

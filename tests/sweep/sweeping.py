@@ -60,25 +60,25 @@ def summaries(runs: Path) -> dict[str, dict[str, Any]]:
 
 def faulty(folder: Path) -> list[str]:
     """Arguments for jobs of `faulty_study`, whose configs are written into `folder`: somebody's own study."""
-    study = folder / "mine" / "study"
-    study.mkdir(parents=True, exist_ok=True)
-    (study / "faulty.yaml").write_text("_target_: faulty_study.Faulty\nfate: well\nnumber: 0\nseconds: 0.0\n")
-    return [
-        "-m", "--config-dir", str(folder / "mine"), "study=faulty", "~data", "~network", "~target",
-        "wandb.mode=disabled", "name=faulty",
-    ]  # fmt: skip
+    text = "_target_: faulty_study.Faulty\nfate: well\nnumber: 0\nseconds: 0.0\n"
+    return [*_own_study(folder, "faulty", text), "~data", "~network", "~target"]
 
 
 def slow(folder: Path) -> list[str]:
     """Arguments for a search by `slow_study`, whose config is written into `folder`."""
+    return [
+        *_own_study(folder, "slow", "_target_: slow_study.Slow\nseconds: 0.0\n"),
+        "method=edge_popup", "~target", "data=synthetic", "data.train_count=200", "data.test_count=100",
+        "network.inputs=64", "network.hidden=8", "method.validation=10", "device=cpu",
+    ]  # fmt: skip
+
+
+def _own_study(folder: Path, name: str, text: str) -> list[str]:
+    """Arguments for a sweep of somebody's own study, whose config is written into `folder`."""
     study = folder / "mine" / "study"
     study.mkdir(parents=True, exist_ok=True)
-    (study / "slow.yaml").write_text("_target_: slow_study.Slow\nseconds: 0.0\n")
-    return [
-        "-m", "--config-dir", str(folder / "mine"), "study=slow", "method=edge_popup", "~target", "data=synthetic",
-        "data.train_count=200", "data.test_count=100", "network.inputs=64", "network.hidden=8", "method.validation=10",
-        "wandb.mode=disabled", "name=slow", "device=cpu",
-    ]  # fmt: skip
+    (study / f"{name}.yaml").write_text(text)
+    return ["-m", "--config-dir", str(folder / "mine"), f"study={name}", f"name={name}", "wandb.mode=disabled"]
 
 
 FAULTY_PATH = {"PYTHONPATH": str(Path(__file__).parent)}
