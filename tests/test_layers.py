@@ -28,14 +28,15 @@ LAYER = {
     "targets": 6,
     "construct": 6,
     "search": 6,
-    "studies": 7,
-    "laws": 7,
-    "api.py": 8,
-    "run.py": 8,
-    "forecast": 9,
-    "sweep": 10,
-    "cli": 11,
-    "__init__.py": 12,
+    "prune": 7,
+    "studies": 8,
+    "laws": 8,
+    "api.py": 9,
+    "run.py": 9,
+    "forecast": 10,
+    "sweep": 11,
+    "cli": 12,
+    "__init__.py": 13,
 }
 
 

@@ -24,7 +24,12 @@ from lth_runner.networks.trusted import is_trusted
 from lth_runner.ticket.names import OWN, dataclass_at, recipe
 from lth_runner.ticket.plain import KIND, check_dataset
 
-GROUPS = {"distribution": "distribution", "scores": "distribution", "solver": "solver"}  # parts of a method, by key
+GROUPS = {
+    "distribution": "distribution",
+    "scores": "distribution",
+    "solver": "solver",
+    "training": "training",
+}  # parts of a method, by key
 
 
 def composed(overrides: Iterable[str]) -> dict[str, Any]:

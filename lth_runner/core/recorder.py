@@ -52,3 +52,21 @@ class Recorder(Protocol):
             name: of the file without ending; different for everything that one run may have to take up.
         """
         ...
+
+
+class Named:
+    """A recorder whose bars and lines begin with the name of a part of the work.
+
+    Args:
+        name: "level 3".
+    """
+
+    def __init__(self, recorder: Recorder, name: str) -> None:
+        self._recorder, self._name = recorder, name
+        self.metrics, self.checkpoint = recorder.metrics, recorder.checkpoint
+
+    def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
+        return self._recorder.progress(f"{self._name}: {label}", total)
+
+    def say(self, line: str) -> None:
+        self._recorder.say(f"{self._name}: {line}")

@@ -59,6 +59,14 @@ class Training:
         """The mean training loss over the steps taken in this epoch, each before its step; NaN before the first."""
         return float(self._losses.mean())
 
+    @torch.no_grad()
+    def outputs(self, inputs: Inputs) -> torch.Tensor:
+        """What the network gives for these inputs in evaluation mode."""
+        self.module.eval()
+        found = self.module(inputs)
+        self.module.train()
+        return found
+
     def record(self, **values: float) -> None:
         """One line of metrics, for the run's record and the state's history: a training taken up tells it again."""
         self._history.append(values)

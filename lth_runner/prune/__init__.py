@@ -1,0 +1,1 @@
+"""Tickets that are trained after pruning, or before it: winning tickets, and pruning at initialisation."""
