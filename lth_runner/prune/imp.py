@@ -73,6 +73,11 @@ class IterativeMagnitudePruning(TrainedTicket):
             raise ConfigError("with scope=global a layer has the rate of all or 0 (whole): set scope=layer")
         Step.parse("rewind", self.rewind)
 
+    def together(self, device: str) -> bool:
+        """Always: the levels on the way to one density are those on the way to the next."""
+        del device
+        return True
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density of one chain of levels; see `Method.find`."""
         chain = Chain(self, problem, recorder, densities)

@@ -41,7 +41,7 @@ class Levels:
     """The levels of one chain, kept in files of their own until the run has ended well.
 
     A file holds the level's masks and metrics; its weights too for the last level and for those that are `wanted`,
-    so disk use is that of a few networks.
+    so disk use is that of a few networks. Another choice of levels is another chain.
 
     Args:
         key: all that determines the chain, as text.
@@ -61,7 +61,8 @@ class Levels:
         forget: Callable[[int], None],
         wanted: Collection[int],
     ) -> None:
-        self._recorder, self._key, self._whole = recorder, key, whole
+        self._recorder, self._whole = recorder, whole
+        self._key = f"{key}-keeps-{'-'.join(map(str, sorted(wanted)))}"  # the weights that its files have
         self._masks_after, self._trained, self._forget, self._wanted = masks_after, trained, forget, wanted
 
     def upto(self, last: int) -> Iterator[Level]:
