@@ -119,11 +119,12 @@ class Chain:
             level = Level(number=level.number + 1, masks=masks, trained=self._retrained(name, masks, level))
         return self.controlled(level, self.method.control)
 
-    def controlled(self, level: Level, control: str, which: str = "0") -> Found:
+    def controlled(self, level: Level, control: str, which: str = "0", recorder: Recorder | None = None) -> Found:
         """The ticket of a level, or of one of its controls.
 
         Args:
             which: names the chance of a control: another for every name.
+            recorder: of the training of a control, where it is not the chain's.
         """
         trainings, masks, start = self.trainings, level.masks, dict(self.trainings.start)
         if control == "none":
@@ -136,7 +137,8 @@ class Chain:
             masks = {name: self._shuffled(name, mask, level.number, which) for name, mask in masks.items()}
         begun = trainings.state(trainings.module(start))
         name = f"{control} {which}, level {level.number}, density {density(masks):g}"
-        return self._ticket(masks, trainings.train(name, masks, begun, level=level.number), start, level.number)
+        trained = trainings.train(name, masks, begun, recorder=recorder, level=level.number)
+        return self._ticket(masks, trained, start, level.number)
 
     def pruned(self, level: Level, at: float) -> dict[str, np.ndarray]:
         """The masks after `at` rounds, from the weights at the end of an earlier level."""
