@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lth_runner.core.errors import DataError
 from lth_runner.core.recorder import Named, Recorder
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
@@ -193,7 +194,13 @@ class Trainings:
         return recorder.checkpoint(f"{name.replace(' ', '-')}-{self.key}")
 
     def stored(self, state: State, origin: str) -> dict[str, Source]:
-        """The tensors of a state, as they stand in a ticket."""
+        """The tensors of a state, as they stand in a ticket.
+
+        Raises:
+            DataError: those of a level of pruning that were not kept.
+        """
+        if not state.parameters:
+            raise DataError("the weights of this level were not kept, and its results are gone: set rerun=true")
         tensors = {**state.buffers, **state.parameters}
         return {name: Stored(array=tensors[name].numpy(), origin=origin) for name in self.start}
 

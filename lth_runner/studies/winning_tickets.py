@@ -167,7 +167,8 @@ class WinningTickets:
 
     def _figure(self) -> Description:
         grid = self.grids[self.grid]
-        about = f"{self.grid.capitalize()} grid: {grid.trials} trials of {grid.length}, {grid.starts} new starts each"
+        counts = f"trials: {grid.trials}, new starts: {grid.starts}"
+        about = f"{self.grid.capitalize()} grid: trainings of {grid.length}, {counts}"
         return {
             "kind": "panels",
             "labels": self.labels,
@@ -175,7 +176,7 @@ class WinningTickets:
             "panels": [
                 {
                     "x": "kept_fraction", "x_label": "weights kept (%)", "x_scale": "density",
-                    "y": measure, "y_label": label, "y_scale": scale, "y_limits": None, "level": None,
+                    "y": measure, "y_label": label, "y_scale": scale, "y_limits": [None, None], "level": None,
                 }
                 for measure, label, scale in PANELS
             ],

@@ -22,20 +22,34 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
 
     Args:
         points: curve, and the columns that the panels name.
-        description: panels, a list of x and y (columns), x_label and y_label (for people, with units), x_scale
-            ("linear", "log", or "density": logarithmic, fractions in percent), y_scale ("linear", "log" or "percent":
-            fractions in percent), y_limits or null, and level, a dashed line's height and its label, or null; labels,
-            names of the curves for people; caption, above the panels.
+        description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
+            ("linear", "log", or "density": logarithmic, fractions in percent); y_scale ("linear", "log" or "percent":
+            fractions in percent); y_limits, lowest and highest, each perhaps null; level, a dashed line's height and
+            its label, or null; where not all curves are drawn, curves, the names of those that are, or without, of
+            those that are not. labels, names of the curves for people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
-    found = [series(points, panel["x"], panel["y"]) for panel in asked]
+    found = [_curves(points, panel) for panel in asked]
     looks = curve_looks([name for curves in found for name in curves], description["labels"])
-    with panels(columns=len(asked), height=3.4) as (drawn, axes):
-        for panel, curves, place in zip(asked, found, axes, strict=True):
+    columns = 2 if len(asked) == 4 else min(len(asked), 3)
+    with panels(columns=columns, rows=-(-len(asked) // columns), height=3.4) as (drawn, axes):
+        for panel, curves, place in zip(asked, found, axes, strict=False):
             _draw(place, panel, curves, looks)
-        drawn.suptitle(textwrap.fill(description["caption"], PANEL_WIDTH * len(asked)), fontsize=8)
+        for place in axes[len(asked) :]:
+            place.set_axis_off()
+        drawn.suptitle(textwrap.fill(description["caption"], PANEL_WIDTH * columns), fontsize=8)
         legend_below(drawn, axes)
     return drawn
+
+
+def _curves(points: Sequence[Point], panel: Mapping[str, Any]) -> dict[str, Series]:
+    names = panel.get("curves")
+    found = series(points, panel["x"], panel["y"])
+    return {
+        name: curve
+        for name, curve in found.items()
+        if (names is None or name in names) and name not in panel.get("without", ())
+    }
 
 
 def _draw(
@@ -52,8 +66,7 @@ def _draw(
     axes.set_ylabel(panel["y_label"])
     if panel["y_scale"] == "log":
         axes.set_yscale("log")
-    if panel["y_limits"] is not None:
-        axes.set_ylim(*(factor * limit for limit in panel["y_limits"]))
+    axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
     if panel["x_scale"] == "log":
         axes.set_xscale("log")
     elif panel["x_scale"] == "density":
