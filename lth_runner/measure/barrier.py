@@ -84,7 +84,7 @@ def _fill(module: torch.nn.Module, first: Tensors, second: Tensors, share: float
 
 def _gather(module: torch.nn.Module, inputs: Inputs) -> None:
     """Sets the statistics of all batch norms to the means over these inputs, each batch counting alike."""
-    norms = [part for part in module.modules() if isinstance(part, BATCH_NORMS) and part.track_running_stats]
+    norms: list[Any] = [part for part in module.modules() if isinstance(part, BATCH_NORMS) and part.track_running_stats]
     if not norms:
         return
     before = [norm.momentum for norm in norms]

@@ -1,5 +1,6 @@
 """Linear mode connectivity: whether two trainings from one point, in other orders of the data, end in one valley."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from lth_runner.prune.levels import Level, Masks
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
 from lth_runner.studies.points import Point, Points
+from lth_runner.studies.side_by_side import side_by_side, workers
 from lth_runner.study import Outcome, flat
 from lth_runner.training.state import State
 
@@ -113,11 +115,12 @@ class ModeConnectivity:
         ((_, method),) = methods.items()
         assert isinstance(method, IterativeMagnitudePruning), "checked before"
         key = " ".join([repr(self), repr(method), repr(network), problem.device, data.fingerprint()])
-        points, grid, found = Points(recorder, key), self.grids[self.grid], []
-        for seed in range(problem.streams.seed, problem.streams.seed + grid.trials):
-            seeded = replace(problem, streams=Streams(seed), target=None)
-            trial = _Trial(self, method, seeded, recorder, points)
-            found += [point for part in (trial.dense(), trial.tickets()) for each in part for point in each]
+        seeds = range(problem.streams.seed, problem.streams.seed + self.grids[self.grid].trials)
+        parts = [
+            functools.partial(_trial, self, method, replace(problem, streams=Streams(seed), target=None), key)
+            for seed in seeds
+        ]
+        found = [point for points in side_by_side(parts, recorder, workers(problem.device)) for point in points]
         rows = _rows(found)
         return Outcome(
             rows=rows,
@@ -149,6 +152,14 @@ class ModeConnectivity:
             "caption": caption,
             "panels": [{**panel, **common, "y": y, "y_label": labels[y]} for y in labels for panel in panels],
         }
+
+
+def _trial(
+    study: ModeConnectivity, method: IterativeMagnitudePruning, problem: Problem, key: str, recorder: Recorder
+) -> list[Point]:
+    points = Points(recorder, f"{key} {problem.streams.seed}")
+    trial = _Trial(study, method, problem, recorder, points)
+    return [point for part in (trial.dense(), trial.tickets()) for each in part for point in each]
 
 
 class _Trial:
@@ -228,9 +239,9 @@ class _Trial:
     def _lines(self, first: State, second: State, recorder: Recorder) -> dict[str, Line]:
         if not (first.parameters and second.parameters):
             raise DataError("the weights of a level were not kept, and its results are gone: set rerun=true")
-        tensors = ({**state.parameters, **state.buffers} for state in (first, second))
+        one, two = ({**state.parameters, **state.buffers} for state in (first, second))
         module = self.trainings.module()
-        return lines(module, *tensors, self.parts, self.study.points, self.statistics, recorder.progress)
+        return lines(module, one, two, self.parts, self.study.points, self.statistics, recorder.progress)
 
     def _point(self, curve: str, name: str, step: int, density: float, pair: int, found: Mapping[str, Line]) -> Point:
         point: Point = {"curve": curve, "axis": "kept_fraction", "seed": self.seed, "name": name, "pair": pair}

@@ -1,5 +1,6 @@
 """Winning tickets level by level, beside the same masks with a new start, and beside random masks."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from lth_runner.prune.levels import Level
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
 from lth_runner.studies.points import Point, Points
+from lth_runner.studies.side_by_side import side_by_side, workers
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.ticket import Ticket
@@ -117,16 +119,15 @@ class WinningTickets:
         data, network = problem.need("data", "network")
         self.check(methods)
         key = " ".join([repr(self), repr(dict(methods)), repr(network), problem.device, data.fingerprint()])
-        points, grid, found, tickets = Points(recorder, key), self.grids[self.grid], [], {}
-        for seed in range(problem.streams.seed, problem.streams.seed + grid.trials):
-            for name, method in methods.items():
-                seeded = replace(problem, streams=Streams(seed), target=None)
-                assert isinstance(method, IterativeMagnitudePruning), "checked before"
-                chain = Chain(method, seeded, recorder, [])
-                for level in chain.levels.upto(grid.levels):
-                    found += self._level(name, chain, level, seeded, points)
-                    if level.number == grid.levels and seed == problem.streams.seed:
-                        tickets[name] = _claimed(chain.controlled(level, "none").ticket, method, seeded)
+        seeds = range(problem.streams.seed, problem.streams.seed + self.grids[self.grid].trials)
+        parts = [
+            functools.partial(self.trial, name, method, replace(problem, streams=Streams(seed), target=None), key)
+            for seed in seeds
+            for name, method in methods.items()
+        ]
+        trials = side_by_side(parts, recorder, workers(problem.device))
+        found = [point for points, _ in trials for point in points]
+        tickets = {name: ticket for name, (_, ticket) in zip(methods, trials, strict=False)}  # of the first seed
         rows = self._rows(found)
         return Outcome(
             rows=rows,
@@ -140,6 +141,20 @@ class WinningTickets:
             figures={"levels": self._figure()},
             tickets=tickets,
         )
+
+    def trial(
+        self, name: str, method: Method, problem: Problem, key: str, recorder: Recorder
+    ) -> tuple[list[Point], Ticket]:
+        """The points of one seed and one method, and the ticket of its last level."""
+        assert isinstance(method, IterativeMagnitudePruning), "checked before"
+        last, found = self.grids[self.grid].levels, []
+        points = Points(recorder, f"{key} {name} {problem.streams.seed}")
+        chain = Chain(method, problem, recorder, [])
+        for level in chain.levels.upto(last):
+            found += self._level(name, chain, level, problem, points)
+            if level.number == last:
+                return found, _claimed(chain.controlled(level, "none").ticket, method, problem)
+        raise AssertionError("a chain has the level that is asked for")
 
     def _level(self, name: str, chain: Chain, level: Level, problem: Problem, points: Points) -> list[Point]:
         found: list[Point] = []
