@@ -29,7 +29,9 @@ def gradient(images, labels, outputs, starts, sources, theta, values, slopes, gr
         images: (B, inputs) float32.
         labels: (B,) int64, in [0, outputs).
         outputs: neurons of the last layer, which has no ReLU.
-        starts: (neurons + 1,) int64; sources: (weights,) int32; theta: (weights,) or (weights + neurons,) float32.
+        starts: (neurons + 1,) int64.
+        sources: (weights,) uint32: signed indices would be looked at for being negative.
+        theta: (weights,) or (weights + neurons,) float32.
         values: (inputs + neurons, LANES) float32, for work.
         slopes: alike, for work: the loss's gradient in `values`.
         grad: as theta, out.
@@ -166,13 +168,15 @@ def adam(theta, grad, mean, square, bounds, steps, rate, beta1, beta2, epsilon, 
     for part in range(steps.size):
         size = np.float32(rate / (1 - beta1 ** steps[part]))
         root = np.float32(np.sqrt(1 - beta2 ** steps[part]))
-        for k in range(bounds[part], bounds[part + 1]):
-            weight = theta[k] * shrink
-            g = grad[k] + pull * weight
-            m = mean[k] + new * (g - mean[k])
-            s = square[k] * old_square + new_square * g * g
-            mean[k], square[k] = m, s
-            theta[k] = weight - size * (m / (np.sqrt(s) / root + least))
+        here = slice(bounds[part], bounds[part + 1])
+        weights, slopes, means, squares = theta[here], grad[here], mean[here], square[here]
+        for k in range(weights.size):
+            weight = weights[k] * shrink
+            slope = slopes[k] + pull * weight
+            m = means[k] + new * (slope - means[k])
+            s = squares[k] * old_square + new_square * slope * slope
+            means[k], squares[k] = m, s
+            weights[k] = weight - size * (m / (np.sqrt(s) / root + least))
 
 
 @compiled(**OPTIONS)

@@ -1,7 +1,7 @@
 """Optimizers of torch that have a compiled step, and their memory as vectors over all that is trained."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,13 +39,19 @@ class Rule(Protocol):
 class Adam:
     """`torch.optim.Adam`, or AdamW, which is decoupled."""
 
-    entries: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
-    counts: ClassVar[bool] = True
     beta1: float
     beta2: float
     epsilon: float
     decay: float
     decoupled: bool
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        return ("exp_avg", "exp_avg_sq")
+
+    @property
+    def counts(self) -> bool:
+        return True
 
     def descend(
         self,
@@ -64,7 +70,6 @@ class Adam:
 class SGD:
     """`torch.optim.SGD`."""
 
-    counts: ClassVar[bool] = False
     momentum: float
     decay: float
     nesterov: bool
@@ -72,6 +77,10 @@ class SGD:
     @property
     def entries(self) -> tuple[str, ...]:
         return ("momentum_buffer",) if self.momentum else ()
+
+    @property
+    def counts(self) -> bool:
+        return False
 
     def descend(
         self,
