@@ -40,9 +40,9 @@ def sparse_training(
 
 
 # Costs of a step, in what a dense one takes for each of its weights and samples: of a kept weight and a lane, and of
-# all that is done to weights whatever the batch. Measured on one core of an AMD EPYC with AVX-512: LeNet-300-100 is as fast
-# either way with 70 % of its weights at batches of 60 and with 40 % at 256, with Adam later than with SGD, and in wider
-# networks a little sooner.
+# all that is done to weights whatever the batch. Measured on one core of an AMD EPYC with AVX-512: LeNet-300-100 is as
+# fast either way with 70 % of its weights at batches of 60 and with 40 % at 256, with Adam later than with SGD, and in
+# wider networks a little sooner.
 SPARSE, OVERHEAD = 3, 60
 
 
