@@ -14,9 +14,10 @@ from lth_runner.core.errors import DataError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import named
 from lth_runner.training.loop import Batches
+from lth_runner.training.loss import Loss
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import save_state
-from lth_runner.training.training import Loss, Masks, Training
+from lth_runner.training.training import Masks, Training
 
 
 def arithmetic(device: torch.device | str) -> str:
@@ -61,6 +62,7 @@ def key(training: Training, batches: Batches, recipe: Recipe, masks: Masks, last
             "data": _digest(data),
             "loss": _text(loss),
             "augment": _text(batches.augment),
+            **({} if training.kind_of_step == "dense" else {"step": training.kind_of_step}),
             "threads": torch.get_num_threads(),
             "arithmetic": arithmetic(batches.device),
         },

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
@@ -14,24 +13,14 @@ from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Inputs
 from lth_runner.training import resume
 from lth_runner.training.loop import Augment, Batches, run_steps
+from lth_runner.training.loss import Loss, classification
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import State, load_state
-from lth_runner.training.training import Loss, Masks, Training
+from lth_runner.training.training import Masks, Training
 
 # Called with the number of updates so far, before the first update of a call and after every one; what it returns is
 # not used. A hook may keep files of its own: they are written before the checkpoint of their step.
 OnStep = Callable[[int, Training], object]
-
-
-def classification(module: torch.nn.Module, inputs: Inputs, labels: torch.Tensor | None) -> torch.Tensor:
-    """The mean cross-entropy of the module's outputs.
-
-    Raises:
-        ConfigError: there are no labels.
-    """
-    if labels is None:
-        raise ConfigError("a training on the cross-entropy needs labels: choose a dataset that has them")
-    return cross_entropy(module(inputs), labels)
 
 
 def train(

@@ -1,0 +1,1 @@
+"""The fast path of masked training on a CPU: steps that touch nothing but kept weights."""
