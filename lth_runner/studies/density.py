@@ -187,8 +187,8 @@ class Density:
 
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
-    """Densities whose tickets are found together: on a GPU all that one method can train at once."""
-    if device != "cpu" and method.resources.uses_gpu:
+    """Densities whose tickets are found together: all of them, where that takes less time."""
+    if isinstance(method, FindsEach) and method.together(device):
         return [list(densities)]
     return [[density] for density in densities]
 
