@@ -135,22 +135,28 @@ class Transfer:
         return TransferLoss(
             kernel=kernel_of(dense, select(self.images, slice(2))),
             dense=dict(dense.named_parameters()),
-            masked=method.kernel == "kept",
+            masked=method.kernel == "kept" and method.density < 1,  # a whole mask would change roundings
             kernel_weight=method.kernel_weight,
             l2_weight=method.l2_weight / method.density,
         )
 
     def _renew(self, pruned: Pruned, step: int, training: Training) -> None:
-        left = self.method.transfer.steps(training.steps_per_epoch) - step
-        if step and step % self.method.renew_every == 0 and left >= self.method.renew_every:
+        if renews(step, self.method.renew_every, self._last(training)):
             pruned.renew_(self.masks(pruned.network))
 
     def _measure(self, pruned: Pruned, loss: TransferLoss, step: int, training: Training) -> None:
-        last = self.method.transfer.steps(training.steps_per_epoch)
-        if step % self.every.steps(training.steps_per_epoch) == 0 or step == last:
+        if step % self.every.steps(training.steps_per_epoch) == 0 or step == self._last(training):
             kernel, outputs = loss.distances(pruned, self.held_out)
             training.record(transfer_step=step, ntk_distance=kernel, output_distance=outputs)
             training.note(f"kernel distance {kernel:.4g}")
+
+    def _last(self, training: Training) -> int:
+        return self.method.transfer.steps(training.steps_per_epoch)
+
+
+def renews(step: int, every: int, last: int) -> bool:
+    """Whether masks are chosen anew after `step` of `last` steps: now and then, if as many are left to come."""
+    return step > 0 and step % every == 0 and last - step >= every
 
 
 def told(lines: Sequence[Line]) -> Line:

@@ -122,11 +122,12 @@ class LayerProducts:
             x = torch.nn.functional.linear(x, parameters[layer.weight], parameters[layer.bias] if layer.bias else None)
             x, slope = _with_slope(layer.behind, x)
             own.append(slope)
-        back = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)  # (N, C, C)
+        through = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).expand(len(x), -1, -1)  # (N, C, C)
         slopes = []
         for layer, slope in zip(reversed(self.layers), reversed(own), strict=True):
-            slopes.append(back if slope is None else back * slope[:, None])
-            back = slopes[-1] @ parameters[layer.weight]
+            slopes.append(through if slope is None else through * slope[:, None])
+            if layer is not self.layers[0]:  # the slopes in the inputs of the network are not needed
+                through = slopes[-1] @ parameters[layer.weight]
         return x, given, slopes[::-1]
 
 
