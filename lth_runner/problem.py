@@ -98,6 +98,10 @@ class Offers(Protocol):
 class FindsEach(Protocol):
     """A method that finds tickets of several densities in one go, of the same random network."""
 
+    def together(self, device: str) -> bool:
+        """Whether several at once take less time on this device than one after the other."""
+        ...
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density; see `Method.find`."""
         ...

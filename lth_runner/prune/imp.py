@@ -73,6 +73,11 @@ class IterativeMagnitudePruning(TrainedTicket):
             raise ConfigError("with scope=global a layer has the rate of all or 0 (whole): set scope=layer")
         Step.parse("rewind", self.rewind)
 
+    def together(self, device: str) -> bool:
+        """Always: the levels on the way to one density are those on the way to the next."""
+        del device
+        return True
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density of one chain of levels; see `Method.find`."""
         chain = Chain(self, problem, recorder, densities)
@@ -114,28 +119,39 @@ class Chain:
             level = Level(number=level.number + 1, masks=masks, trained=self._retrained(name, masks, level))
         return self.controlled(level, self.method.control)
 
-    def controlled(self, level: Level, control: str, which: str = "0") -> Found:
+    def controlled(self, level: Level, control: str, which: str = "0", recorder: Recorder | None = None) -> Found:
         """The ticket of a level, or of one of its controls.
 
         Args:
             which: names the chance of a control: another for every name.
+            recorder: of the training of a control, where it is not the chain's.
         """
-        trainings, masks, start = self.trainings, level.masks, dict(self.trainings.start)
+        masks, source, state = self._begun(level, control, which)
         if control == "none":
-            state = self._start()
-            begun = start if state.step == 0 else trainings.stored(state, f"rewound@{self.method.rewind}")
-            return self._ticket(masks, level.trained, begun, level.number)
+            return self._ticket(masks, level.trained, source, level.number)
+        name = f"{control} {which}, level {level.number}, density {density(masks):g}"
+        trained = self.trainings.train(name, masks, state, recorder=recorder, level=level.number)
+        return self._ticket(masks, trained, source, level.number)
+
+    def begun(self, level: Level, control: str, which: str = "0") -> tuple[dict[str, np.ndarray], State]:
+        """With which masks, and in which state, the training of a level or of one of its controls begins."""
+        masks, _, state = self._begun(level, control, which)
+        return masks, state
+
+    def _begun(self, level: Level, control: str, which: str) -> tuple[dict[str, np.ndarray], dict[str, Source], State]:
+        trainings, masks, source = self.trainings, level.masks, dict(self.trainings.start)
+        if control == "none":
+            state = replace(self.start, optimizer={}, history=[])
+            return masks, source if not state.step else trainings.stored(state, f"rewound@{self.method.rewind}"), state
         if control == "reinitialised":
-            start = trainings.redrawn(which)
+            source = trainings.redrawn(which)
         else:
             masks = {name: self._shuffled(name, mask, level.number, which) for name, mask in masks.items()}
-        begun = trainings.state(trainings.module(start))
-        name = f"{control} {which}, level {level.number}, density {density(masks):g}"
-        return self._ticket(masks, trainings.train(name, masks, begun, level=level.number), start, level.number)
+        return masks, source, trainings.state(trainings.module(source))
 
     def pruned(self, level: Level, at: float) -> dict[str, np.ndarray]:
         """The masks after `at` rounds, from the weights at the end of an earlier level."""
-        criterion, first, last = CRITERIA[self.method.criterion], self._start(), level.trained.state
+        criterion, first, last = CRITERIA[self.method.criterion], self.start, level.trained.state
         scores = {
             name: criterion(
                 first.parameters[name].numpy(),
@@ -165,11 +181,11 @@ class Chain:
 
     def _train(self, number: int, masks: Mapping[str, np.ndarray], before: Level | None) -> Trained:
         if before is None:
-            return self.trainings.train("level 0", masks, self._start(), level=0, density=1.0)
+            return self.trainings.train("level 0", masks, self.start, level=0, density=1.0)
         return self._retrained(f"level {number}", masks, before)
 
     def _retrained(self, name: str, masks: Mapping[str, np.ndarray], before: Level) -> Trained:
-        start, recipe = self._start(), self.trainings.recipe
+        start, recipe = self.start, self.trainings.recipe
         state = replace(start, optimizer={}, history=[])
         if self.method.retrain != "weights":
             last = before.trained.state
@@ -179,7 +195,8 @@ class Chain:
         kept = density(masks)
         return self.trainings.train(name, masks, state, recipe=recipe, level=before.number + 1, density=kept)
 
-    def _start(self) -> State:
+    @property
+    def start(self) -> State:
         """The state that a level goes back to."""
         if self._rewound is None:
             stop = Step.parse("rewind", self.method.rewind)

@@ -40,8 +40,8 @@ class Level:
 class Levels:
     """The levels of one chain, kept in files of their own until the run has ended well.
 
-    A file holds the level's masks and metrics; its weights too for the last level and for those that are `wanted`,
-    so disk use is that of a few networks.
+    A file holds the level's masks and metrics; its weights too for the last two levels and for those that are
+    `wanted`, so disk use is that of a few networks. Another choice of levels is another chain.
 
     Args:
         key: all that determines the chain, as text.
@@ -61,11 +61,16 @@ class Levels:
         forget: Callable[[int], None],
         wanted: Collection[int],
     ) -> None:
-        self._recorder, self._key, self._whole = recorder, key, whole
+        self._recorder, self._whole = recorder, whole
+        self._key = f"{key}-keeps-{'-'.join(map(str, sorted(wanted)))}"  # the weights that its files have
         self._masks_after, self._trained, self._forget, self._wanted = masks_after, trained, forget, wanted
 
     def upto(self, last: int) -> Iterator[Level]:
-        """The levels 0 to `last`, in order; those that an earlier attempt finished are read."""
+        """The levels 0 to `last`, in order; those that an earlier attempt finished are read.
+
+        A level has its weights when it is yielded for the first time, and until the next but one is trained.
+        """
+        two_before: Level | None = None
         before: Level | None = None
         for number in range(last + 1):
             level = self._load(number)
@@ -74,10 +79,10 @@ class Levels:
                 level = Level(number=number, masks=masks, trained=self._trained(number, masks, before))
                 self._save(level, weights=True)
                 self._forget(number)
-                if before is not None and before.number not in self._wanted:
-                    self._save(before, weights=False)
+                if two_before is not None and two_before.number not in self._wanted:
+                    self._save(two_before, weights=False)
             yield level
-            before = level
+            two_before, before = before, level
 
     def _path(self, number: int) -> Path:
         return self._recorder.checkpoint(f"level{number}-{self._key}")

@@ -64,6 +64,11 @@ class TrainedTicket(ABC):
         """The ticket; see `Method.find`. Its facts tell the step of the least validation loss, and accuracies there."""
         return self.find_each(problem, recorder, [self.density])[0]
 
+    def together(self, device: str) -> bool:
+        """Never, unless a method says so: each ticket is a training of its own."""
+        del device
+        return False
+
     @abstractmethod
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density, from the same start."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lth_runner.core.errors import DataError
 from lth_runner.core.recorder import Named, Recorder
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
@@ -118,6 +119,7 @@ class Trainings:
         *,
         recipe: Recipe | None = None,
         streams: Streams | None = None,
+        recorder: Recorder | None = None,
         **told: float | str,
     ) -> Trained:
         """Trains the network with these masks; what is pruned is 0 from the first step on.
@@ -128,9 +130,10 @@ class Trainings:
             stop: before the recipe's end; the learning rates stay those of the whole recipe.
             recipe: another than the method's.
             streams: of the order of the images; None for the run's own.
+            recorder: another than the method's.
             told: what the lines of metrics say besides.
         """
-        recorder, module = self._recorder, self.module()
+        recorder, module = recorder or self._recorder, self.module()
         evaluations: list[Line] = []
 
         def measure(step: int, training: Training) -> None:
@@ -154,14 +157,14 @@ class Trainings:
                 stop=stop,
                 on_step=[measure],
                 augment=self._augment,
-                checkpoint=self._checkpoint(name),
+                checkpoint=self._checkpoint(name, recorder),
             )
         evaluations = [{k: v for k, v in line.items() if k not in told} for line in end.history]
         return Trained(state=replace(end, history=[]), evaluations=evaluations)
 
     def forget(self, name: str) -> None:
         """Removes what a finished training kept to be taken up."""
-        self._checkpoint(name).unlink(missing_ok=True)
+        self._checkpoint(name, self._recorder).unlink(missing_ok=True)
 
     def found(
         self,
@@ -187,11 +190,17 @@ class Trainings:
         )
         return Found(ticket=ticket)
 
-    def _checkpoint(self, name: str) -> Path:
-        return self._recorder.checkpoint(f"{name.replace(' ', '-')}-{self.key}")
+    def _checkpoint(self, name: str, recorder: Recorder) -> Path:
+        return recorder.checkpoint(f"{name.replace(' ', '-')}-{self.key}")
 
     def stored(self, state: State, origin: str) -> dict[str, Source]:
-        """The tensors of a state, as they stand in a ticket."""
+        """The tensors of a state, as they stand in a ticket.
+
+        Raises:
+            DataError: those of a level of pruning that were not kept.
+        """
+        if not state.parameters:
+            raise DataError("the weights of this level were not kept, and its results are gone: set rerun=true")
         tensors = {**state.buffers, **state.parameters}
         return {name: Stored(array=tensors[name].numpy(), origin=origin) for name in self.start}
 

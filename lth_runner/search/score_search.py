@@ -130,6 +130,10 @@ class ScoreSearch(ABC):
         """The ticket; see `Method.find`. Facts: accuracies on the validation images, and what the best epoch had."""
         return self.find_each(problem, recorder, [self.density])[0]
 
+    def together(self, device: str) -> bool:
+        """On a GPU, which one alone would leave idle."""
+        return device != "cpu"
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density, of the same random network: trained in turn, on a GPU all together."""
         return self.search(self.space(problem), densities, problem, recorder)

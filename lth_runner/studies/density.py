@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from lth_runner.core import checks
@@ -59,6 +60,7 @@ class Density:
         labels: what the figure calls the methods, where that differs from their names.
         published: [density, accuracy] pairs to draw and tabulate beside a method's own, by its name, as fractions.
         source: where those are from.
+        figures: by file name the methods that a figure and a table show; none for one of all, "density".
     """
 
     grid: str
@@ -67,14 +69,15 @@ class Density:
     labels: dict[str, str]
     published: dict[str, list[list[float]]]
     source: str
+    figures: dict[str, list[str]]
 
     def __post_init__(self) -> None:
         checks.choice("grid", self.grid, self.grids)
 
     def check(self, methods: Mapping[str, Method]) -> None:
-        """Refuses networks of no method, and methods without a density; see `Study.check`."""
-        for name in (*self.networks, *self.published):
-            checks.choice("networks or published", name, methods)
+        """Refuses networks and figures of no method, and methods without a density; see `Study.check`."""
+        for name in (*self.networks, *self.published, *chain.from_iterable(self.figures.values())):
+            checks.choice("networks, published or figures", name, methods)
         for name, method in methods.items():
             if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
@@ -95,13 +98,17 @@ class Density:
         curves = series(points, "density", "accuracy")
         caption = self._caption(grid)
         settings = {"epochs": grid.epochs, "repeats": grid.repeats}
+        shown_in = self.figures or {"density": list(curves)}
         rows: list[Row] = [] if target is None else [{**target, "network": "target"}]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
             summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **_cut_off(points), **settings},
             points=[{column: point.get(column) for column in COLUMNS} for point in points],
-            figures={"density": self._figure(accuracy, caption)},
-            texts={"density.md": self._table(grid, curves, points, accuracy, caption)},
+            figures={name: self._figure(accuracy, caption, shown) for name, shown in shown_in.items()},
+            texts={
+                f"{name}.md": self._table(grid, {curve: curves[curve] for curve in shown}, points, accuracy, caption)
+                for name, shown in shown_in.items()
+            },
         )
 
     def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
@@ -130,13 +137,14 @@ class Density:
                     found += new
         return found
 
-    def _figure(self, target_accuracy: float | None, caption: str) -> Description:
+    def _figure(self, target_accuracy: float | None, caption: str, shown: Sequence[str]) -> Description:
         return {
             "kind": "density",
             "caption": caption,
+            "curves": shown,
             "target_accuracy": target_accuracy,
             "labels": self.labels,
-            "published": self.published,
+            "published": {name: pairs for name, pairs in self.published.items() if name in shown},
         }
 
     def _caption(self, grid: Grid) -> str:
@@ -187,8 +195,8 @@ class Density:
 
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
-    """Densities whose tickets are found together: on a GPU all that one method can train at once."""
-    if device != "cpu" and method.resources.uses_gpu:
+    """Densities whose tickets are found together: all of them, where that takes less time."""
+    if isinstance(method, FindsEach) and method.together(device):
         return [list(densities)]
     return [[density] for density in densities]
 

@@ -33,6 +33,7 @@ NEEDS = {  # settings without a sensible default
     "data/arrays": ["data.path=mine.npz"],
     "data/inputs": ["data.path=batch.safetensors"],
 }
+HAVE = {"method/training": "imp"}  # methods with such a part, where subset_sum has none
 PLACES = {"augment": "target.augment"}  # groups that are chosen for a part, and are no part of a run themselves
 
 
@@ -49,7 +50,7 @@ def part(choice: str) -> tuple[dict[str, Any], str]:
     chosen = f"+{group}@{where}={option}" if group in PLACES else f"{group}={option}"
     overrides = [chosen, *NEEDS.get(choice, [])]
     if group.startswith("method/"):
-        overrides.insert(0, "method=subset_sum")
+        overrides.insert(0, f"method={HAVE.get(group, 'subset_sum')}")
     node: Any = composed(*overrides)
     for key in where.split("."):
         node = node[key]

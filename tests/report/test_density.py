@@ -56,3 +56,10 @@ def test_curves_stand_over_what_was_really_kept() -> None:
     curves = density.over_kept(lines)
     np.testing.assert_allclose(curves["wide"].x, [3 / 200])
     np.testing.assert_allclose(curves["wide"].mean, [0.935])
+
+
+def test_a_figure_of_some_curves_shows_them_alone() -> None:
+    drawn: Any = density.figure(LINES, {**DESCRIPTION, "published": {}, "curves": ["linear"]})
+    labels = {line.get_label() for panel in drawn.axes for line in panel.get_lines()}
+    assert "linear" in labels
+    assert "wide net" not in labels

@@ -45,6 +45,7 @@ METHODS: dict[str, Any] = {
     "structure": SEARCH,
     "floor": RandomPruning(density=1.0, distribution=NORMAL),
 }
+FLOORS: dict[str, Any] = {"floor": METHODS["floor"], "other": METHODS["floor"]}
 STUDY = Density(
     grid="small",
     grids={
@@ -55,6 +56,7 @@ STUDY = Density(
     labels={"floor": "random mask"},
     published={"plain": [[0.5, 0.975], [0.3, 0.9]]},
     source="a figure",
+    figures={},
 )
 
 
@@ -112,6 +114,23 @@ def test_published_values_stand_beside_ours_and_say_where_they_are_from(done: tu
     assert "a figure" in table
 
 
+def test_figures_and_tables_show_the_curves_that_they_name(done: tuple[Any, Memory], tmp_path: Path) -> None:
+    assert done[0].figures["density"]["curves"] == ["plain", "structure", "floor"]
+    several = replace(
+        STUDY, networks={}, published={"floor": [[0.5, 0.1]]}, figures={"one": ["floor"], "both": [*FLOORS]}
+    )
+    outcome = several.run(problem(), FLOORS, Memory(tmp_path))
+    assert list(outcome.figures) == ["one", "both"]
+    assert outcome.figures["one"]["curves"] == ["floor"]
+    assert [list(each["published"]) for each in outcome.figures.values()] == [["floor"], ["floor"]]
+    headings = [
+        next(line for line in outcome.texts[f"{name}.md"].splitlines() if "kept |" in line) for name in ("one", "both")
+    ]
+    assert headings == ["| kept | random mask | published |", "| kept | random mask | published | other |"]
+    with pytest.raises(ConfigError, match="networks, published or figures must be one of floor, other"):
+        replace(several, figures={"one": ["flor"]}).check(FLOORS)
+
+
 class Cut(Memory):
     """A recorder in whose hands the run ends with the fifth point."""
 
@@ -139,7 +158,9 @@ def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory]
 
 def test_points_found_with_another_target_are_not_taken(tmp_path: Path) -> None:
     """Frozen layers are the target's."""
-    small = replace(STUDY, grids={"small": Grid(densities=[0.5], epochs=2, repeats=1)}, networks={}, published={})
+    small = replace(
+        STUDY, grids={"small": Grid(densities=[0.5], epochs=2, repeats=1)}, networks={}, published={}, figures={}
+    )
     floor = {"floor": METHODS["floor"]}
     rng = np.random.default_rng(0)
     for _ in range(2):

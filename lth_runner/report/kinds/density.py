@@ -27,9 +27,12 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
         points: curve, density (asked for), accuracy, kept and offered; fractions and counts.
         description: published, [density, accuracy] pairs of the same curves from elsewhere, drawn hollow in their
             colours; target_accuracy, of the trained network, a dashed line, or null; labels, names of the curves for
-            people; caption, how the points were made, above the panels.
+            people; caption, how the points were made, above the panels; curves, the names of those that are drawn, in
+            their order, or nothing for all.
     """
     curves = over_kept(points)
+    if "curves" in description:
+        curves = {name: curves[name] for name in description["curves"]}
     published: Mapping[str, Sequence[Sequence[float]]] = description["published"]
     looks = curve_looks(curves, description["labels"])
     densities = [x for curve in curves.values() for x in curve.x] + [x for each in published.values() for x, _ in each]
