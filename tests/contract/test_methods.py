@@ -36,6 +36,7 @@ TRUST = ["small_networks"]
 # Sizes for tiny networks, for every method that has such a setting; the others keep the defaults of their files.
 TINY: dict[str, Any] = {"n": 12, "epsilon": 0.05, "epochs": 2, "batch": 16, "validation": 8, "period": 1}
 TINY |= {"training": {"length": "2ep", "batch": 16}}
+TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
     "burkholz": {"n": 6},
     "malach": {"n": 60},
