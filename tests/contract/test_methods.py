@@ -39,6 +39,7 @@ TINY |= {"training": {"length": "2ep", "batch": 16}}
 TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
     "burkholz": {"n": 6},
+    "greedy_selection": {"density": 0.5, "images": 20},
     "malach": {"n": 60},
     "malach_pairs": {"n": 60},
     "pensia": {"n": 14, "signs": "as_drawn"},
@@ -51,6 +52,7 @@ CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6}
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
 NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
+NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
@@ -62,6 +64,7 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("burkholz", "language"): NOT_IN_A_ROW,
     ("burkholz", "in_memory"): NOT_IN_A_ROW,
     ("burkholz", "tied_layers"): NOT_IN_A_ROW,
+    **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
 }
 
 QUICK = ("fc", "language")  # the others are slow together
