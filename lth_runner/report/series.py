@@ -54,11 +54,14 @@ def numbers(curves: Mapping[str, Series], value: str) -> dict[str, float]:
 
 
 def kept_fractions(points: Iterable[Mapping[str, Any]], curve: str) -> dict[float, float]:
-    """What a curve's tickets kept of the weights offered, mean over seeds, by the density asked for."""
+    """What a curve's tickets kept of the weights that densities refer to, mean over seeds, by the density asked for.
+
+    Those are the `weights` of a point; where it has none, those that were offered.
+    """
     found: dict[float, list[float]] = {}
     for point in points:
         if point["curve"] == curve:
-            found.setdefault(point["density"], []).append(point["kept"] / point["offered"])
+            found.setdefault(point["density"], []).append(point["kept"] / (point.get("weights") or point["offered"]))
     return {density: sum(fractions) / len(fractions) for density, fractions in found.items()}
 
 

@@ -23,7 +23,9 @@ from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.names import recipe
 
 APART = 0.02  # a search that keeps another fraction than asked for, by more than this part of it, is shown to do so
-COLUMNS = ("curve", "density", "seed", "accuracy", "kept", "offered", "best_epoch", "best_epoch_accuracy", "epochs")
+COLUMNS = (
+    "curve", "density", "seed", "accuracy", "kept", "offered", "weights", "best_epoch", "best_epoch_accuracy", "epochs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,24 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Own:
+    """The points of one method, where they are not the grid's.
+
+    Attributes:
+        densities: fractions of weights kept; none for a method without a density to choose, which gives one point.
+        repeats: seeds, counted from the run's own.
+    """
+
+    densities: list[float]
+    repeats: int
+
+    def __post_init__(self) -> None:
+        for density in self.densities:
+            checks.fraction("densities", density)
+        checks.integer("repeats", self.repeats, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Density:
     """Every method is a curve: tickets at each density and seed, measured as rebuilt; the trained target is a line.
 
@@ -56,6 +76,7 @@ class Density:
     Attributes:
         grid: which of the grids.
         grids: by name.
+        own: by method, the points that it has instead.
         networks: the network that a method prunes, by the method's name, where it is not the run's.
         labels: what the figure calls the methods, where that differs from their names.
         published: [density, accuracy] pairs to draw and tabulate beside a method's own, by its name, as fractions.
@@ -65,6 +86,7 @@ class Density:
 
     grid: str
     grids: dict[str, Grid]
+    own: dict[str, Own]
     networks: dict[str, Architecture]
     labels: dict[str, str]
     published: dict[str, list[list[float]]]
@@ -76,11 +98,14 @@ class Density:
 
     def check(self, methods: Mapping[str, Method]) -> None:
         """Refuses networks and figures of no method, and methods without a density; see `Study.check`."""
-        for name in (*self.networks, *self.published, *chain.from_iterable(self.figures.values())):
-            checks.choice("networks, published or figures", name, methods)
+        for name in (*self.own, *self.networks, *self.published, *chain.from_iterable(self.figures.values())):
+            checks.choice("own, networks, published or figures", name, methods)
         for name, method in methods.items():
-            if "density" not in recipe(method):
-                raise ConfigError(f"{name} has no density to choose: leave it out of compare")
+            if self._own(name).densities and "density" not in recipe(method):
+                raise ConfigError(
+                    f"{name} has no density to choose: leave it out of compare, or let it have one point, "
+                    f"+study.own.{name}={{_target_: lth_runner.studies.density.Own, densities: [], repeats: 1}}"
+                )
 
     def amounts(self) -> Mapping[str, float]:
         """Points, and epochs of each; see `Scales`."""
@@ -116,10 +141,12 @@ class Density:
         parts = [repr(part) for part in (self, dict(methods), problem.network, problem.device)]
         kept = Points(recorder, " ".join([*parts, data.fingerprint(), checksum(problem.target or {})]))
         found: list[Point] = []
-        for seed in range(problem.streams.seed, problem.streams.seed + grid.repeats):
+        for repeat in range(max(self._own(name).repeats for name in methods)):
+            seed = problem.streams.seed + repeat
             for name, method in methods.items():
+                own = self._own(name)
                 seeded = replace(problem, network=self.networks.get(name, problem.network), streams=Streams(seed))
-                for densities in _together(grid.densities, method, problem.device):
+                for densities in _together(own.densities, method, problem.device) if repeat < own.repeats else []:
                     label = f"{self.labels.get(name, name)}, seed {seed}, {_list(densities)} kept"
 
                     def find(
@@ -136,6 +163,10 @@ class Density:
                     recorder.say(f"{label}: accuracy {best}")
                     found += new
         return found
+
+    def _own(self, name: str) -> Own:
+        grid = self.grids[self.grid]
+        return self.own.get(name, Own(densities=grid.densities, repeats=grid.repeats))
 
     def _figure(self, target_accuracy: float | None, caption: str, shown: Sequence[str]) -> Description:
         return {
@@ -195,22 +226,30 @@ class Density:
 
 
 def _together(densities: Sequence[float], method: Method, device: str) -> list[list[float]]:
-    """Densities whose tickets are found together: all of them, where that takes less time."""
+    """Densities whose tickets are found together: all of them, where that takes less time, or where there are none."""
+    if not densities:
+        return [[]]
     if isinstance(method, FindsEach) and method.together(device):
         return [list(densities)]
     return [[density] for density in densities]
 
 
 def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
-    if isinstance(method, FindsEach):
+    if not densities:
+        each = [method.find(problem, recorder)]
+    elif isinstance(method, FindsEach):
         each = method.find_each(problem, recorder, densities)
     else:
         each = [replace(method, density=density).find(problem, recorder) for density in densities]
     points = []
-    for density, one in zip(densities, each, strict=True):
+    for density, one in zip(densities or [None], each, strict=True):
         network = materialise(one.ticket)
         found = measure_ticket(network, problem, epsilon=1.0, outputs=False, approximates=False)
-        uses = told_layer_uses(f"{_list([density])} kept", network, problem.data, recorder.say)
+        weights = found["offered"] if density is not None else round(found["kept"] / found["kept_ratio"])
+        kept = found["kept"] / weights
+        uses = told_layer_uses(
+            f"{_list([kept if density is None else density])} kept", network, problem.data, recorder.say
+        )
         known = {key: found[key] for key in COLUMNS if key in found}
         given = {
             "curve": name,
@@ -219,7 +258,14 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
             "epochs": recipe(method).get("epochs"),
         }
         points.append(
-            {**known, **given, **cut_off(uses), "density": density, "kept_fraction": found["kept"] / found["offered"]}
+            {
+                **known,
+                **given,
+                **cut_off(uses),
+                "density": kept if density is None else density,
+                "kept_fraction": kept,
+                "weights": weights,
+            }
         )
     return points
 
@@ -239,4 +285,4 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _list(densities: Sequence[float]) -> str:
-    return ", ".join(f"{100 * density:g} %" for density in densities)
+    return ", ".join(f"{100 * density:.4g} %" for density in densities) or "its own number"

@@ -24,10 +24,11 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.problem import Problem
+from lth_runner.report import draw
 from lth_runner.report.points import points_csv
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.random_pruning import RandomPruning
-from lth_runner.studies.density import COLUMNS, Density, Grid
+from lth_runner.studies.density import COLUMNS, Density, Grid, Own
 from lth_runner.ticket.materialise import materialise
 
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
@@ -52,6 +53,7 @@ STUDY = Density(
         "small": Grid(densities=[0.5, 0.1], epochs=2, repeats=2),
         "large": Grid(densities=[1.0], epochs=9, repeats=1),
     },
+    own={},
     networks={"structure": REDUNDANT},
     labels={"floor": "random mask"},
     published={"plain": [[0.5, 0.975], [0.3, 0.9]]},
@@ -241,3 +243,26 @@ def test_killed_it_comes_to_the_same_figure(tmp_path: Path, monkeypatch: pytest.
             )
         assert one == other, name
     assert list(disturbed.rglob("checkpoints")) == [], "a run that ended well needs none"
+
+
+def test_a_method_may_have_points_of_its_own_and_one_without_a_density_has_a_single_one(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    target = {name: chance.normal(size=shape) for name, shape in parameter_shapes(PLAIN).items()}
+    study = replace(
+        STUDY,
+        networks={},
+        published={},
+        own={"sums": Own(densities=[], repeats=2), "floor": Own(densities=[0.25], repeats=1)},
+    )
+    methods: dict[str, Any] = {"plain": SEARCH, "sums": MALACH, "floor": METHODS["floor"]}
+    outcome = study.run(replace(problem(), target=target), methods, Memory(tmp_path))
+    found = {curve: [p for p in outcome.points if p["curve"] == curve] for curve in methods}
+    assert {curve: len(points) for curve, points in found.items()} == {"plain": 4, "sums": 2, "floor": 1}
+    assert [point["density"] for point in found["floor"]] == [0.25]
+    size = sum(array.size for array in target.values())
+    for point in found["sums"]:
+        assert point["weights"] == size and point["density"] == point["kept"] / size
+        assert point["offered"] == MALACH.n * size, "what was offered stays what it was"
+    assert draw.figure(outcome.points, outcome.figures["density"]).axes
+    with pytest.raises(ConfigError, match=r"sums has no density to choose.*study\.own\.sums"):
+        replace(study, own={}).check(methods)
