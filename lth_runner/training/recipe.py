@@ -15,6 +15,8 @@ from lth_runner.core.step import Step
 
 OWN = ("params", "lr", "momentum", "weight_decay")  # arguments of an optimizer that are settings of their own
 
+IMPLEMENTATIONS = {"fused", "foreach", "differentiable"}  # arguments of which torch takes one
+
 PLAIN = ("constant", "cosine")  # schedules that are no classes of torch
 
 
@@ -64,8 +66,11 @@ class Recipe:
         """The length in steps."""
         return Step.parse("length", self.length).steps(steps_per_epoch)
 
-    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: Iterable[torch.nn.Parameter], *, fused: bool = False) -> torch.optim.Optimizer:
         """The optimizer of these parameters.
+
+        Args:
+            fused: torch's step in one pass where it has one and nothing else is chosen: faster, with other roundings.
 
         Raises:
             ConfigError: there is no such optimizer, or it does not take its settings or these parameters.
@@ -77,6 +82,8 @@ class Recipe:
                 arguments[name] = value
             elif value:
                 raise ConfigError(f"optimizer={self.optimizer} has no {name}: set {name}=0 (got {value})")
+        if fused and "fused" in inspect.signature(kind).parameters and not IMPLEMENTATIONS & arguments.keys():
+            arguments["fused"] = True
         try:
             return kind(parameters, **arguments)
         except (TypeError, ValueError, RuntimeError) as error:

@@ -14,6 +14,8 @@ from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import State, read_state, write_state
 
 Masks = Mapping[str, torch.Tensor]
+FUSED = (torch.float32, torch.float64)  # what torch updates in one pass on a CPU
+
 # Integers of a float's size: a float and all bits is itself, and no bits is 0. masked_fill takes 40 times as long.
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -43,7 +45,9 @@ class Training:
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         if not trained:
             raise ConfigError("there is nothing to train: no parameter of the network requires a gradient")
-        self._optimizer = recipe.build(trained)
+        # Without masks the bits are those of the targets in people's caches; with masks, those of the fastest step.
+        fused = bool(masks) and all(p.device.type == "cpu" and p.dtype in FUSED for p in trained)
+        self._optimizer = recipe.build(trained, fused=fused)
         self._trained = trained
         kept = _kept(module, masks)
         parameters = dict(module.named_parameters())
@@ -61,7 +65,9 @@ class Training:
     @property
     def kind_of_step(self) -> str:
         """What decides the roundings of a step beside the settings: "dense", or how it skips pruned weights."""
-        return "dense" if self._sparse is None else self._sparse.kind
+        if self._sparse is not None:
+            return self._sparse.kind
+        return "dense, fused" if self._optimizer.param_groups[0].get("fused") else "dense"
 
     def state(self) -> State:
         """A copy of all that the rest of the training depends on."""
