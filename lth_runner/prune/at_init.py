@@ -55,8 +55,8 @@ class Samples:
 class PruningAtInit(TrainedTicket):
     """Keeps the weights of the largest scores at the start, and trains them from that start.
 
-    A method gives the scores; counts, rounds, controls and the training are here. What is compared in arXiv:2009.08576
-    are its controls ("sanity checks"): a score that finds the right weights loses by each of them.
+    A method gives the scores; counts, rounds, controls and the training are here. The controls are the sanity checks of
+    arXiv:2009.08576: where a score finds the right weights, and not only how many each layer needs, they cost accuracy.
 
     Attributes:
         scope: "global", all layers compete; "layer", each keeps the same share.

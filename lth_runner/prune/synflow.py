@@ -27,10 +27,12 @@ class SynFlow(InRounds):
     """
 
     def scores(self, module: torch.nn.Module, names: Sequence[str], samples: Samples) -> Scores:
-        _make_positive_(module.double().eval())
+        inputs, labels = samples.part
+        device = "cpu" if labels.device.type == "mps" else labels.device  # which has no float64
+        _make_positive_(module.to(device, torch.float64).eval())
         parameters = dict(module.named_parameters())
         weights = [parameters[name] for name in names]
-        flow = module(_ones(samples.part[0])).sum()
+        flow = module(moved(_ones(inputs), device)).sum()
         gradients = torch.autograd.grad(flow, weights, materialize_grads=True, allow_unused=True)
         return {
             name: (weight * gradient).abs() for name, weight, gradient in zip(names, weights, gradients, strict=True)
