@@ -17,6 +17,7 @@ from lth_runner.problem import FindsEach, Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
+from lth_runner.studies.facts import facts_figure, facts_table
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
@@ -82,6 +83,8 @@ class Density:
         published: [density, accuracy] pairs to draw and tabulate beside a method's own, by its name, as fractions.
         source: where those are from.
         figures: by file name the methods that a figure and a table show; none for one of all, "density".
+        facts: what the tickets' facts are called in a figure and a table of their own, "facts", by their names; none
+            for no such figure.
     """
 
     grid: str
@@ -92,6 +95,7 @@ class Density:
     published: dict[str, list[list[float]]]
     source: str
     figures: dict[str, list[str]]
+    facts: dict[str, str]
 
     def __post_init__(self) -> None:
         checks.choice("grid", self.grid, self.grids)
@@ -124,16 +128,21 @@ class Density:
         caption = self._caption(grid)
         settings = {"epochs": grid.epochs, "repeats": grid.repeats}
         shown_in = self.figures or {"density": list(curves)}
+        figures = {name: self._figure(accuracy, caption, shown) for name, shown in shown_in.items()}
+        texts = {
+            f"{name}.md": self._table(grid, {curve: curves[curve] for curve in shown}, points, accuracy, caption)
+            for name, shown in shown_in.items()
+        }
+        if any(point.get(fact) is not None for point in points for fact in self.facts):
+            figures["facts"] = facts_figure(self.facts, self.labels, points, caption)
+            texts["facts.md"] = facts_table(self.facts, self.labels, points)
         rows: list[Row] = [] if target is None else [{**target, "network": "target"}]
         return Outcome(
             rows=rows + [row for name in curves for row in self._rows(name, points, target)],
             summary={"target/accuracy": accuracy, **numbers(curves, "accuracy"), **_cut_off(points), **settings},
-            points=[{column: point.get(column) for column in COLUMNS} for point in points],
-            figures={name: self._figure(accuracy, caption, shown) for name, shown in shown_in.items()},
-            texts={
-                f"{name}.md": self._table(grid, {curve: curves[curve] for curve in shown}, points, accuracy, caption)
-                for name, shown in shown_in.items()
-            },
+            points=[{column: point.get(column) for column in (*COLUMNS, *self.facts)} for point in points],
+            figures=figures,
+            texts=texts,
         )
 
     def _points(self, grid: Grid, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> list[Point]:
@@ -156,13 +165,20 @@ class Density:
                         seeded: Problem = seeded,
                         densities: Sequence[float] = densities,
                     ) -> list[Point]:
-                        return _measured(name, method, seeded, densities, work)
+                        return _measured(name, method, seeded, densities, work, (*COLUMNS, *self.facts))
 
                     new = kept.get(label, find)
                     best = ", ".join(percent(point["accuracy"]) for point in new)
                     recorder.say(f"{label}: accuracy {best}")
                     found += new
-        return found
+        return [self._placed(point, found) for point in found]
+
+    def _placed(self, point: Point, points: Sequence[Point]) -> Point:
+        """A point of a method without a density at the mean of what its tickets keep."""
+        if self._own(point["curve"]).densities:
+            return point
+        same = [other["kept_fraction"] for other in points if other["curve"] == point["curve"]]
+        return {**point, "density": _mean(same)}
 
     def _own(self, name: str) -> Own:
         grid = self.grids[self.grid]
@@ -218,8 +234,8 @@ class Density:
                 headings.append("published")
                 columns.append({x: f"{100 * y:.4g} %" for x, y in self.published[name]})
         lines = [
-            [f"{100 * density:g} %", *(column.get(density, "") for column in columns)]
-            for density in sorted(grid.densities, reverse=True)
+            [f"{100 * density:.4g} %", *(column.get(density, "") for column in columns)]
+            for density in sorted({density for column in columns for density in column}, reverse=True)
         ]
         trained = "" if target is None else f"Trained network: {percent(target)}. "
         return f"{trained}{caption}.\n\n{markdown(headings, lines)}"
@@ -234,7 +250,14 @@ def _together(densities: Sequence[float], method: Method, device: str) -> list[l
     return [[density] for density in densities]
 
 
-def _measured(name: str, method: Any, problem: Problem, densities: Sequence[float], recorder: Recorder) -> list[Point]:
+def _measured(
+    name: str,
+    method: Any,
+    problem: Problem,
+    densities: Sequence[float],
+    recorder: Recorder,
+    columns: Sequence[str],
+) -> list[Point]:
     if not densities:
         each = [method.find(problem, recorder)]
     elif isinstance(method, FindsEach):
@@ -250,7 +273,7 @@ def _measured(name: str, method: Any, problem: Problem, densities: Sequence[floa
         uses = told_layer_uses(
             f"{_list([kept if density is None else density])} kept", network, problem.data, recorder.say
         )
-        known = {key: found[key] for key in COLUMNS if key in found}
+        known = {key: found[key] for key in columns if key in found}
         given = {
             "curve": name,
             "axis": "density",

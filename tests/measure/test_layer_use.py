@@ -189,9 +189,8 @@ def test_a_comparison_warns_of_rows_and_of_points() -> None:
 
 def test_a_figure_over_densities_warns_of_its_points(tmp_path: Path) -> None:
     study = Density(
-        grid="g", grids={"g": Grid(densities=[1.0, 0.05], epochs=1, repeats=1)}, own={},
-    networks={}, labels={}, published={},
-        source="", figures={},
+        grid="g", grids={"g": Grid(densities=[1.0, 0.05], epochs=1, repeats=1)}, own={}, networks={}, labels={},
+        published={}, source="", figures={}, facts={},
     )  # fmt: skip
     recorder = Memory(tmp_path)
     outcome = study.run(PROBLEM, {"random": PRUNED}, recorder)

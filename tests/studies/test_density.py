@@ -24,7 +24,7 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.problem import Problem
-from lth_runner.report import draw
+from lth_runner.report.draw import figure
 from lth_runner.report.points import points_csv
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.random_pruning import RandomPruning
@@ -59,6 +59,7 @@ STUDY = Density(
     published={"plain": [[0.5, 0.975], [0.3, 0.9]]},
     source="a figure",
     figures={},
+    facts={},
 )
 
 
@@ -133,6 +134,23 @@ def test_figures_and_tables_show_the_curves_that_they_name(done: tuple[Any, Memo
         replace(several, figures={"one": ["flor"]}).check(FLOORS)
 
 
+def test_facts_of_tickets_have_a_table_and_a_figure_where_asked_for(done: tuple[Any, Memory], tmp_path: Path) -> None:
+    assert list(done[0].texts) == ["density.md"]
+    methods = {"plain": METHODS["plain"], "floor": METHODS["floor"]}
+    grid = {"small": Grid(densities=[0.5], epochs=2, repeats=2)}
+    told = replace(STUDY, grids=grid, networks={}, published={}, facts={"best_epoch": "best", "nothing": "no such"})
+    outcome = told.run(problem(), methods, Memory(tmp_path))
+    epochs = sorted(point["best_epoch"] for point in outcome.points if point["curve"] == "plain")
+    between = f" ({epochs[0]} to {epochs[1]})" if epochs[1] > epochs[0] else ""
+    assert outcome.texts["facts.md"].splitlines()[2:] == [
+        f"| plain | 50 % | {sum(epochs) / 2:g}{between} | — |",
+        "| random mask | 50 % | — | — |",
+    ]
+    assert [panel["y"] for panel in outcome.figures["facts"]["panels"]] == ["best_epoch"]
+    assert list(outcome.points[0]) == [*COLUMNS, "nothing"]
+    assert len(figure(outcome.points, outcome.figures["facts"]).axes) == 1
+
+
 class Cut(Memory):
     """A recorder in whose hands the run ends with the fifth point."""
 
@@ -161,7 +179,12 @@ def test_a_second_attempt_finds_only_the_missing_points(done: tuple[Any, Memory]
 def test_points_found_with_another_target_are_not_taken(tmp_path: Path) -> None:
     """Frozen layers are the target's."""
     small = replace(
-        STUDY, grids={"small": Grid(densities=[0.5], epochs=2, repeats=1)}, networks={}, published={}, figures={}
+        STUDY,
+        grids={"small": Grid(densities=[0.5], epochs=2, repeats=1)},
+        networks={},
+        published={},
+        figures={},
+        facts={},
     )
     floor = {"floor": METHODS["floor"]}
     rng = np.random.default_rng(0)
@@ -261,8 +284,9 @@ def test_a_method_may_have_points_of_its_own_and_one_without_a_density_has_a_sin
     assert [point["density"] for point in found["floor"]] == [0.25]
     size = sum(array.size for array in target.values())
     for point in found["sums"]:
-        assert point["weights"] == size and point["density"] == point["kept"] / size
+        assert point["weights"] == size
+        assert point["density"] == pytest.approx(sum(p["kept"] for p in found["sums"]) / size / 2)
         assert point["offered"] == MALACH.n * size, "what was offered stays what it was"
-    assert draw.figure(outcome.points, outcome.figures["density"]).axes
+    assert figure(outcome.points, outcome.figures["density"]).axes
     with pytest.raises(ConfigError, match=r"sums has no density to choose.*study\.own\.sums"):
         replace(study, own={}).check(methods)
