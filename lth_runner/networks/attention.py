@@ -70,7 +70,7 @@ def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
     """
     renamed: dict[str, str] = {}
     for path, layer in list(module.named_modules()):
-        if not isinstance(layer, torch.nn.MultiheadAttention) or not _is_plain(layer):
+        if not isinstance(layer, torch.nn.MultiheadAttention) or not is_plain(layer):
             continue
         with torch.device(layer.out_proj.weight.device):
             unpacked = SelfAttention(layer).to(layer.out_proj.weight.dtype)
@@ -104,7 +104,7 @@ def children(module: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
     return [(name, part) for name, part in module._modules.items() if part is not None]  # no public way keeps repeats
 
 
-def _is_plain(layer: torch.nn.MultiheadAttention) -> bool:
+def is_plain(layer: torch.nn.MultiheadAttention) -> bool:
     return layer.in_proj_weight is not None and layer.bias_k is None and not layer.add_zero_attn
 
 

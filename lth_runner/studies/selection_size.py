@@ -164,10 +164,7 @@ class SelectionSize:
     def _figure(self, methods: Mapping[str, GreedySelection]) -> Description:
         objectives = dict.fromkeys(method.objective for method in methods.values())
         names = {kind: [n for n, method in methods.items() if method.objective == kind] for kind in objectives}
-        panels = [
-            {"value": "loss", "label": f"{LOSSES[kind]}, selection", "curves": names[kind], "log": True}
-            for kind in objectives
-        ]
+        panels = [{"value": "loss", "label": LOSSES[kind], "curves": names[kind], "log": True} for kind in objectives]
         shown = names.get("labels") or list(methods)
         panels.append({"value": "accuracy", "label": "test accuracy", "curves": shown, "log": False})
         return {

@@ -52,6 +52,8 @@ CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6}
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
 NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
+NO_NORMS = "this prunes channels by the scales of batch norms, and .* has none behind a linear or convolutional layer"
+NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAttention of several heads"
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
@@ -65,7 +67,12 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("burkholz", "in_memory"): NOT_IN_A_ROW,
     ("burkholz", "tied_layers"): NOT_IN_A_ROW,
     **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
+    **{("early_bird", name): NO_NORMS for name in SMALL if name not in ("resnet", "convolutions")},
+    **{("early_bert", name): NO_HEADS for name in SMALL if name not in ("vit", "language", "in_memory")},
 }
+
+# The network of a method that does not support the smallest one.
+HOMES = {"early_bird": "resnet", "early_bert": "vit"}
 
 QUICK = ("fc", "language")  # the others are slow together
 NETWORKS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SMALL]
@@ -125,6 +132,11 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return kept[method, network]
 
     return case
+
+
+def home(method: str) -> str:
+    """The smallest network that a method supports."""
+    return HOMES.get(method, "fc")
 
 
 def supported(method: str, network: str) -> None:
@@ -220,12 +232,14 @@ def test_a_ticket_is_read_back_as_it_was_and_verified(cases: Any, method: str, n
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_decides_the_ticket(cases: Any, method: str) -> None:
     """To the byte of its file."""
-    small = SMALL["fc"]
+    small = SMALL[home(method)]
     first, again, other = (
         lth.find(tiny(method), small.make(), target=target(small), data=dataset(small), seed=seed, progress=False)
         for seed in (0, 0, 1)
     )
-    assert to_bytes(first.ticket.ticket) == to_bytes(again.ticket.ticket) == cases(method, "fc").path.read_bytes()
+    assert (
+        to_bytes(first.ticket.ticket) == to_bytes(again.ticket.ticket) == cases(method, home(method)).path.read_bytes()
+    )
     masks = [{name: mask.bits.tobytes() for name, mask in each.ticket.ticket.masks.items()} for each in (first, other)]
     assert masks[0] != masks[1]
 
@@ -251,7 +265,7 @@ def test_a_ticket_of_a_gpu_holds_on_a_cpu(method: str, network: str, tmp_path: P
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_flipped_bit_passes(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, "fc"), tmp_path / "damaged.safetensors"
+    case, path = cases(method, home(method)), tmp_path / "damaged.safetensors"
     whole = case.path.read_bytes()
     seed = int(hashlib.sha256(method.encode()).hexdigest()[:8], 16)
     for bit in np.random.default_rng(seed).integers(8 * len(whole), size=60):
@@ -265,7 +279,7 @@ def test_no_flipped_bit_passes(cases: Any, tmp_path: Path, method: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_no_changed_claim_passes(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, "fc"), tmp_path / "boast.safetensors"
+    case, path = cases(method, home(method)), tmp_path / "boast.safetensors"
     for claim, value in case.ticket.claims.items():
         if claim == "epsilon":
             continue
@@ -277,7 +291,7 @@ def test_no_changed_claim_passes(cases: Any, tmp_path: Path, method: str) -> Non
 
 @pytest.mark.parametrize("method", METHODS)
 def test_another_seed_or_mask_under_the_same_claims_does_not_pass(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, "fc"), tmp_path / "forged.safetensors"
+    case, path = cases(method, home(method)), tmp_path / "forged.safetensors"
     name = list(case.ticket.masks)[-1]
     pruned = case.ticket.masks[name].dense()
     pruned[np.unravel_index(int(pruned.argmax()), pruned.shape)] = False
@@ -291,7 +305,7 @@ def test_another_seed_or_mask_under_the_same_claims_does_not_pass(cases: Any, tm
 
 @pytest.mark.parametrize("method", METHODS)
 def test_another_target_and_other_data_are_named_as_such(cases: Any, method: str) -> None:
-    case = cases(method, "fc")
+    case = cases(method, home(method))
     with pytest.raises(DataError, match="the target given is not the one that the ticket approximates"):
         case.verified(target=target(case.small, seed=1))
     other = dataset(case.small)
@@ -303,7 +317,7 @@ def test_another_target_and_other_data_are_named_as_such(cases: Any, method: str
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_missing_is_said_in_one_sentence(tmp_path: Path, method: str) -> None:
-    built, whole = tiny(method), problem(SMALL["fc"])
+    built, whole = tiny(method), problem(SMALL[home(method)])
     with pytest.raises(ConfigError, match="add network=fc") as refused:
         built.find(replace(whole, network=None), Memory())
     assert "\n" not in str(refused.value)
@@ -358,11 +372,11 @@ class _KilledBar:
         self.bar.advance(amount, note)
 
 
-@pytest.mark.parametrize("network", [pytest.param("fc"), pytest.param("convolutions", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("network", [pytest.param("home"), pytest.param("convolutions", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_that_was_killed_is_taken_up_to_the_same_ticket(tmp_path: Path, method: str, network: str) -> None:
     supported(method, network)
-    posed = problem(SMALL[network])
+    posed = problem(SMALL[home(method) if network == "home" else network])
     (tmp_path / "whole").mkdir()
     whole: Found = tiny(method).find(posed, Memory(tmp_path / "whole"))
     (tmp_path / "cut").mkdir()

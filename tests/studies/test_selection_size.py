@@ -94,7 +94,7 @@ def test_the_figure_has_a_panel_for_each_objective_and_one_of_accuracies(done: A
     assert [line.get_label() for line in layer.lines] == ["logits imitated"]
     assert (labels.get_yscale(), labels.get_xscale(), accuracy.get_yscale()) == ("log", "log", "linear")
     points = [point["loss"] for point in done.points if point["curve"] == "greedy" and point["n"] == 2]
-    np.testing.assert_allclose(labels.lines[0].get_xydata()[1], [2, np.mean(points)])
+    assert tuple(np.asarray(labels.lines[0].get_xydata())[1]) == pytest.approx((2, np.mean(points)))
     assert accuracy.get_ylabel() == "test accuracy (%)"
 
 
