@@ -36,9 +36,10 @@ lint: .venv/.installed-dev  ## ruff and the type checker
 smoke: .venv/.installed  ## a tiny run that downloads nothing
 	$(BIN)/lth-run experiment=smoke
 
-bench: .venv/.installed  ## speed of the SubsetSum solvers, side by side, and what a sweep costs
+bench: .venv/.installed  ## speed of the SubsetSum solvers, side by side, what a sweep costs, and of training tickets
 	$(BIN)/python scripts/bench_subset_sum.py
 	$(BIN)/python scripts/bench_sweep.py
+	$(BIN)/python scripts/bench_imp.py
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -50,7 +50,9 @@ def train(
         data: inputs (N, ...), one tensor or named ones, and labels (N,) or None.
         purpose: first part of the streams' names; see `Batches`.
         masks: bool by parameter name, True = kept, in the parameter's shape or broadcast to it: pruned weights are
-            exactly 0 from the start on, whatever the optimizer.
+            exactly 0 from the start on, whatever the optimizer. With few weights kept, steps of fully connected ReLU
+            networks on a CPU leave out the others (`training.fast_cpu`): the same up to rounding; hooks find the
+            weights in the module as always, but no gradients.
         start: of the training; None: step 0 with the module's own values.
         stop: where it ends before the recipe does; the learning rates stay those of the whole recipe.
         loss: of module, inputs and labels; one that needs no labels ignores them.

@@ -185,6 +185,30 @@ def test_pruned_weights_are_exactly_0_after_every_step_and_survivors_move(name: 
         assert moved[mask].float().mean() > 0.9  # a pixel that is always 0 has no gradient
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_masked_steps_are_those_of_a_plain_loop(name: str) -> None:
+    """Gradients multiplied by masks, torch's optimizer as it comes; the bias too is masked: no fast path knows that."""
+    recipe, module, expected = replace(RECIPE, schedule="constant", **SMALL, optimizer=name), started(), started()
+    draws = torch.Generator().manual_seed(0)
+    masks = {key: torch.rand(p.shape, generator=draws) < 0.4 for key, p in module.named_parameters()}
+    optimizer = getattr(torch.optim, name)(expected.parameters(), lr=0.01, weight_decay=recipe.weight_decay)
+    with torch.no_grad():
+        for key, parameter in expected.named_parameters():
+            parameter.mul_(masks[key])
+    for epoch in range(3):
+        for batch in torch.from_numpy(Streams(0)("test", "order", str(epoch)).permutation(230)).split(50):
+            optimizer.zero_grad()
+            cross_entropy(expected(IMAGES[0][batch]), IMAGES[1][batch]).backward()
+            for key, parameter in expected.named_parameters():
+                assert parameter.grad is not None
+                parameter.grad.mul_(masks[key])
+            optimizer.step()
+    found = trained(recipe, module=module, masks=masks)
+    for key, parameter in expected.named_parameters():
+        torch.testing.assert_close(found.parameters[key], parameter.detach(), rtol=1e-4, atol=1e-5)
+        assert not torch.signbit(found.parameters[key][~masks[key]]).any(), "0, not -0"
+
+
 def test_a_mask_of_rows_prunes_neurons() -> None:
     rows = torch.arange(20) % 2 == 0
     found = trained(masks={"fc1.weight": rows[:, None], "fc1.bias": rows})
