@@ -130,7 +130,7 @@ class Density:
         shown_in = self.figures or {"density": list(curves)}
         figures = {name: self._figure(accuracy, caption, shown) for name, shown in shown_in.items()}
         texts = {
-            f"{name}.md": self._table(grid, {curve: curves[curve] for curve in shown}, points, accuracy, caption)
+            f"{name}.md": self._table({curve: curves[curve] for curve in shown}, points, accuracy, caption)
             for name, shown in shown_in.items()
         }
         if any(point.get(fact) is not None for point in points for fact in self.facts):
@@ -216,9 +216,7 @@ class Density:
             )
         return rows
 
-    def _table(
-        self, grid: Grid, curves: Mapping[str, Series], points: Sequence[Point], target: float | None, caption: str
-    ) -> str:
+    def _table(self, curves: Mapping[str, Series], points: Sequence[Point], target: float | None, caption: str) -> str:
         """One line per density, a column per curve and one for what was published of it."""
         headings, columns = ["kept"], []
         for name, curve in curves.items():
@@ -235,7 +233,7 @@ class Density:
                 columns.append({x: f"{100 * y:.4g} %" for x, y in self.published[name]})
         lines = [
             [f"{100 * density:.4g} %", *(column.get(density, "") for column in columns)]
-            for density in sorted({density for column in columns for density in column}, reverse=True)
+            for density in sorted({x for curve in curves.values() for x in curve.x}, reverse=True)
         ]
         trained = "" if target is None else f"Trained network: {percent(target)}. "
         return f"{trained}{caption}.\n\n{markdown(headings, lines)}"
