@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+FAST := -m pytest -n auto --maxprocesses=8 --dist=worksteal -m "not slow and not network and not slurm"
 PACKAGES := slurm-wlm munge slurmdbd mariadb-server
 
-.PHONY: help run test test-slurm slurm-packages check fast lint smoke bench
+.PHONY: help run test test-slurm slurm-packages check fast lowest lint smoke bench
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +27,14 @@ check: .venv/.installed-dev  ## lint, types and the fast tests, at once
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint fast
 
 fast: .venv/.installed-dev  ## the fast tests, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=8 --dist=worksteal -m "not slow and not network and not slurm"
+	OMP_NUM_THREADS=1 $(BIN)/python $(FAST)
+
+# UV_TORCH_BACKEND=cpu spares the download of CUDA
+lowest: .venv/.installed  ## the fast tests, with the lowest Python and the lowest versions that pyproject.toml declares
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --seed --python 3.11 .venv/lowest
+	$(BIN)/uv pip install --quiet --python .venv/lowest --resolution lowest-direct --editable '.[dev,onnx]'
+	OMP_NUM_THREADS=1 .venv/lowest/bin/python $(FAST)
 
 lint: .venv/.installed-dev  ## ruff and the type checker
 	$(BIN)/ruff format --check .

@@ -17,6 +17,8 @@ from lth_runner.data.interface import Dataset
 TRAIN, TEST = "train_32x32.mat", "test_32x32.mat"
 IMAGE = (3, 32, 32)
 CLASSES = 10
+# what loadmat raises where the bytes are something else, besides its own error; which one depends on the scipy
+DAMAGE = (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error)
 ARCHIVE = Archive(
     name="svhn",
     folder="SVHN",
@@ -71,7 +73,7 @@ def decode(content: bytes, file: str) -> pixels.Part:
     try:
         found = loadmat(io.BytesIO(content), variable_names=["X", "y"])
         images, labels = np.ascontiguousarray(found["X"].transpose(3, 2, 0, 1)), found["y"].reshape(-1)
-    except (MatReadError, OSError, EOFError, ValueError, TypeError, KeyError, NotImplementedError, zlib.error) as error:
+    except (MatReadError, *DAMAGE) as error:
         raise DataError(f"{file} is no MATLAB file of SVHN ({error}): fetch it again") from error
     pixels.check_images(images, IMAGE, file)
     labels = np.where(labels == CLASSES, 0, labels)
