@@ -146,10 +146,9 @@ def check_fit(network: Architecture, data: Dataset) -> None:
         outputs = network.module().to(named(inputs)[0][1].device).eval()(inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, MemoryError) as error:
         if lacks_memory(error):
-            size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
             raise ConfigError(
-                f"the network has {size:,} weights, {4 * size / 2**30:,.1f} GiB in float32, and there is not enough "
-                "memory for them: choose a smaller network, or a machine with more memory"
+                f"the network has {_size(network)}, and there is not enough memory for them: choose a smaller network, "
+                "or a machine with more memory"
             ) from error
         reason = str(error).splitlines()[0]
         if isinstance(inputs, dict):
@@ -168,6 +167,14 @@ def check_fit(network: Architecture, data: Dataset) -> None:
     for labels in (data.train_labels, data.test_labels):
         if labels is not None:
             _check_labels(labels, outputs)
+
+
+def _size(network: Architecture) -> str:
+    try:
+        size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
+    except (RuntimeError, TypeError):
+        return "more weights than torch can count"
+    return f"{size:,} weights, {4 * size / 2**30:,.1f} GiB in float32"
 
 
 def _check_labels(labels: torch.Tensor, outputs: torch.Tensor) -> None:

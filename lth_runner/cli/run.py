@@ -15,11 +15,12 @@ from hydra.types import RunMode
 from hydra_plugins.lth_runner import ResumableSweeper  # pyright: ignore[reportMissingImports] (mapped by pyproject.toml)
 from omegaconf import DictConfig
 
+from lth_runner.cli.ending import MISUSED, WRONG, ending, is_read, open_streams, stop
 from lth_runner.cli.interruptible import interruptible
 from lth_runner.config import schema
 from lth_runner.config.build import settings
 from lth_runner.config.environment import with_environment
-from lth_runner.config.explain import CONFIGS, explain
+from lth_runner.config.explain import CONFIGS, explain, is_misuse
 from lth_runner.config.switched import switched
 from lth_runner.forecast.header import parse
 from lth_runner.record.terminal import Terminal
@@ -34,12 +35,11 @@ OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  #
 def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
     arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
-    if not arguments:
-        sys.stdout.write(menu())
+    if not arguments or "--version" in arguments:
+        with ending("lth-run") as terminal:
+            terminal.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
         return
-    if "--version" in arguments:
-        sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n")
-        return
+    open_streams()
     asked = os.environ.get("HYDRA_FULL_ERROR")
     wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
@@ -50,8 +50,11 @@ def main() -> None:
         error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:
             raise error from None
-        sys.exit(f"lth-run: {explain(error, arguments)}")
+        if isinstance(error, BrokenPipeError) and not is_read("lth-run"):
+            return
+        stop("lth-run", explain(error, arguments), MISUSED if is_misuse(error) else WRONG)
     finally:
+        is_read("lth-run")  # Hydra writes, too
         os.environ.pop("HYDRA_FULL_ERROR")
         if asked is not None:
             os.environ["HYDRA_FULL_ERROR"] = asked

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from lth_runner.core import checks
-from lth_runner.core.errors import LthError, lacks_memory
+from lth_runner.core.errors import ConfigError, LthError, lacks_memory
+from lth_runner.core.files import refused
 
 CONFIGS = "lth_runner.configs"
 
@@ -31,6 +32,16 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     if isinstance(error, HydraException | OmegaConfBaseException | ConfigCompositionException):
         return what
     return f"{what} (not foreseen; HYDRA_FULL_ERROR=1 shows where)"
+
+
+def is_misuse(error: BaseException) -> bool:
+    """Whether what was typed, or stands in a config file, cannot be done: not that something was found to be wrong."""
+    chain = list(_causes(error))
+    ours = next((cause for cause in chain if isinstance(cause, LthError)), None)
+    if ours is not None:
+        return isinstance(ours, ConfigError)
+    misread = (HydraException, OmegaConfBaseException, ConfigCompositionException, yaml.YAMLError)
+    return any(isinstance(cause, misread) for cause in chain)
 
 
 def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
@@ -52,6 +63,8 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
         return unknown_key(str(cause.full_key or match[1]), _known_keys([]))
     if isinstance(cause, ValidationError):
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(cause, OSError) and cause.filename is not None:
+        return refused(cause)
     return None
 
 
@@ -88,7 +101,7 @@ def _bad_yaml(error: yaml.YAMLError) -> str:
 
 def _unknown_choice(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file or "")
-    match = re.search(r"Could not find '([^']+)/([^'/]+)'", str(error))
+    match = re.search(r"Could not find '([^']+)/([^'/]*)'", str(error))
     if not match:
         return f"{str(error).splitlines()[0]}; give --config-dir the folder that holds {missing}"
     group, option = match.groups()

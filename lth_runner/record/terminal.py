@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import os
+import sys
 import time
 from collections.abc import Iterator
 from typing import IO
@@ -26,33 +28,74 @@ ELLIPSIS = "…"  # what rich puts in the place of what it cuts
 PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeeze a table into 80
 
 
+class _Console(Console):
+    """A console that whoever reads may leave: the program goes on, and shows nothing more."""
+
+    def on_broken_pipe(self) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Shows nothing more, nor what could not be written yet."""
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):  # streams in memory have no number
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.file.fileno())
+            os.close(nowhere)
+
+
 class Terminal:
-    """The only owner of the console. A quiet terminal shows nothing.
+    """The only owner of the console. A quiet terminal shows nothing, nor does one that nobody reads any more.
 
     Args:
         quiet: show nothing.
         file: where to write; standard output by default.
+
+    Attributes:
+        trouble: whether the system refused what was to be shown, as on a full disk; standard error says so.
     """
 
     def __init__(self, quiet: bool = False, file: IO[str] | None = None) -> None:
-        self.console = Console(quiet=quiet, file=file, highlight=False)
+        self.console = _Console(quiet=quiet, file=file, highlight=False)
         if not self.console.is_terminal:
-            self.console = Console(quiet=quiet, file=file, highlight=False, width=PLAIN_WIDTH)
+            self.console = _Console(quiet=quiet, file=file, highlight=False, width=PLAIN_WIDTH)
+        self.trouble = False
         self._bars: Progress | None = None
         self._open_bars = 0
         self.last_line = -math.inf  # when a bar was last seen as a line, on the monotonic clock
 
     def say(self, line: str) -> None:
         """One line, never wrapped: paths in it can be copied."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        with self._reader():
+            self.console.print(line, markup=False, soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """Text as it is, for other programs."""
+        with self._reader():
+            if not self.console.quiet:
+                self.console.file.write(text)
+                self.console.file.flush()
 
     def show(self, content: RenderableType) -> None:
         """A table, or anything else rich can draw; a table that is too wide to be whole is shown as a list of rows."""
-        if isinstance(content, Table) and self._cuts(content):
-            for line in _listed(content, self.console):
-                self.console.print(Text(line, overflow="fold"))
-        else:
-            self.console.print(content)
+        with self._reader():
+            if isinstance(content, Table) and self._cuts(content):
+                for line in _listed(content, self.console):
+                    self.console.print(Text(line, overflow="fold"))
+            else:
+                self.console.print(content)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[None]:
+        """What is written inside may find nobody to read it; what is recorded elsewhere must not suffer."""
+        try:
+            yield
+        except BrokenPipeError:
+            self.console.leave()
+        except OSError as error:
+            self.trouble = True
+            self.console.leave()
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"standard output cannot be written ({error.strerror}): nothing more is shown\n")
 
     def _cuts(self, table: Table) -> bool:
         """Whether rich would leave out characters, for which it shows an ellipsis, or lacks the table's least width."""

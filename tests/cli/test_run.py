@@ -32,8 +32,8 @@ def lth_run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as noise:
         lth_run(monkeypatch, *arguments)
-    assert noise.getvalue() == ""
-    message = str(stopped.value.code)
+    message = str(stopped.value)
+    assert noise.getvalue() == f"{message}\n"
     assert message.startswith("lth-run: ")
     assert "\n" not in message
     assert "Traceback" not in message
