@@ -1,6 +1,7 @@
 """The `lth-export` command: a ticket's pruned network, or its masks, as a file that other programs read."""
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -9,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from lth_runner.api import Loaded, load
 from lth_runner.cli.arguments import Arguments, named_path
@@ -108,8 +109,15 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         DataError: the file cannot be written.
     """
     own = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}  # shared memory is refused
+    content = _pickled(own) if path.suffix == ".pt" else save(own)
     with replace_file(path) as temporary:
-        torch.save(own, temporary) if path.suffix == ".pt" else save_file(own, temporary)
+        temporary.write_bytes(content)  # so that a full disk is refused in the same words for both
+
+
+def _pickled(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    content = io.BytesIO()
+    torch.save(dict(tensors), content)
+    return content.getvalue()
 
 
 def write_onnx(path: Path, loaded: Loaded, at: str, shape: str) -> float:

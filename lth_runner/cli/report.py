@@ -65,16 +65,16 @@ def report(folders: Sequence[Path], out: Path, command: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     for damaged in found.damaged:
         _warn(damaged.reason)
-    places = _places(folders, out)
+    places, found_sections = _places(folders, out), sections(found.runs)
+    _write(out / f"{NAME}.csv", csv_text(*flat_table(found_sections)))  # first: a full disk is said once
     parts = [
         Part(
             section=section,
             pictures=[*_together(section, out), *_alone(section, places, out)],
             commands=commands(section.runs),
         )
-        for section in sections(found.runs)
+        for section in found_sections
     ]
-    _write(out / f"{NAME}.csv", csv_text(*flat_table([part.section for part in parts])))
     _write(out / f"{NAME}.md", markdown_page(found, parts, command))
     _write(out / f"{NAME}.html", html_page(found, parts, command))
     return out / f"{NAME}.html"

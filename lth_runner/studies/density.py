@@ -1,6 +1,6 @@
 """Accuracy against the fraction of weights kept: several networks, or several methods on one, over several seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +78,10 @@ class Density:
         for name, method in methods.items():
             if "density" not in recipe(method):
                 raise ConfigError(f"{name} has no density to choose: leave it out of compare")
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """Some methods have networks of their own; see `Tries`."""
+        yield from ((method, self.networks.get(name, network)) for name, method in methods.items())
 
     def amounts(self) -> Mapping[str, float]:
         """Points, and epochs of each; see `Scales`."""
