@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -40,6 +41,7 @@ def main() -> None:
             terminal.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
         return
     open_streams()
+    check_options(arguments)
     asked = os.environ.get("HYDRA_FULL_ERROR")
     wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
@@ -58,6 +60,17 @@ def main() -> None:
         os.environ.pop("HYDRA_FULL_ERROR")
         if asked is not None:
             os.environ["HYDRA_FULL_ERROR"] = asked
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Refuses options that Hydra does not have in one sentence, where it would print its usage first."""
+    parser = get_args_parser()
+
+    def error(message: str) -> NoReturn:
+        stop("lth-run", f"{message}; lth-run --help lists every choice and setting", MISUSED)
+
+    parser.error = error
+    parser.parse_args(words)
 
 
 class RunError(BaseException):

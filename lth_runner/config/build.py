@@ -69,7 +69,7 @@ def build(config: dict[str, Any], where: str) -> Any:
             if isinstance(cause, LthError):
                 raise type(cause)(f"{where}: {cause}") from error
             cause = cause.__cause__
-        raise ConfigError(f"{where} cannot be built: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{where} cannot be built: {' '.join(str(error).split())}") from error
 
 
 def built_plainly(found: type, values: Mapping[str, Any], where: str) -> Any:

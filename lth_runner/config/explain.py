@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,11 +28,22 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     for cause in chain:
         if sentence := _sentence(cause, arguments):
             return sentence
-    first = str(chain[-1]).strip().splitlines()
-    what = f"{type(chain[-1]).__name__}: {first[0] if first else 'no message'}"
-    if isinstance(error, HydraException | OmegaConfBaseException | ConfigCompositionException):
-        return what
+    if theirs := [cause for cause in chain if _is_theirs(cause)]:
+        return f"{_first_line(theirs[-1]).rstrip('.')}; lth-run --help lists every choice and setting"
+    what = f"{type(chain[-1]).__name__}: {_first_line(chain[-1])}"
     return f"{what} (not foreseen; HYDRA_FULL_ERROR=1 shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")
+
+
+def _is_theirs(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf refuses something, be it by an error that has no name of its own."""
+    if isinstance(error, HydraException | OmegaConfBaseException | ConfigCompositionException):
+        return True
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, ValueError) and bool(frames) and frames[-1].partition(".")[0] in ("hydra", "omegaconf")
 
 
 def is_misuse(error: BaseException) -> bool:
@@ -40,8 +52,7 @@ def is_misuse(error: BaseException) -> bool:
     ours = next((cause for cause in chain if isinstance(cause, LthError)), None)
     if ours is not None:
         return isinstance(ours, ConfigError)
-    misread = (HydraException, OmegaConfBaseException, ConfigCompositionException, yaml.YAMLError)
-    return any(isinstance(cause, misread) for cause in chain)
+    return any(isinstance(cause, yaml.YAMLError) or _is_theirs(cause) for cause in chain)
 
 
 def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
@@ -59,6 +70,9 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
     if match := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", str(cause)):
         key, value = match.groups()
         return f"{key}={value} gives several values: add -m to run each of them, or write {key}=[{value}] for a list"
+    if "Config group override must be a string or a list" in str(cause):
+        wrong = next((word for word in arguments if re.fullmatch(r"[\w/@]*=(null|\d*)", word)), "one of the choices")
+        return f"{wrong} names no file of configs, and this group needs one; lth-run --help lists them"
     if isinstance(cause, ConfigKeyError) and (match := re.search(r"Key '([^']+)' not in", str(cause))):
         return unknown_key(str(cause.full_key or match[1]), _known_keys([]))
     if isinstance(cause, ValidationError):
@@ -82,7 +96,7 @@ def unreadable(override: str) -> str:
     if re.fullmatch(r"\w+", override):
         return f"{override} is no override; an override reads key=value: lth-run experiment={override}"
     key, equals, value = override.partition("=")
-    if not equals or not re.fullmatch(r"[\w.@/+~:]+", key):
+    if not equals or not re.fullmatch(r"[\w.@/+~:]+", key, re.ASCII):
         return f"{override!r} is no override; an override reads key=value"
     if value.startswith(("[", "{")):
         return f"the value of {override!r} cannot be read: write '{key}=[1, 2]' or '{key}={{name: 1}}', in quotes"

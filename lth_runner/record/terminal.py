@@ -5,14 +5,16 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -25,6 +27,7 @@ from lth_runner.core.recorder import Progress as ProgressInterface
 
 LINE_EVERY_S = 5.0
 ELLIPSIS = "…"  # what rich puts in the place of what it cuts
+WIDE = 1000  # columns, more than any line of a bar needs
 PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeeze a table into 80
 
 
@@ -159,8 +162,22 @@ def _listed(table: Table, console: Console) -> Iterator[str]:
         yield f"({caption})"
 
 
+class _Bars(Progress):
+    """Bars that give way to their texts, on as many lines as these take, where a terminal is too narrow for both."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        table = self.make_tasks_table(self.tasks)
+        if Measurement.get(self.console, self.console.options.update(width=WIDE), table).maximum <= self.console.width:
+            yield table
+            return
+        columns = [column for column in self.columns if isinstance(column, ProgressColumn)]
+        for task in self.tasks:
+            shown = [column(task) for column in columns if not isinstance(column, BarColumn)]
+            yield Text(" ", overflow="fold").join(text for text in shown if isinstance(text, Text))
+
+
 def _new_bars(console: Console) -> Progress:
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
