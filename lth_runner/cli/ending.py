@@ -5,12 +5,14 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lth_runner.cli.interruptible import interruptible
 from lth_runner.core.errors import ConfigError, LthError
 from lth_runner.core.files import refused
-from lth_runner.record.terminal import Terminal
+
+if TYPE_CHECKING:
+    from lth_runner.record.terminal import Terminal
 
 WRONG = 1  # the exit code where what was found is wrong: a file, a claim, a run
 MISUSED = 2  # where what was typed cannot be done
@@ -25,26 +27,28 @@ class Stopped(SystemExit):
 
 
 @contextlib.contextmanager
-def ending(prog: str) -> Iterator[Terminal]:
-    """Yields the terminal to show results on; refusals and Ctrl-C inside are answered by one sentence.
+def ending(prog: str, terminal: "Terminal | None" = None) -> Iterator[None]:
+    """Answers refusals and Ctrl-C inside by one sentence.
 
     Args:
         prog: name of the command.
+        terminal: on which it shows its results; what could not be shown there makes the command fail.
     """
     open_streams()
-    terminal = Terminal()
     try:
         with interruptible(f"{prog}: interrupted"):
-            yield terminal
+            yield
     except LthError as error:
         stop(prog, str(error), MISUSED if isinstance(error, ConfigError) else WRONG)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not is_read(prog):
+            return
         if error.filename is None:
             raise
         stop(prog, refused(error), WRONG)
     finally:
         is_read(prog)  # argparse writes, too
-    if terminal.trouble:
+    if terminal is not None and terminal.trouble:
         sys.exit(WRONG)
 
 

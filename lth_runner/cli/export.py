@@ -25,7 +25,8 @@ CLOSE = 1e-4  # largest difference to torch's outputs, as a share of the largest
 
 def main() -> None:
     """Runs `lth-export`."""
-    with ending("lth-export") as terminal:
+    terminal = Terminal()
+    with ending("lth-export", terminal):
         export(arguments(sys.argv[1:]), terminal)
 
 

@@ -28,7 +28,7 @@ MOST_RUNS = 24  # of one experiment whose own figures are redrawn: each takes ab
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the arguments of the command line, or those given."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with ending("lth-report") as terminal:
+    with ending("lth-report"):
         if "" in words:
             raise ConfigError("a folder's name is empty: name one that holds runs, and with --out where to write")
         options = _parser().parse_args(words)
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not written or run_folders(options.folders):
             command = shlex.join(["lth-report", *words])
             written.append(report(options.folders, options.out or default_out(options.folders), command))
-        terminal.write("".join(f"{file}\n" for file in written))
+        sys.stdout.write("".join(f"{file}\n" for file in written))
 
 
 def redraw(folders: Sequence[Path], out: Path | None) -> list[Path]:
@@ -118,7 +118,8 @@ def _alone(section: Section, places: dict[Path, Path], out: Path) -> Iterator[Pi
 
 
 def _only_curves(run: Run) -> bool:
-    return own_curves(run) is not None and len(read_figures(run.folder)) == 1
+    """Whether nothing is lost where its curves stand beside others: a density has published values, too."""
+    return own_curves(run) is not None and [each["kind"] for each in read_figures(run.folder).values()] == ["curves"]
 
 
 def _redrawn(run: Run, out: Path) -> list[Path]:

@@ -37,8 +37,8 @@ def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
     arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
     if not arguments or "--version" in arguments:
-        with ending("lth-run") as terminal:
-            terminal.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
+        with ending("lth-run"):
+            sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
         return
     open_streams()
     check_options(arguments)

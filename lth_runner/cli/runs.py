@@ -35,7 +35,8 @@ NEEDED = (SUMMARY, "config.yaml")  # in every such folder
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the arguments of the command line, or those given."""
-    with ending("lth-runs") as terminal:
+    terminal = Terminal()
+    with ending("lth-runs", terminal):
         runs(_parser().parse_intermixed_args(arguments), terminal)
 
 

@@ -37,7 +37,8 @@ BYTES = 4  # of a weight of the target as float32
 
 def main() -> None:
     """Runs `lth-verify`; the exit code is 0 only if every claim that could be checked holds."""
-    with ending("lth-verify") as terminal:
+    terminal = Terminal()
+    with ending("lth-verify", terminal):
         mismatch = verify(arguments(sys.argv[1:]), terminal)
     if mismatch:
         stop("lth-verify", mismatch, WRONG)

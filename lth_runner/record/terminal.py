@@ -162,18 +162,24 @@ def _listed(table: Table, console: Console) -> Iterator[str]:
         yield f"({caption})"
 
 
+def _width(content: RenderableType, console: Console) -> int:
+    """The columns that it would take if there were enough."""
+    return Measurement.get(console, console.options.update(width=WIDE), content).maximum
+
+
 class _Bars(Progress):
     """Bars that give way to their texts, on as many lines as these take, where a terminal is too narrow for both."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         table = self.make_tasks_table(self.tasks)
-        if Measurement.get(self.console, self.console.options.update(width=WIDE), table).maximum <= self.console.width:
+        if not self.tasks or _width(table, self.console) <= self.console.width:
             yield table
             return
         columns = [column for column in self.columns if isinstance(column, ProgressColumn)]
         for task in self.tasks:
             shown = [column(task) for column in columns if not isinstance(column, BarColumn)]
-            yield Text(" ", overflow="fold").join(text for text in shown if isinstance(text, Text))
+            texts = [Text(text.plain.strip(), style=text.style) for text in shown if isinstance(text, Text)]
+            yield Text(" ", overflow="fold").join(text for text in texts if text)
 
 
 def _new_bars(console: Console) -> Progress:

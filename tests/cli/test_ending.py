@@ -39,7 +39,9 @@ def test_names_with_line_ends_make_no_second_line(capsys: pytest.CaptureFixture[
 PROGRAM = """
 import sys
 from lth_runner.cli.ending import ending
-with ending("lth-it") as terminal:
+from lth_runner.record.terminal import Terminal
+terminal = Terminal()
+with ending("lth-it", terminal):
     {lines}
     open({done!r}, "w").close()
 """

@@ -244,6 +244,7 @@ def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Pa
     assert not list((tmp_path / "runs").rglob("density.svg")), "a report leaves runs as they are"
     text = (tmp_path / "out" / "report.md").read_text()
     assert "![widths: density of 1000-0](1000-0/density.svg)" in text
+    assert "widths: accuracy and error over density, one line for each setting" in text, "and all of them in one figure"
     assert page.read_text().count("<svg ") == 2 + 3
 
 
