@@ -112,8 +112,9 @@ def run_one(config: dict[str, Any], words: list[str], terminal: Terminal) -> Non
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    words = list(HydraConfig.get().overrides.task)
-    return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words)), words)
+    hydra_config = HydraConfig.get()
+    words, root = list(hydra_config.overrides.task), str(hydra_config.job.config_name)
+    return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words, root)), words)
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:

@@ -96,6 +96,8 @@ def unreadable(override: str) -> str:
     if re.fullmatch(r"\w+", override):
         return f"{override} is no override; an override reads key=value: lth-run experiment={override}"
     key, equals, value = override.partition("=")
+    if any("\ud800" <= sign <= "\udfff" for sign in override):
+        return f"this locale cannot read {override!r}: set LC_ALL=C.UTF-8"
     if not equals or not re.fullmatch(r"[\w.@/+~:]+", key, re.ASCII):
         return f"{override!r} is no override; an override reads key=value"
     if value.startswith(("[", "{")):
@@ -117,7 +119,7 @@ def _unknown_choice(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file or "")
     match = re.search(r"Could not find '([^']+)/([^'/]*)'", str(error))
     if not match:
-        return f"{str(error).splitlines()[0]}; give --config-dir the folder that holds {missing}"
+        return f"{_first_line(error).rstrip('.')}; give --config-dir the folder that holds {missing or 'it'}"
     group, option = match.groups()
     options = list(error.options or ())
     if not options:
