@@ -180,6 +180,7 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path, name: str, content: 
         pytest.raises(DataError, match=f"{name} cannot be read") as caught,
         warnings.catch_warnings(record=True) as said,
     ):
+        warnings.simplefilter("always")
         CheckpointTarget(path=str(tmp_path / name), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     assert "\n" not in str(caught.value) and not said
 
