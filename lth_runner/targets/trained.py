@@ -95,7 +95,9 @@ class TrainedTarget:
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """Refuses data that nothing can be trained on, and layers that are not there."""
-        below(network, self.frozen)
+        frozen, parameters = below(network, self.frozen), skeleton(network).named_parameters()
+        if self.frozen and not any(each.requires_grad for name, each in parameters if name not in frozen):
+            raise ConfigError(f"target.frozen=[{','.join(self.frozen)}] leaves nothing to train: name fewer layers")
         self._usable(data)
 
     def weights(

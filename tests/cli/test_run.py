@@ -151,6 +151,7 @@ ALONE = [
             "random_pruning needs a network",
         ),
         (["target.frozen=[no_such_layer]"], "frozen names no_such_layer, which is no layer of the network"),
+        (["target.frozen=[fc1,fc2]"], "target.frozen=[fc1,fc2] leaves nothing to train: name fewer layers"),
         (["target.frozen=fc1"], "target.frozen must be a list, got 'fc1': write target.frozen=[fc1]"),
         (["method=edge_popup", "method.frozen=[foo]"], "frozen names foo, which is no layer of the network"),
         (["method=edge_popup", "method.frozen=[fc1]", *ALONE], "fc1.weight is to be frozen and no target has it"),

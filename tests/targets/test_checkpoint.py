@@ -176,12 +176,10 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path, content: Any) -> 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, name: str, content: bytes) -> None:
     """Without a word of torch's about old pickles, either."""
     (tmp_path / name).write_bytes(content)
-    with (
-        pytest.raises(DataError, match=f"{name} cannot be read") as caught,
-        warnings.catch_warnings(record=True) as said,
-    ):
+    with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        CheckpointTarget(path=str(tmp_path / name), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
+        with pytest.raises(DataError, match=f"{name} cannot be read") as caught:
+            CheckpointTarget(path=str(tmp_path / name), names=None).weights(NETWORK, None, Streams(0), "cpu", Memory())
     assert "\n" not in str(caught.value) and not said
 
 
