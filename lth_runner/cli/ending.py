@@ -43,7 +43,7 @@ def ending(prog: str, terminal: "Terminal | None" = None) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not is_read(prog):
             return
-        if error.filename is None:
+        if error.filename is None and not isinstance(error, FileNotFoundError):
             raise
         stop(prog, refused(error), WRONG)
     finally:

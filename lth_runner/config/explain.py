@@ -77,7 +77,7 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
         return unknown_key(str(cause.full_key or match[1]), _known_keys([]))
     if isinstance(cause, ValidationError):
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
-    if isinstance(cause, OSError) and cause.filename is not None:
+    if isinstance(cause, OSError) and (cause.filename is not None or isinstance(cause, FileNotFoundError)):
         return refused(cause)
     return None
 

@@ -56,6 +56,8 @@ def check_file(path: Path | str, remedy: str) -> None:
 
 def refused(error: OSError) -> str:
     """What the file system refused, where nothing more is known."""
+    if error.filename is None and isinstance(error, FileNotFoundError):
+        return "the folder that this was started in is gone: change to one that is there"
     return f"{error.filename}: {error.strerror or error}; {_remedy(error)}"
 
 

@@ -18,6 +18,7 @@ from lth_runner.core.errors import ConfigError, DataError
         (ConfigError("n must be 1"), MISUSED),
         (DataError("it is damaged"), WRONG),
         (OSError(36, "File name too long", "xxx"), WRONG),
+        (FileNotFoundError(2, "No such file or directory"), WRONG),  # of os.getcwd
     ],
 )
 def test_what_was_typed_and_what_was_found_differ_in_the_exit_code(
