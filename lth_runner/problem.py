@@ -13,7 +13,7 @@ from lth_runner.core.errors import ConfigError, lacks_memory
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, named, select
-from lth_runner.networks.interface import Architecture, parameter_shapes
+from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
 from lth_runner.resources import Resources
 from lth_runner.ticket.ticket import Ticket
 
@@ -108,6 +108,19 @@ class FindsEach(Protocol):
 
 
 @runtime_checkable
+class Takes(Protocol):
+    """A method that puts tensors of the target into its ticket as they are."""
+
+    def taken(self, network: Architecture) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of these tensors by their names in the network.
+
+        Raises:
+            ConfigError: a layer that is to be taken is not there.
+        """
+        ...
+
+
+@runtime_checkable
 class Checked(Protocol):
     """A target or a method that can say before a run starts, and a target is trained, what it will refuse."""
 
@@ -139,6 +152,27 @@ def device(asked: str) -> str:
     return asked
 
 
+def check_taken(method: Any, network: Architecture, target: Architecture | None) -> None:
+    """Refuses a method that takes tensors from a target which has none of that name and shape.
+
+    Args:
+        target: the architecture of the target; None where there is no target.
+
+    Raises:
+        ConfigError: it names the first of them.
+    """
+    taken = method.taken(network) if isinstance(method, Takes) else {}
+    known = {} if target is None or not taken else state_shapes(target)
+    for name, shape in taken.items():
+        if known.get(name) != shape:
+            raise ConfigError(not_taken(name))
+
+
+def not_taken(name: str) -> str:
+    """The refusal of a tensor that cannot be taken from the target."""
+    return f"{name} is to be frozen and no target has it in this shape: add target=trained"
+
+
 def check_fit(network: Architecture, data: Dataset) -> None:
     """Refuses a dataset whose inputs the network does not take, or whose labels its outputs cannot have.
 
@@ -150,10 +184,9 @@ def check_fit(network: Architecture, data: Dataset) -> None:
         outputs = network.module().to(named(inputs)[0][1].device).eval()(inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, MemoryError) as error:
         if lacks_memory(error):
-            size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
             raise ConfigError(
-                f"the network has {size:,} weights, {4 * size / 2**30:,.1f} GiB in float32, and there is not enough "
-                "memory for them: choose a smaller network, or a machine with more memory"
+                f"the network has {_size(network)}, and there is not enough memory for them: choose a smaller network, "
+                "or a machine with more memory"
             ) from error
         reason = str(error).splitlines()[0]
         if isinstance(inputs, dict):
@@ -172,6 +205,14 @@ def check_fit(network: Architecture, data: Dataset) -> None:
     for labels in (data.train_labels, data.test_labels):
         if labels is not None:
             _check_labels(labels, outputs)
+
+
+def _size(network: Architecture) -> str:
+    try:
+        size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
+    except (RuntimeError, TypeError):
+        return "more weights than torch can count"
+    return f"{size:,} weights, {4 * size / 2**30:,.1f} GiB in float32"
 
 
 def _check_labels(labels: torch.Tensor, outputs: torch.Tensor) -> None:

@@ -17,14 +17,14 @@ from lth_runner.core.finished import LOCK, damaged_files, is_finished
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, device
+from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, check_taken, device
 from lth_runner.record.folder import RunFolder
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.draw import draw
 from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
-from lth_runner.study import Outcome
+from lth_runner.study import Outcome, Study, Tries
 from lth_runner.targets.interface import KeptInFile
 from lth_runner.ticket.file import needed_trust, save_ticket
 from lth_runner.ticket.ticket import Ticket
@@ -60,7 +60,9 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
         said.append(line)
         terminal.say(line)
 
-    data = load_parts(config, parts, methods, say)
+    data = load_parts(config, parts, say)
+    if parts["network"] is not None:
+        check_tries(study, methods, parts, data)
 
     def waiting(lock: str) -> None:
         notices.say(f"another process is working on {path}: waiting for it ({lock} is its lock)")
@@ -108,7 +110,8 @@ def build_methods(config: dict[str, Any]) -> dict[str, Method]:
     """The methods of `compare` by their names, then the one of `method` by its file's name: always a row more."""
     recipes = dict(config["compare"])
     if config["method"] is not None:
-        name = str(config["method"].get("_target_", "method")).split(".")[-2:][0]
+        named = config["method"] if isinstance(config["method"], dict) else {}
+        name = str(named.get("_target_", "method")).split(".")[-2:][0]
         recipes[unused(name, recipes)] = config["method"]
     return {
         name: build(recipe, f"compare.{name}" if name in config["compare"] else "method")
@@ -137,23 +140,28 @@ def check_parts(methods: dict[str, Method], parts: dict[str, Any]) -> None:
             raise ConfigError(f"{name} needs {NEEDS['network']}")
 
 
-def load_parts(
-    config: dict[str, Any], parts: dict[str, Any], methods: dict[str, Method], say: Callable[[str], None]
-) -> Dataset | None:
-    """The dataset, once it is clear that network, target and methods take it: what is refused leaves no folder behind.
+def load_parts(config: dict[str, Any], parts: dict[str, Any], say: Callable[[str], None]) -> Dataset | None:
+    """The dataset, once it is clear that the network takes it.
 
     Args:
         say: takes a line of log.
     """
-    network, target = parts["network"], parts["target"]
     data = parts["data"] and load_data(parts["data"], say).to(config["device"])
-    if network is not None:
-        if data is not None:
-            check_fit(network, data)
-        for part in (target, *methods.values()):
-            if isinstance(part, Checked):
-                part.check(network, data)
+    if parts["network"] is not None and data is not None:
+        check_fit(parts["network"], data)
     return data
+
+
+def check_tries(study: Study, methods: dict[str, Method], parts: dict[str, Any], data: Dataset | None) -> None:
+    """Refuses what target or methods would refuse at their work: what is refused leaves no folder behind."""
+    network, target = parts["network"], parts["target"]
+    if isinstance(target, Checked):
+        target.check(network, data)
+    tries = study.tried(methods, network) if isinstance(study, Tries) else ((m, network) for m in methods.values())
+    for method, its in tries:
+        if isinstance(method, Checked):
+            method.check(its, data)
+        check_taken(method, its, None if target is None else network)
 
 
 def build_problem(config: dict[str, Any], parts: dict[str, Any], data: Dataset | None, folder: RunFolder) -> Problem:

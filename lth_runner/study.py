@@ -1,10 +1,11 @@
 """What a study is: methods put to a question, and an answer of table rows, numbers, points and tickets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from lth_runner.core.recorder import Recorder
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import TICKET_COLUMNS, Column, Row
@@ -55,6 +56,19 @@ class Study(Protocol):
 
         Raises:
             ConfigError: the study cannot be made of these parts.
+        """
+        ...
+
+
+@runtime_checkable
+class Tries(Protocol):
+    """A study that varies its methods, or puts them to other networks than the run's."""
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """Every method that it will use, and the network of which that is to find a ticket.
+
+        Args:
+            network: the run's.
         """
         ...
 

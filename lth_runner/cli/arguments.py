@@ -2,9 +2,10 @@
 
 import argparse
 from importlib import metadata
+from pathlib import Path
 from typing import NoReturn
 
-MISUSED = 2  # the exit code of a command line that cannot be read
+from lth_runner.cli.ending import MISUSED, stop
 
 
 class Arguments(argparse.ArgumentParser):
@@ -16,4 +17,14 @@ class Arguments(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=version, help="show it and stop")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message}; {self.prog} --help lists everything\n")
+        stop(self.prog, f"{message}; {self.prog} --help lists everything", MISUSED)
+
+
+def named_path(word: str) -> Path:
+    """A path that was typed; `~` is the user's folder here where the shell has not seen it (`--to=~/net.pt`)."""
+    if not word:
+        raise argparse.ArgumentTypeError("its name is empty")
+    try:
+        return Path(word).expanduser()
+    except RuntimeError:  # a user that is not known
+        return Path(word)

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lth_runner.cli.arguments import Arguments
-from lth_runner.cli.interruptible import interruptible
-from lth_runner.core.errors import ConfigError, LthError
-from lth_runner.core.files import replace_file
+from lth_runner.cli.arguments import Arguments, named_path
+from lth_runner.cli.ending import ending
+from lth_runner.core.errors import ConfigError, DataError, LthError
+from lth_runner.core.files import refusals, replace_file
 from lth_runner.core.finished import SUMMARY
 from lth_runner.report.draw import draw
 from lth_runner.report.figures import commands, figures, spread
@@ -28,18 +28,15 @@ MOST_RUNS = 24  # of one experiment whose own figures are redrawn: each takes ab
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the arguments of the command line, or those given."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
-    try:
+    with ending("lth-report"):
         if "" in words:
             raise ConfigError("a folder's name is empty: name one that holds runs, and with --out where to write")
-        with interruptible("lth-report: interrupted"):
-            written = redraw(options.folders, options.out)
-            if not written or run_folders(options.folders):
-                command = shlex.join(["lth-report", *words])
-                written.append(report(options.folders, options.out or default_out(options.folders), command))
-    except LthError as error:
-        sys.exit(f"lth-report: {error}")
-    sys.stdout.write("".join(f"{path}\n" for path in written))
+        options = _parser().parse_args(words)
+        written = redraw(options.folders, options.out)
+        if not written or run_folders(options.folders):
+            command = shlex.join(["lth-report", *words])
+            written.append(report(options.folders, options.out or default_out(options.folders), command))
+        sys.stdout.write("".join(f"{file}\n" for file in written))
 
 
 def redraw(folders: Sequence[Path], out: Path | None) -> list[Path]:
@@ -49,7 +46,7 @@ def redraw(folders: Sequence[Path], out: Path | None) -> list[Path]:
         LthError: there is no such folder, or its points or descriptions are damaged.
     """
     places = _places(folders, out) if out else {}
-    return [path for folder in figure_folders(folders) for path in draw(folder, places.get(folder))]
+    return [file for folder in figure_folders(folders) for file in draw(folder, places.get(folder))]
 
 
 def report(folders: Sequence[Path], out: Path, command: str) -> Path:
@@ -62,18 +59,22 @@ def report(folders: Sequence[Path], out: Path, command: str) -> Path:
         DataError: there is no such folder, or none to write to.
     """
     found = read_runs(folders)
+    if not found.runs and not found.damaged:
+        raise DataError(f"there are no runs in {shlex.join(map(str, folders))}: name a folder that holds some")
+    with refusals(out):
+        out.mkdir(parents=True, exist_ok=True)
     for damaged in found.damaged:
         _warn(damaged.reason)
-    places = _places(folders, out)
+    places, found_sections = _places(folders, out), sections(found.runs)
+    _write(out / f"{NAME}.csv", csv_text(*flat_table(found_sections)))  # first: a full disk is said once
     parts = [
         Part(
             section=section,
             pictures=[*_together(section, out), *_alone(section, places, out)],
             commands=commands(section.runs),
         )
-        for section in sections(found.runs)
+        for section in found_sections
     ]
-    _write(out / f"{NAME}.csv", csv_text(*flat_table([part.section for part in parts])))
     _write(out / f"{NAME}.md", markdown_page(found, parts, command))
     _write(out / f"{NAME}.html", html_page(found, parts, command))
     return out / f"{NAME}.html"
@@ -108,33 +109,36 @@ def _alone(section: Section, places: dict[Path, Path], out: Path) -> Iterator[Pi
     shown = spread(able, MOST_RUNS)
     left_out = f"; {len(shown)} redrawn of {len(able)} runs" if len(able) > len(shown) else ""
     for run in shown:
-        for path in _redrawn(run, places[run.folder]):
+        for file in _redrawn(run, places[run.folder]):
             yield Picture(
-                stem=path.with_suffix(""),
-                link=path.with_suffix("").relative_to(out).as_posix(),
-                caption=f"{section.name}: {path.stem} of {run.folder.name}{left_out}",
+                stem=file.with_suffix(""),
+                link=file.with_suffix("").relative_to(out).as_posix(),
+                caption=f"{section.name}: {file.stem} of {run.folder.name}{left_out}",
             )
 
 
 def _only_curves(run: Run) -> bool:
-    return own_curves(run) is not None and len(read_figures(run.folder)) == 1
+    """Whether nothing is lost where its curves stand beside others: a density has published values, too."""
+    return own_curves(run) is not None and [each["kind"] for each in read_figures(run.folder).values()] == ["curves"]
 
 
 def _redrawn(run: Run, out: Path) -> list[Path]:
     try:
-        return [path for path in draw(run.folder, out) if path.suffix == ".png"]
+        return [file for file in draw(run.folder, out) if file.suffix == ".png"]
     except LthError as error:
         _warn(str(error))
-        return []
+    except (AttributeError, IndexError, TypeError, ValueError) as error:  # points and descriptions can hold anything
+        _warn(f"the figures of {run.folder} cannot be drawn ({type(error).__name__}: {error}): run it again")
+    return []
 
 
 def _warn(text: str) -> None:
-    sys.stderr.write(f"lth-report: {text}\n")
+    sys.stderr.write(f"lth-report: {' '.join(text.split())}\n")
 
 
-def _write(path: Path, text: str) -> None:
-    with replace_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _write(file: Path, text: str) -> None:
+    with replace_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of folders can be anything
 
 
 def _parser() -> Arguments:
@@ -145,11 +149,11 @@ def _parser() -> Arguments:
         "points.csv and figures.json that are no runs, as those of published figures, are drawn again in their places.",
     )
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="FOLDER", help="holds runs, or points of figures, at any depth"
+        "folders", nargs="+", type=named_path, metavar="FOLDER", help="holds runs, or points of figures, at any depth"
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=named_path,
         help=f"where to write; if not given, FOLDER/{NAME} of the first folder, or beside it where that is a run, and "
         "figures of points beside these",
     )

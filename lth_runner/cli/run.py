@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -15,11 +16,12 @@ from hydra.types import RunMode
 from hydra_plugins.lth_runner import ResumableSweeper  # pyright: ignore[reportMissingImports] (mapped by pyproject.toml)
 from omegaconf import DictConfig
 
+from lth_runner.cli.ending import MISUSED, WRONG, ending, is_read, open_streams, stop
 from lth_runner.cli.interruptible import interruptible
 from lth_runner.config import schema
 from lth_runner.config.build import settings
 from lth_runner.config.environment import with_environment
-from lth_runner.config.explain import CONFIGS, explain
+from lth_runner.config.explain import CONFIGS, explain, is_misuse
 from lth_runner.config.switched import switched
 from lth_runner.forecast.header import parse
 from lth_runner.record.terminal import Terminal
@@ -34,12 +36,12 @@ OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  #
 def main() -> None:
     """Runs `lth-run`; with no arguments it prints the menu of experiments."""
     arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
-    if not arguments:
-        sys.stdout.write(menu())
+    if not arguments or "--version" in arguments:
+        with ending("lth-run"):
+            sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
         return
-    if "--version" in arguments:
-        sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n")
-        return
+    open_streams()
+    check_options(arguments)
     asked = os.environ.get("HYDRA_FULL_ERROR")
     wants_traceback = asked == "1" or "hydra.verbose=true" in arguments
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra must hand errors to us instead of printing them
@@ -50,11 +52,25 @@ def main() -> None:
         error = raised.error if isinstance(raised, RunError) else raised
         if wants_traceback:
             raise error from None
-        sys.exit(f"lth-run: {explain(error, arguments)}")
+        if isinstance(error, BrokenPipeError) and not is_read("lth-run"):
+            return
+        stop("lth-run", explain(error, arguments), MISUSED if is_misuse(error) else WRONG)
     finally:
+        is_read("lth-run")  # Hydra writes, too
         os.environ.pop("HYDRA_FULL_ERROR")
         if asked is not None:
             os.environ["HYDRA_FULL_ERROR"] = asked
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Refuses options that Hydra does not have in one sentence, where it would print its usage first."""
+    parser = get_args_parser()
+
+    def error(message: str) -> NoReturn:
+        stop("lth-run", f"{message}; lth-run --help lists every choice and setting", MISUSED)
+
+    parser.error = error
+    parser.parse_args(words)
 
 
 class RunError(BaseException):
@@ -96,8 +112,9 @@ def run_one(config: dict[str, Any], words: list[str], terminal: Terminal) -> Non
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    words = list(HydraConfig.get().overrides.task)
-    return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words)), words)
+    hydra_config = HydraConfig.get()
+    words, root = list(hydra_config.overrides.task), str(hydra_config.job.config_name)
+    return with_environment(settings(switched(GlobalHydra.instance().config_loader(), cfg, words, root)), words)
 
 
 def for_hydra(words: Sequence[str]) -> list[str]:

@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from lth_runner.cli.arguments import Arguments
-from lth_runner.cli.interruptible import interruptible
-from lth_runner.core.errors import ConfigError, LthError, RunBusyError
+from lth_runner.cli.ending import ending
+from lth_runner.core.errors import ConfigError, RunBusyError
 from lth_runner.core.files import locked, refusals
 from lth_runner.core.finished import LOCK, SUMMARY
 from lth_runner.record.terminal import Terminal
@@ -35,14 +35,9 @@ NEEDED = (SUMMARY, "config.yaml")  # in every such folder
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the arguments of the command line, or those given."""
-    asked = _parser().parse_intermixed_args(arguments)
-    try:
-        with interruptible("lth-runs: interrupted"):
-            runs(asked, Terminal())
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except LthError as error:
-        sys.exit(f"lth-runs: {error}")
+    terminal = Terminal()
+    with ending("lth-runs", terminal):
+        runs(_parser().parse_intermixed_args(arguments), terminal)
 
 
 def runs(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -63,12 +58,11 @@ def runs(asked: argparse.Namespace, terminal: Terminal) -> None:
         raise ConfigError("say which runs to remove, as in lth-runs rm status=failed; without rm they are listed only")
     found = chosen(entries(read_runs(folders or [DEFAULT])), filters)
     if asked.csv:
-        sys.stdout.write(csv_text(*flat(found)))
-        sys.stdout.flush()
+        terminal.write(csv_text(*flat(found)))
         return
     show(found, terminal)
     if remove and found:
-        agree(len(found), asked.yes)
+        agree(len(found), asked.yes, terminal)
         terminal.say(removed(found, STATUS in [word.partition("=")[0] for word in filters], terminal.say))
 
 
@@ -86,6 +80,7 @@ def show(found: Sequence[Entry], terminal: Terminal) -> None:
         ]
         for entry in found
     ]
+    rows = [[" ".join(cell.split()) for cell in row] for row in rows]  # a name may have line ends
     if not rows:
         terminal.say("no runs")
     elif on_terminal:
@@ -105,7 +100,7 @@ def _table(rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def agree(count: int, yes: bool) -> None:
+def agree(count: int, yes: bool, terminal: Terminal) -> None:
     """Goes on only if somebody at a terminal, or `--yes`, says so.
 
     Raises:
@@ -115,8 +110,7 @@ def agree(count: int, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise ConfigError("removing runs asks first, and there is no terminal to ask on: add --yes")
-    sys.stdout.write(f"remove {_counted(count)} for good? [y/N] ")
-    sys.stdout.flush()
+    terminal.write(f"remove {_counted(count)} for good? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ConfigError("nothing was removed")
 

@@ -11,13 +11,14 @@ import yaml
 from rich.table import Table
 
 from lth_runner.api import claimed_dataset, load
-from lth_runner.cli.arguments import Arguments
-from lth_runner.cli.interruptible import interruptible
+from lth_runner.cli.arguments import Arguments, named_path
+from lth_runner.cli.ending import WRONG, ending, stop
 from lth_runner.config.build import build
 from lth_runner.config.compose import choices, composed
 from lth_runner.config.explain import unreadable
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError, DataError, LthError
+from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.files import check_file
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.layer_use import LayerUse, layer_uses, warning
 from lth_runner.measure.ticket import num_parameters
@@ -30,19 +31,17 @@ from lth_runner.targets.state_dict import read_state_dict
 from lth_runner.ticket.materialise import materialise, original_architecture
 from lth_runner.ticket.ticket import Ticket
 
+REMEDY = "give --target the weights that the ticket was made from"
 BYTES = 4  # of a weight of the target as float32
 
 
 def main() -> None:
     """Runs `lth-verify`; the exit code is 0 only if every claim that could be checked holds."""
-    asked = arguments(sys.argv[1:])
-    try:
-        with interruptible("lth-verify: interrupted"):
-            mismatch = verify(asked, Terminal())
-    except LthError as error:
-        sys.exit(f"lth-verify: {error}")
+    terminal = Terminal()
+    with ending("lth-verify", terminal):
+        mismatch = verify(arguments(sys.argv[1:]), terminal)
     if mismatch:
-        sys.exit(f"lth-verify: {mismatch}")
+        stop("lth-verify", mismatch, WRONG)
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -53,9 +52,12 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "dataset and its settings stand in the ticket.",
         epilog="example: lth-verify runs/theorem_1-bd50fbc8bf/ticket.safetensors --target fc.safetensors",
     )
-    parser.add_argument("ticket", nargs="?", type=Path, help="a ticket.safetensors of a run folder")
+    parser.add_argument("ticket", nargs="?", type=named_path, help="a ticket.safetensors of a run folder")
     parser.add_argument(
-        "--target", metavar="FILE", help="the target's weights (.pt or .safetensors), for weight errors"
+        "--target",
+        type=named_path,
+        metavar="FILE",
+        help="the target's weights (.pt or .safetensors), for weight errors",
     )
     parser.add_argument("--data", metavar="NAME", help="another dataset than the ticket's, as in lth-run data=NAME")
     parser.add_argument(
@@ -102,14 +104,13 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     return None
 
 
-def _target(path: str, original: Architecture, terminal: Terminal) -> dict[str, np.ndarray]:
+def _target(path: Path, original: Architecture, terminal: Terminal) -> dict[str, np.ndarray]:
     """The weights that the ticket approximates, under the names of its original network."""
-    if not Path(path).expanduser().is_file():
-        raise DataError(f"there is no file {path}: give --target the weights that the ticket was made from")
+    check_file(path, REMEDY)
     try:
-        return matched(original, read_state_dict(path), {}, path, terminal.say)
+        return matched(original, read_state_dict(str(path)), {}, str(path), terminal.say)
     except MisfitError as error:
-        raise DataError(f"{error.fact}: give --target the weights that the ticket was made from") from error
+        raise DataError(f"{error.fact}: {REMEDY}") from error
 
 
 def _dataset(ticket: Ticket, asked: argparse.Namespace, terminal: Terminal) -> Dataset | None:

@@ -9,6 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from lth_runner.config.kinds import check_kinds
 from lth_runner.config.schema import RunConfig
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
@@ -68,7 +69,7 @@ def build(config: dict[str, Any], where: str) -> Any:
             if isinstance(cause, LthError):
                 raise type(cause)(f"{where}: {cause}") from error
             cause = cause.__cause__
-        raise ConfigError(f"{where} cannot be built: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{where} cannot be built: {' '.join(str(error).split())}") from error
 
 
 def built_plainly(found: type, values: Mapping[str, Any], where: str) -> Any:
@@ -86,10 +87,12 @@ def built_plainly(found: type, values: Mapping[str, Any], where: str) -> Any:
         raise ConfigError(f"{where} cannot be built: {error}") from error
 
 
-def _check_settings(config: dict[str, Any], where: str) -> None:
+def _check_settings(config: Any, where: str) -> None:
     """Refuses settings that the named dataclass does not have, and names those it lacks."""
-    if "_target_" not in config:
-        raise ConfigError(f"{where} names no _target_: choose a {where.split('.')[0]} with {where.split('.')[0]}=NAME")
+    if not isinstance(config, dict) or "_target_" not in config:
+        part = where.split(".")[0]
+        how = f"method@{where}=NAME, or leave it out with ~{where}" if part == "compare" else f"{part}=NAME"
+        raise ConfigError(f"{where} names no _target_: choose a {part.replace('compare', 'method')} with {how}")
     try:
         found = import_object(str(config["_target_"]), f"{where}._target_")
     except ConfigError as error:
@@ -98,6 +101,7 @@ def _check_settings(config: dict[str, Any], where: str) -> None:
         raise
     given = [key for key in config if key not in ("_target_", "_convert_", "_partial_", "_recursive_")]
     _check_known(found, given, config["_target_"], where)
+    check_kinds(found, config, where)
     for key, value in config.items():
         if isinstance(value, dict) and "_target_" in value:
             _check_settings(value, f"{where}.{key}")

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from lth_runner.core import checks
-from lth_runner.core.errors import LthError, lacks_memory
+from lth_runner.core.errors import ConfigError, LthError, lacks_memory
+from lth_runner.core.files import refused
 
 CONFIGS = "lth_runner.configs"
 
@@ -26,11 +28,31 @@ def explain(error: BaseException, arguments: list[str]) -> str:
     for cause in chain:
         if sentence := _sentence(cause, arguments):
             return sentence
-    first = str(chain[-1]).strip().splitlines()
-    what = f"{type(chain[-1]).__name__}: {first[0] if first else 'no message'}"
-    if isinstance(error, HydraException | OmegaConfBaseException | ConfigCompositionException):
-        return what
+    if theirs := [cause for cause in chain if _is_theirs(cause)]:
+        return f"{_first_line(theirs[-1]).rstrip('.')}; lth-run --help lists every choice and setting"
+    what = f"{type(chain[-1]).__name__}: {_first_line(chain[-1])}"
     return f"{what} (not foreseen; HYDRA_FULL_ERROR=1 shows where)"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no message")
+
+
+def _is_theirs(error: BaseException) -> bool:
+    """Whether Hydra or OmegaConf refuses something, be it by an error that has no name of its own."""
+    if isinstance(error, HydraException | OmegaConfBaseException | ConfigCompositionException):
+        return True
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(error, ValueError) and bool(frames) and frames[-1].partition(".")[0] in ("hydra", "omegaconf")
+
+
+def is_misuse(error: BaseException) -> bool:
+    """Whether what was typed, or stands in a config file, cannot be done: not that something was found to be wrong."""
+    chain = list(_causes(error))
+    ours = next((cause for cause in chain if isinstance(cause, LthError)), None)
+    if ours is not None:
+        return isinstance(ours, ConfigError)
+    return any(isinstance(cause, yaml.YAMLError) or _is_theirs(cause) for cause in chain)
 
 
 def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
@@ -48,10 +70,15 @@ def _sentence(cause: BaseException, arguments: list[str]) -> str | None:
     if match := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", str(cause)):
         key, value = match.groups()
         return f"{key}={value} gives several values: add -m to run each of them, or write {key}=[{value}] for a list"
+    if "Config group override must be a string or a list" in str(cause):
+        wrong = next((word for word in arguments if re.fullmatch(r"[\w/@]*=(null|\d*)", word)), "one of the choices")
+        return f"{wrong} names no file of configs, and this group needs one; lth-run --help lists them"
     if isinstance(cause, ConfigKeyError) and (match := re.search(r"Key '([^']+)' not in", str(cause))):
         return unknown_key(str(cause.full_key or match[1]), _known_keys([]))
     if isinstance(cause, ValidationError):
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
+    if isinstance(cause, OSError) and (cause.filename is not None or isinstance(cause, FileNotFoundError)):
+        return refused(cause)
     return None
 
 
@@ -69,7 +96,9 @@ def unreadable(override: str) -> str:
     if re.fullmatch(r"\w+", override):
         return f"{override} is no override; an override reads key=value: lth-run experiment={override}"
     key, equals, value = override.partition("=")
-    if not equals or not re.fullmatch(r"[\w.@/+~:]+", key):
+    if any("\ud800" <= sign <= "\udfff" for sign in override):
+        return f"this locale cannot read {override!r}: set LC_ALL=C.UTF-8"
+    if not equals or not re.fullmatch(r"[\w.@/+~:]+", key, re.ASCII):
         return f"{override!r} is no override; an override reads key=value"
     if value.startswith(("[", "{")):
         return f"the value of {override!r} cannot be read: write '{key}=[1, 2]' or '{key}={{name: 1}}', in quotes"
@@ -88,9 +117,9 @@ def _bad_yaml(error: yaml.YAMLError) -> str:
 
 def _unknown_choice(error: MissingConfigException) -> str:
     missing = str(error.missing_cfg_file or "")
-    match = re.search(r"Could not find '([^']+)/([^'/]+)'", str(error))
+    match = re.search(r"Could not find '([^']+)/([^'/]*)'", str(error))
     if not match:
-        return f"{str(error).splitlines()[0]}; give --config-dir the folder that holds {missing}"
+        return f"{_first_line(error).rstrip('.')}; give --config-dir the folder that holds {missing or 'it'}"
     group, option = match.groups()
     options = list(error.options or ())
     if not options:

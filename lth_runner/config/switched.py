@@ -9,9 +9,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 PARTS = ("data", "network", "target", "method", "study")
 EXPERIMENT = "experiment"
+ROOT = "config"  # the name of the package's root config
 
 
-def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> DictConfig:
+def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str], root: str = ROOT) -> DictConfig:
     """The config in which a part that `words` choose, and the experiment has otherwise, is as its own file says.
 
     Settings of a part that stand among the words are kept; `~target` leaves the target out. The same part as the
@@ -20,6 +21,7 @@ def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> 
     Args:
         config: composed of `words`, not resolved; changed in place.
         words: overrides, without those of a sweep.
+        root: name of the root config, which may be the user's own (`--config-name`).
 
     Raises:
         HydraException: a word sets what the chosen part does not have.
@@ -28,13 +30,13 @@ def switched(loader: ConfigLoader, config: DictConfig, words: Sequence[str]) -> 
     experiment = choice_of(words, EXPERIMENT)
     if not chosen or not experiment:
         return config
-    own = composed_by(loader, [f"{EXPERIMENT}={experiment}"]).hydra.runtime.choices
+    own = composed_by(loader, [f"{EXPERIMENT}={experiment}"], root).hydra.runtime.choices
     other = {part: choice for part, choice in chosen.items() if choice != own.get(part)}
     if not other:
         return config
     own_words = [word for word in words if any(_concerns(word, part) for part in other)]
     deleted = [word[1:].partition("=")[0] for word in own_words if word.startswith("~") and "." in word]
-    plain = composed_by(loader, [word for word in own_words if not (word.startswith("~") and "." in word)])
+    plain = composed_by(loader, [word for word in own_words if not (word.startswith("~") and "." in word)], root)
     with open_dict(config):
         for part in other:
             config[part] = plain.get(part)
@@ -72,10 +74,10 @@ def _concerns(word: str, part: str) -> bool:
     return re.match(rf"{part}\b", key.rpartition("@")[2] if "@" in key else key) is not None
 
 
-def composed_by(loader: ConfigLoader, overrides: list[str]) -> DictConfig:
+def composed_by(loader: ConfigLoader, overrides: list[str], root: str = ROOT) -> DictConfig:
     """The config of these overrides, Hydra's own part included."""
     return loader.load_configuration(
-        config_name="config",
+        config_name=root,
         overrides=overrides,
         run_mode=RunMode.RUN,
         from_shell=False,

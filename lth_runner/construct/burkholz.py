@@ -22,7 +22,7 @@ from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import has_constant
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_size
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_licence, check_size
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
@@ -75,6 +75,8 @@ class Burkholz:
         """See `Checked.check`."""
         del data
         NeuronCopies(target=folded(network), n=1, copies=1, twin=True)
+        n = offered_per_weight(self.n, self.c, self.epsilon) * (1 + (self.signs == "as_drawn"))
+        check_licence(self.solver, min(n, self.max_paths))
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

@@ -70,6 +70,11 @@ class Layout:
         checks.integer("max_paths", self.max_paths, at_least=1)
         checks.positive("epsilon", self.epsilon)
 
+    @property
+    def most_paths(self) -> int:
+        """Hidden neurons that one sum can have."""
+        return min(self.max_paths, self.n * (1 + (self.signs == "as_drawn")))
+
     def paths(self, layer: WeightLayer, split: Drawn, random: TwoLayerExpansion, seed: int) -> Paths:
         """The hidden neurons of one layer, and what each can be used for."""
         first = own_edges(split, random.width(layer), seed)

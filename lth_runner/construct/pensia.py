@@ -14,7 +14,7 @@ from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_licence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class Pensia:
         """See `Checked.check`."""
         del data
         check_layers(network, self.stored)
+        check_licence(self.solver, self._layout().most_paths)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

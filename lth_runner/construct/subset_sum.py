@@ -21,7 +21,7 @@ from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_size
+from lth_runner.subset_sum.interface import OBJECTIVES, Subsets, SubsetSumSolver, check_licence, check_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +59,7 @@ class SubsetSum:
         """See `Checked.check`."""
         del data
         approximated(folded(network), self.stored)
+        check_licence(self.solver, self._offer().n)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""

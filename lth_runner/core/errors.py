@@ -2,6 +2,8 @@
 
 import re
 
+LACKING = r"can't allocate memory|out of memory|Overflow when unpacking long|size calculation overflowed"  # in torch
+
 
 class LthError(Exception):
     """An error whose message is one sentence that says what to do; shown without a traceback."""
@@ -21,4 +23,4 @@ class RunBusyError(DataError):
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether memory was not enough: NumPy and Python have a type for that, torch says it in words."""
-    return isinstance(error, MemoryError) or bool(re.search(r"can't allocate memory|out of memory", str(error)))
+    return isinstance(error, MemoryError) or bool(re.search(LACKING, str(error)))

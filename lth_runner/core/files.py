@@ -15,6 +15,54 @@ from lth_runner.core.errors import DataError, RunBusyError
 from lth_runner.core.marker import MarkerLock, has_flock
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says of a full disk, or of one at its limit
+REMEDIES = dict.fromkeys(FULL, "free some space or choose another folder") | {
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "choose another name",
+}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of ours, UTF-8.
+
+    Raises:
+        OSError: there is none; or a pipe or a device is in its place, for which one would wait.
+        UnicodeDecodeError: it is something else.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
+def check_file(path: Path | str, remedy: str) -> None:
+    """Refuses what is no file to read from, before anybody waits for a pipe.
+
+    Args:
+        remedy: what to do, an end of a sentence.
+
+    Raises:
+        DataError: nothing is there, or a folder, or something else that is no file.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder: {remedy}")
+        if not path.exists():
+            raise DataError(f"there is no file {path}: {remedy}")
+        if not path.is_file():
+            raise DataError(f"{path} is no file: {remedy}")
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): {remedy}") from error
+
+
+def refused(error: OSError) -> str:
+    """What the file system refused, where nothing more is known."""
+    if error.filename is None and isinstance(error, FileNotFoundError):
+        return "the folder that this was started in is gone: change to one that is there"
+    return f"{error.filename}: {error.strerror or error}; {_remedy(error)}"
+
+
+def _remedy(error: OSError) -> str:
+    return REMEDIES.get(error.errno or 0, "choose another folder")
 
 
 @contextlib.contextmanager
@@ -23,8 +71,7 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "free some space or choose another folder" if error.errno in FULL else "choose another folder"
-        raise DataError(f"cannot write {path}: {error.strerror or error}; {remedy}") from error
+        raise DataError(f"cannot write {path}: {error.strerror or error}; {_remedy(error)}") from error
     except UnicodeEncodeError as error:  # contents are UTF-8 everywhere, so it is the name
         raise DataError(
             f"cannot write {path}: this locale has no such letters in names of files; set LC_ALL=C.UTF-8"
@@ -80,7 +127,7 @@ def locked(path: Path, on_wait: Callable[[str], object] | None = None) -> Iterat
     """
     with refusals(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
         lock = _lock(path)
         try:
             lock.acquire(timeout=0)

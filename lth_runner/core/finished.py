@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lth_runner.core.files import read_text
+
 SUMMARY = "summary.json"
 FILES = "files.json"  # the sizes of the files of results, written when all are whole
 LOCK = ".lock"  # held by the process that works on the run
@@ -30,7 +32,9 @@ def damaged_files(path: Path | str) -> list[str]:
     if not listed.exists():
         return []
     sizes = _read_dict(listed)
-    return [FILES] if sizes is None else [name for name, size in sizes.items() if _size(listed.with_name(name)) != size]
+    if sizes is None or any(Path(name).name != name for name in sizes):
+        return [FILES]
+    return [name for name, size in sizes.items() if _size(listed.with_name(name)) != size]
 
 
 def _size(path: Path) -> int | None:
@@ -39,7 +43,7 @@ def _size(path: Path) -> int | None:
 
 def _read_dict(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -63,6 +63,8 @@ def _names_file(key: str, value: Any) -> bool:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DataError(f"cannot read {path}: it is no file; give the path of an existing file")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -54,7 +54,10 @@ def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, dat
         raise DataError(f"the ticket does not claim its {', '.join(missing)}, so there is too little to verify")
     unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
     if unknown:
-        raise DataError(f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}")
+        raise DataError(
+            f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}; verify it with the "
+            "version of lth_runner that made it"
+        )
     _check_origin(ticket, target, data)
     counts = {name: getattr(ticket, name)() for name in COUNTS}
     for claim in COUNTS:

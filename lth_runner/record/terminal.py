@@ -2,15 +2,19 @@
 
 import contextlib
 import math
+import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -23,36 +27,78 @@ from lth_runner.core.recorder import Progress as ProgressInterface
 
 LINE_EVERY_S = 5.0
 ELLIPSIS = "…"  # what rich puts in the place of what it cuts
+WIDE = 1000  # columns, more than any line of a bar needs
 PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeeze a table into 80
 
 
+class _Console(Console):
+    """A console that whoever reads may leave: the program goes on, and shows nothing more."""
+
+    def on_broken_pipe(self) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Shows nothing more, nor what could not be written yet."""
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):  # streams in memory have no number
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.file.fileno())
+            os.close(nowhere)
+
+
 class Terminal:
-    """The only owner of the console. A quiet terminal shows nothing.
+    """The only owner of the console. A quiet terminal shows nothing, nor does one that nobody reads any more.
 
     Args:
         quiet: show nothing.
         file: where to write; standard output by default.
+
+    Attributes:
+        trouble: whether the system refused what was to be shown, as on a full disk; standard error says so.
     """
 
     def __init__(self, quiet: bool = False, file: IO[str] | None = None) -> None:
-        self.console = Console(quiet=quiet, file=file, highlight=False)
+        self.console = _Console(quiet=quiet, file=file, highlight=False)
         if not self.console.is_terminal:
-            self.console = Console(quiet=quiet, file=file, highlight=False, width=PLAIN_WIDTH)
+            self.console = _Console(quiet=quiet, file=file, highlight=False, width=PLAIN_WIDTH)
+        self.trouble = False
         self._bars: Progress | None = None
         self._open_bars = 0
         self.last_line = -math.inf  # when a bar was last seen as a line, on the monotonic clock
 
     def say(self, line: str) -> None:
         """One line, never wrapped: paths in it can be copied."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        with self._reader():
+            self.console.print(line, markup=False, soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """Text as it is, for other programs."""
+        with self._reader():
+            if not self.console.quiet:
+                self.console.file.write(text)
+                self.console.file.flush()
 
     def show(self, content: RenderableType) -> None:
         """A table, or anything else rich can draw; a table that is too wide to be whole is shown as a list of rows."""
-        if isinstance(content, Table) and self._cuts(content):
-            for line in _listed(content, self.console):
-                self.console.print(Text(line, overflow="fold"))
-        else:
-            self.console.print(content)
+        with self._reader():
+            if isinstance(content, Table) and self._cuts(content):
+                for line in _listed(content, self.console):
+                    self.console.print(Text(line, overflow="fold"))
+            else:
+                self.console.print(content)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[None]:
+        """What is written inside may find nobody to read it; what is recorded elsewhere must not suffer."""
+        try:
+            yield
+        except BrokenPipeError:
+            self.console.leave()
+        except OSError as error:
+            self.trouble = True
+            self.console.leave()
+            with contextlib.suppress(OSError):
+                sys.stderr.write(f"standard output cannot be written ({error.strerror}): nothing more is shown\n")
 
     def _cuts(self, table: Table) -> bool:
         """Whether rich would leave out characters, for which it shows an ellipsis, or lacks the table's least width."""
@@ -116,8 +162,28 @@ def _listed(table: Table, console: Console) -> Iterator[str]:
         yield f"({caption})"
 
 
+def _width(content: RenderableType, console: Console) -> int:
+    """The columns that it would take if there were enough."""
+    return Measurement.get(console, console.options.update(width=WIDE), content).maximum
+
+
+class _Bars(Progress):
+    """Bars that give way to their texts, on as many lines as these take, where a terminal is too narrow for both."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        table = self.make_tasks_table(self.tasks)
+        if not self.tasks or _width(table, self.console) <= self.console.width:
+            yield table
+            return
+        columns = [column for column in self.columns if isinstance(column, ProgressColumn)]
+        for task in self.tasks:
+            shown = [column(task) for column in columns if not isinstance(column, BarColumn)]
+            texts = [Text(text.plain.strip(), style=text.style) for text in shown if isinstance(text, Text)]
+            yield Text(" ", overflow="fold").join(text for text in texts if text)
+
+
 def _new_bars(console: Console) -> Progress:
-    return Progress(
+    return _Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lth_runner.core.files import read_text
 from lth_runner.report import variants
 from lth_runner.report.groups import Group, Section
 from lth_runner.report.kinds import curves
@@ -133,7 +134,7 @@ def _command(run: Run) -> str | None:
     sweep = run.folder.parent / "sweeps" / str(run.config.get("wandb.group")) / "sweep.json"
     for path in (sweep, run.folder / "environment.json"):
         try:
-            words = json.loads(path.read_text(encoding="utf-8"))["command"]
+            words = json.loads(read_text(path))["command"]
             return shlex.join([Path(words[0]).name, *words[1:]])
         except (OSError, ValueError, KeyError, IndexError, TypeError):
             continue

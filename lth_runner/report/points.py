@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lth_runner.core.errors import DataError
+from lth_runner.core.files import read_text
 from lth_runner.report.tables import csv_rows, csv_text, json_text
 
 POINTS, FIGURES = "points.csv", "figures.json"
@@ -32,7 +33,10 @@ def read_points(folder: Path) -> list[dict[str, Any]]:
     Raises:
         DataError: there are none, or they are damaged.
     """
-    return csv_rows(_read(folder / POINTS), TEXTS)
+    try:
+        return csv_rows(_read(folder / POINTS), TEXTS)
+    except DataError as error:
+        raise DataError(f"{folder / POINTS}: {error}") from error
 
 
 def read_figures(folder: Path) -> dict[str, Description]:
@@ -56,6 +60,6 @@ def read_figures(folder: Path) -> dict[str, Description]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path} ({error}): name a folder that holds {POINTS} and {FIGURES}") from error

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lth_runner.core.errors import DataError
+from lth_runner.core.files import read_text
 from lth_runner.core.finished import SUMMARY, damaged_files
 from lth_runner.report.points import FIGURES
 
@@ -46,15 +47,23 @@ class Run:
             DataError: a line before the last is damaged.
         """
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = read_text(path).splitlines() if path.exists() else []
         parsed = []
         for number, line in enumerate(lines, start=1):
-            try:
-                parsed.append(json.loads(line))
-            except ValueError:
-                if number < len(lines):
-                    raise DataError(f"line {number} of {path} is damaged: run it again, or delete the folder") from None
+            values = _parsed(line)
+            if values is not None:
+                parsed.append(values)
+            elif number < len(lines):
+                raise DataError(f"line {number} of {path} is damaged: run it again, or delete the folder")
         return parsed
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None
 
 
 @dataclass(frozen=True)
@@ -109,9 +118,10 @@ def read_run(folder: Path) -> Run:
         DataError: its summary or config is missing or damaged, or it ended well and a file of its results is not whole.
     """
     try:
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        config = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=Loader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        summary = json.loads(read_text(folder / SUMMARY))
+        config = yaml.load(read_text(folder / "config.yaml"), Loader=Loader)
+        json.dumps(config)
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # dates, circles: nothing of ours
         raise DataError(f"{folder} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
         raise DataError(f"{folder} cannot be read: summary.json has no status")

@@ -184,11 +184,17 @@ def csv_rows(text: str, texts: Collection[str]) -> list[dict[str, Any]]:
 
     Args:
         texts: columns whose cells stay texts, whatever they read as.
+
+    Raises:
+        DataError: it is damaged.
     """
-    return [
-        {name: cell if cell and name in texts else _value(cell) for name, cell in row.items()}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+    try:
+        rows = list(csv.DictReader(io.StringIO(text)))
+    except csv.Error as error:
+        raise DataError(f"a table cannot be read ({error}): run it again") from error
+    if any(None in row for row in rows):
+        raise DataError("a table has lines longer than its headings: run it again")
+    return [{name: cell if cell and name in texts else _value(cell) for name, cell in row.items()} for row in rows]
 
 
 def json_text(value: Any, indent: int = 0) -> str:

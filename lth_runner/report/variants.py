@@ -1,6 +1,6 @@
 """The curves of all runs of an experiment in one figure: a panel for each method, a line for each setting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lth_runner.core.errors import DataError
@@ -17,8 +17,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KIND = "curves"  # of figures that settings are put together in
 LABELS = "study.labels."
+
+
+def _over_density(description: Description) -> Description:
+    """A figure over what was kept as one of curves, over what was asked for: that is the same for all seeds."""
+    return {
+        "axis": "density",
+        "axis_label": "weights asked to keep (fraction)",
+        "log_axis": True,
+        "epsilon": None,
+        "labels": description.get("labels") or {},
+    }
+
+
+KINDS: Mapping[str, Callable[[Description], Description]] = {  # of figures that settings are put together of
+    "curves": lambda description: description,
+    "density": _over_density,
+}
 
 
 def description_of(section: Section) -> Description:
@@ -34,12 +50,12 @@ def description_of(section: Section) -> Description:
 
 
 def own_curves(run: Run) -> tuple[Description, list[dict[str, Any]]] | None:
-    """The description and the points of the run's own figure of curves, if it has one that can be read."""
+    """The description, as of curves, and the points of the run's own figure, if it has one that can be put together."""
     if not run.draws_itself:
         return None
     try:
-        own = next((each for each in read_figures(run.folder).values() if each.get("kind") == KIND), None)
-        return None if own is None else (own, read_points(run.folder))
+        own = next((each for each in read_figures(run.folder).values() if str(each.get("kind")) in KINDS), None)
+        return None if own is None else (KINDS[own["kind"]](own), read_points(run.folder))
     except DataError:  # said where the run's own figures are drawn
         return None
 

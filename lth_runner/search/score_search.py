@@ -12,7 +12,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset, labels, moved, num_samples, select
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, state_shapes
 from lth_runner.problem import NEEDS, Found, Problem
 from lth_runner.resources import SCORES, Resources
 from lth_runner.search.fast_cpu.training import ScoreTraining
@@ -20,7 +20,7 @@ from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
 from lth_runner.search.run import History, ScoreRun, trainable
 from lth_runner.search.scored import SCOPES, Density, ScoredNetwork
-from lth_runner.search.space import BIASES, SearchSpace, random_space
+from lth_runner.search.space import BIASES, SearchSpace, check_types, random_space, taken_names
 from lth_runner.search.together import why_apart
 from lth_runner.search.trainer import ScoreTrainer
 from lth_runner.ticket.mask import Mask
@@ -74,6 +74,7 @@ class ScoreSearch(ABC):
         checks.choice("scope", self.scope, SCOPES)
         checks.choice("biases", self.biases, BIASES)
         checks.integer("validation", self.validation, at_least=0)
+        checks.listed("method.frozen", self.frozen)
         self.recipe()
 
     @abstractmethod
@@ -119,12 +120,18 @@ class ScoreSearch(ABC):
         return FunctionalTraining(networks, self, device)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
-        """Refuses data without enough training images; of networks a study may have others for it."""
-        del network
+        """Refuses data without enough training images, layers that are not there, and numbers that are not float32."""
+        check_types(network)
+        taken_names(network, self.frozen, self.biases)
         if data is None:
             raise ConfigError(f"this needs {NEEDS['data']}")
         labels(data.train_labels)
         self._check_count(data)
+
+    def taken(self, network: Architecture) -> Mapping[str, tuple[int, ...]]:
+        """Those of frozen layers, and perhaps biases; see `Takes`."""
+        shapes = state_shapes(network)
+        return {name: shapes[name] for name in sorted(taken_names(network, self.frozen, self.biases))}
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket; see `Method.find`. Facts: accuracies on the validation images, and what the best epoch had."""

@@ -22,6 +22,7 @@ from lth_runner.networks.interface import (
     state_shapes,
     tensors_of,
 )
+from lth_runner.problem import not_taken
 from lth_runner.search.initial import recipes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source, Stored
@@ -121,12 +122,9 @@ def random_space(
         ConfigError: a layer that is not there, or no target to take it from; weights that are not float32.
     """
     checks.choice("biases", biases, BIASES)
-    for name, parameter in skeleton(network).named_parameters():
-        if parameter.is_floating_point() and parameter.dtype != torch.float32:
-            kind = str(parameter.dtype).removeprefix("torch.")
-            raise ConfigError(f"{name} is {kind} and scores are trained in float32: give the network in float32")
+    check_types(network)
     shapes, own_biases = state_shapes(network), _biases(skeleton(network))
-    taken = below(network, frozen) | (own_biases if biases == "target" else set())
+    taken = taken_names(network, frozen, biases)
     scored = [
         name
         for name, shape in parameter_shapes(network).items()
@@ -146,9 +144,26 @@ def random_space(
     return SearchSpace(architecture=network, weights=weights)
 
 
+def check_types(network: Architecture) -> None:
+    """Refuses a network whose scores could not be trained.
+
+    Raises:
+        ConfigError: a parameter is of another type than float32.
+    """
+    for name, parameter in skeleton(network).named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            kind = str(parameter.dtype).removeprefix("torch.")
+            raise ConfigError(f"{name} is {kind} and scores are trained in float32: give the network in float32")
+
+
+def taken_names(network: Architecture, frozen: Sequence[str], biases: str) -> set[str]:
+    """The names of the tensors that are the target's; see `random_space`."""
+    return below(network, frozen) | (_biases(skeleton(network)) if biases == "target" else set())
+
+
 def _of_target(name: str, shape: tuple[int, ...], target: Mapping[str, np.ndarray]) -> Stored:
     if name not in target or target[name].shape != shape:
-        raise ConfigError(f"{name} is to be frozen and no target has it in this shape: add target=trained")
+        raise ConfigError(not_taken(name))
     array = target[name]
     return Stored(array=array.astype(np.float32) if array.dtype.kind == "f" else array, origin="target")
 

@@ -1,6 +1,6 @@
 """Methods beside each other on one target: a row each, and curves over one setting."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
@@ -62,6 +63,12 @@ class Comparison:
             self._check_axis(name, methods[name])
             for value in self.own_values.get(name, self.values):
                 self._at(methods[name], value)
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """The methods as they are, and at every point of their curves; see `Tries`."""
+        yield from ((method, network) for method in methods.values())
+        for name in self.curves:
+            yield from ((self._at(methods[name], value), network) for value in self.own_values.get(name, self.values))
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """One ticket per method, then the points of the curves."""

@@ -1,6 +1,6 @@
 """Accuracy against the fraction of weights kept: several networks, or several methods on one, over several seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -110,6 +110,10 @@ class Density:
                     f"{name} has no density to choose: leave it out of compare, or let it have one point, "
                     f"+study.own.{name}={{_target_: lth_runner.studies.density.Own, densities: [], repeats: 1}}"
                 )
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """Some methods have networks of their own; see `Tries`."""
+        yield from ((method, self.networks.get(name, network)) for name, method in methods.items())
 
     def amounts(self) -> Mapping[str, float]:
         """Points, and epochs of each; see `Scales`."""

@@ -1,6 +1,6 @@
 """Does a search find the ticket that is proved to be there? A construction and a search on the very same weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
-from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
@@ -85,6 +85,12 @@ class FindVersusExist:
         construction: Any = methods["exists"]
         for n in self.values:
             replace(construction, n=n)
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """The construction at every n, and the search; see `Tries`."""
+        construction: Any = methods["exists"]
+        yield from ((replace(construction, n=n), network) for n in self.values)
+        yield methods["search"], network
 
     def amounts(self) -> Mapping[str, float]:
         """Random networks per n; see `Scales`."""
@@ -189,6 +195,8 @@ def _search(methods: Mapping[str, Method]) -> ScoreSearch:
             "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
             f"edge_popup): got {', '.join(methods) or 'none'}"
         )
+    if search.frozen:
+        raise ConfigError("compare.search.frozen has no meaning here, where all weights are random: leave it empty")
     if "n" not in recipe(methods["exists"]):
         raise ConfigError("compare.exists has no n to vary: set it to method pensia")
     return search

@@ -1,10 +1,11 @@
 """A comparison of pruned random networks that also asks how far each one's output is from the target's, and may be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lth_runner.core.recorder import Recorder
 from lth_runner.measure.function_error import FunctionError
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.studies.comparison import Comparison
 from lth_runner.study import Outcome
@@ -26,6 +27,10 @@ class Theorem:
     def check(self, methods: Mapping[str, Method]) -> None:
         """What the comparison refuses."""
         self.comparison.check(methods)
+
+    def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
+        """What the comparison tries."""
+        return self.comparison.tried(methods, network)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """The comparison, then each ticket's function errors, in the summary and as a line each."""

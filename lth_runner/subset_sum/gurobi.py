@@ -56,6 +56,11 @@ class Gurobi:
 
             return solve_each(solve_one, values, targets, epsilon)
 
+    def check_licence(self, n: int) -> None:
+        """Solves a model of that size in which nothing is to be found; see `Licensed`."""
+        with self.environment() as environment:
+            optimize(environment, np.zeros(n), 0.0, 1.0, "closest")
+
     def licence(self, n: int) -> str:
         """Whether the licence that pip installs with Gurobi covers instances of n values."""
         fits = "is enough" if n + 1 <= LARGEST_FREE else "is not enough: point GRB_LICENSE_FILE to another"

@@ -87,6 +87,25 @@ class Limited(Protocol):
         ...
 
 
+@runtime_checkable
+class Licensed(Protocol):
+    """A solver that needs a package or a licence, and can try whether they are there."""
+
+    def check_licence(self, n: int) -> None:
+        """Refuses instances of n values that it could not solve here.
+
+        Raises:
+            ConfigError: the message says what to do.
+        """
+        ...
+
+
+def check_licence(solver: SubsetSumSolver, n: int) -> None:
+    """Refuses instances of n values where the solver's package or licence is missing, or too small for them."""
+    if isinstance(solver, Licensed):
+        solver.check_licence(n)
+
+
 def check_size(solver: SubsetSumSolver, n: int) -> None:
     """Refuses instances of n values where the solver has a limit below."""
     if isinstance(solver, Limited):

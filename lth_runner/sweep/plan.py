@@ -58,6 +58,8 @@ def plan(loader: ConfigLoader, master: DictConfig, arguments: list[str]) -> list
     parser = OverridesParser.create(config_loader=loader)
     overrides = parser.parse_overrides(arguments)
     combinations = [job for batch in BasicSweeper.split_arguments(overrides, None) for job in batch]
+    if not combinations:
+        raise ConfigError("this sweep has no jobs: one of the lists of values is empty")
     swept = {override.get_key_element() for override in overrides if override.is_sweep_override()}
     configs = _Configs(loader, master, parser)
     jobs = []
@@ -122,7 +124,7 @@ class _Configs:
         self._check_hydra(config, words)
         with open_dict(config):
             del config["hydra"]
-        return switched(self._loader, config, words)
+        return switched(self._loader, config, words, self._master.hydra.job.config_name)
 
     def _check_hydra(self, config: DictConfig, words: tuple[str, ...]) -> None:
         """Refuses a job whose files set what only the whole sweep can have, and would be ignored here."""

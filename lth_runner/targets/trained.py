@@ -75,6 +75,7 @@ class TrainedTarget:
     def __post_init__(self) -> None:
         checks.integer("target.seed", self.seed, at_least=0)
         checks.integer("epochs", self.epochs, at_least=1)
+        checks.listed("target.frozen", self.frozen)
         self.recipe()
 
     def recipe(self) -> Recipe:
@@ -93,8 +94,10 @@ class TrainedTarget:
         )
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
-        """Refuses data that nothing can be trained on."""
-        del network
+        """Refuses data that nothing can be trained on, and layers that are not there."""
+        frozen, parameters = below(network, self.frozen), skeleton(network).named_parameters()
+        if self.frozen and not any(each.requires_grad for name, each in parameters if name not in frozen):
+            raise ConfigError(f"target.frozen=[{','.join(self.frozen)}] leaves nothing to train: name fewer layers")
         self._usable(data)
 
     def weights(

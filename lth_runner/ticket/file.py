@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
-from lth_runner.core.files import replace_file
+from lth_runner.core.files import check_file, replace_file
 from lth_runner.networks.trusted import is_trusted
 from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
@@ -26,6 +26,7 @@ from lth_runner.ticket.ticket import Origin, Ticket
 
 FORMAT = "lth_runner.ticket/2"
 OLD_FORMAT = "lth_runner.ticket/1"
+AGAIN = "name the ticket.safetensors of a run folder, or make it again"
 MASK, STORED, START = "mask/", "stored/", "start/"  # before the names of a file's tensors
 
 Tensors = dict[str, np.ndarray]
@@ -62,6 +63,7 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
     """
     is_trusted("", trust)  # refuses one text, even where nothing needs trust
+    check_file(path, "name the ticket.safetensors of a run folder")
     try:
         with safe_open(path, framework="np") as file:
             entry = (file.metadata() or {})["ticket"]
@@ -69,14 +71,14 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         _refuse_old(entry, path)
         digest, _, text = entry.partition("\n")
         if digest != _digest(text, tensors):
-            raise DataError("its contents are not what was written: it was damaged or altered")
+            raise DataError(f"its contents are not what was written: it was damaged or altered; {AGAIN}")
         return _ticket(json.loads(text), tensors, trust, module)
     except OSError as error:
         raise DataError(f"cannot read the ticket {path}: {error.strerror or error}") from error
     except LthError as error:
         raise DataError(f"{path}: {error}") from error
     except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is no ticket, or a damaged one ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path} is no ticket, or a damaged one ({type(error).__name__}: {error}); {AGAIN}") from error
 
 
 def needed_trust(ticket: Ticket) -> set[str]:
@@ -141,7 +143,10 @@ def _refuse_old(entry: str, path: Path | str) -> None:
 
 def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], module: torch.nn.Module | None) -> Ticket:
     if recipe["format"] != FORMAT:
-        raise ValueError(f"format {recipe['format']} is not {FORMAT}")
+        raise DataError(
+            f"it is of format {recipe['format']!r} and this version reads {FORMAT}: read it with the version of "
+            "lth_runner that made it"
+        )
     expected = {MASK + name for name in recipe["masks"]}
     for prefix, key in ((STORED, "weights"), (START, "start")):
         expected |= {prefix + name for name, source in recipe[key].items() if "stored" in source}

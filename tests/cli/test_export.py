@@ -1,7 +1,6 @@
 """lth-export: the pruned network and its masks as files of other programs, and what cannot be written."""
 
-import contextlib
-import io
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,13 +39,13 @@ def ticket(tmp_path: Path) -> Path:
     return tmp_path / "ticket.safetensors"
 
 
-def lth_export(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> str | int | None:
+def lth_export(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> str | None:
     """What the command exits with: None, or the sentence it prints."""
     monkeypatch.setattr(sys, "argv", ["lth-export", *map(str, words)])
     try:
         export.main()
     except SystemExit as end:
-        return end.code
+        return str(end)
     return None
 
 
@@ -104,12 +103,46 @@ def test_refusals_are_one_sentence_and_write_nothing(
 
 def test_no_ticket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = str(lth_export(monkeypatch, tmp_path / "nowhere.safetensors", "--to", tmp_path / "net.pt"))
-    assert found.startswith("lth-export: cannot read the ticket")
+    assert found.startswith("lth-export: there is no file ")
+    assert str(lth_export(monkeypatch, tmp_path, "--to", tmp_path / "net.pt")).endswith(
+        "is a folder: name the ticket.safetensors of a run folder"
+    )
+    os.mkfifo(tmp_path / "pipe.safetensors")  # which would be waited for
+    found = str(lth_export(monkeypatch, tmp_path / "pipe.safetensors", "--to", tmp_path / "net.pt"))
+    assert found.startswith(f"lth-export: {tmp_path / 'pipe.safetensors'} is no file: name the ticket.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--to", "ticket.safetensors"], "ticket.safetensors is named twice"),
+        (["--to", "net.pt", "--masks", "./net.pt"], "net.pt is named twice"),
+        (["--to", "net.pt", "--masks", "masks.txt"], "masks.txt ends neither in .pt nor in .safetensors"),
+        (["--to", "net.pt", "--shape", "64"], "--shape is of the input for --onnx"),
+        (["--to", "net.pt", "--onnx", "net.onnx"], "--onnx needs "),
+        (["--to", ""], "its name is empty"),
+    ],
+)
+def test_nothing_is_written_where_not_everything_can_be(
+    ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = ticket.read_bytes()
+    assert message in str(lth_export(monkeypatch, "ticket.safetensors", *words))
+    assert [path.name for path in tmp_path.iterdir()] == ["ticket.safetensors"]
+    assert ticket.read_bytes() == before
+
+
+def test_the_home_folder_is_known_where_the_shell_has_not_seen_it(
+    ticket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lth_export(monkeypatch, ticket, "--to=~/net.pt") is None
+    assert (tmp_path / "net.pt").exists()
 
 
 def test_an_unknown_option_is_refused(ticket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with contextlib.redirect_stderr(io.StringIO()):
-        assert lth_export(monkeypatch, ticket, "--at", "middle") == 2
+    assert "invalid choice: 'middle'" in str(lth_export(monkeypatch, ticket, "--at", "middle"))
 
 
 @pytest.mark.skipif(find_spec("onnxruntime") is not None, reason="the extra is installed")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,8 +33,8 @@ def lth_run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as noise:
         lth_run(monkeypatch, *arguments)
-    assert noise.getvalue() == ""
-    message = str(stopped.value.code)
+    message = str(stopped.value)
+    assert noise.getvalue() == f"{message}\n"
     assert message.startswith("lth-run: ")
     assert "\n" not in message
     assert "Traceback" not in message
@@ -45,6 +46,15 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     [
         (["sede=3"], "sede is not a setting (did you mean seed?)"),
         (["+sede=3"], "sede is not a setting (did you mean seed?)"),
+        (["study=null"], "study=null names no file of configs, and this group needs one"),
+        (["=3"], "=3 names no file of configs"),
+        (["experiment="], "experiment= does not exist; choose one of: failure_probability, "),
+        (["seed=${oc.env:NOTHING_OF_THAT_NAME}"], "Environment variable 'NOTHING_OF_THAT_NAME' not found"),
+        (["--nothing"], "unrecognized arguments: --nothing; lth-run --help lists every choice and setting"),
+        (["--cfg", "nothing"], "invalid choice: 'nothing'"),
+        (["--resolve"], "The --resolve flag can only be used in conjunction with --cfg or --help; lth-run --help"),
+        (["--config-dir", "nowhere"], "nowhere' not found; lth-run --help"),
+        (["network.hidden=100000000000000000000000"], "more weights than torch can count, and there is not enough"),
         (["target.epohcs=3"], "target.epohcs is not a setting (did you mean target.epochs?)"),
         (["+target.epohcs=3"], "target.epohcs is not a setting"),
         (["compare.closest.epsilonn=.1"], "(did you mean compare.closest.epsilon?)"),
@@ -95,6 +105,16 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "runs"]
 
 
+ALONE = [
+    "~target",
+    "~compare.closest",
+    "~compare.sparsest",
+    "~compare.malach",
+    "study.curves=[]",
+    "method.validation=0",
+]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
@@ -130,6 +150,32 @@ def test_root_settings_are_refused_on_a_finished_run_too(tmp_path: Path, monkeyp
             ["experiment=null", "~target", "network=null", "data=synthetic", "method=random_pruning"],
             "random_pruning needs a network",
         ),
+        (["target.frozen=[no_such_layer]"], "frozen names no_such_layer, which is no layer of the network"),
+        (["target.frozen=[fc1,fc2]"], "target.frozen=[fc1,fc2] leaves nothing to train: name fewer layers"),
+        (["target.frozen=fc1"], "target.frozen must be a list, got 'fc1': write target.frozen=[fc1]"),
+        (["method=edge_popup", "method.frozen=[foo]"], "frozen names foo, which is no layer of the network"),
+        (["method=edge_popup", "method.frozen=[fc1]", *ALONE], "fc1.weight is to be frozen and no target has it"),
+        (
+            ["method=edge_popup", "method.biases=target", "network.biases=true", *ALONE],
+            "fc1.bias is to be frozen and no target has it",
+        ),
+        (
+            [
+                "experiment=figure_fc2",
+                "data=synthetic",
+                "data.train_count=6000",
+                "network.inputs=64",
+                "compare.wide.frozen=[foo]",
+            ],
+            "frozen names foo, which is no layer",
+        ),
+        (["experiment=find_versus_exist", "compare.search.frozen=[fc1]"], "compare.search.frozen has no meaning here"),
+        (["compare.closest.solver=gurobi"], "choose one of its files as method/solver@compare.closest.solver=NAME"),
+        (["method=pensia", "method.distribution=uniform"], "choose one of its files as method/distribution=NAME"),
+        (["study.labels=3"], "study.labels must be a mapping, got 3"),
+        (["compare.closest=null"], "compare.closest names no _target_: choose a method with method@compare.closest="),
+        (["+compare.mine=3"], "compare.mine names no _target_"),
+        (["target=checkpoint", "target.path=pipe.pt"], "cannot read pipe.pt: it is no file"),
         (["data=null"], "target=trained needs a dataset to train on: add data=mnist"),
         (["experiment=find_versus_exist", "study.values=[0]"], "study.values must be at least 1, got 0"),
         (["experiment=figure_fc2", "~compare.wide"], "networks or published must be one of"),
@@ -141,6 +187,7 @@ def test_what_can_be_seen_at_once_is_refused_before_anything_is_done(
 ) -> None:
     normed = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.BatchNorm1d(100), torch.nn.Linear(100, 10))
     torch.save(normed.state_dict(), "normed.pt")
+    os.mkfifo("pipe.pt")
     fixed = [] if any(word.startswith("experiment=") for word in arguments) else QUICK
     assert expected in refusal(monkeypatch, *fixed, *arguments)
     assert not Path("runs").exists(), "a refused run leaves no folder"
@@ -295,3 +342,21 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "network" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["subset_sum", "pensia", "burkholz"])
+def test_a_missing_licence_is_noticed_before_anything_is_done(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setenv("GRB_LICENSE_FILE", "/nonexistent.lic")
+    said = refusal(monkeypatch, *QUICK, f"method={method}", "method/solver=gurobi")
+    assert "Gurobi found no licence" in said
+    assert not Path("runs").exists() and not Path("cache").exists()
+
+
+@pytest.mark.slow
+def test_a_licence_too_small_for_a_point_of_a_curve_is_noticed_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["method/solver@compare.closest.solver=gurobi", "study.values=[4,2000]"]
+    assert "has a licence too small for so many values" in refusal(monkeypatch, *QUICK, *words)
+    assert not Path("runs").exists() and not Path("cache").exists()

@@ -135,13 +135,13 @@ def forget(package: str) -> None:
         del sys.modules[name]
 
 
-def command(monkeypatch: pytest.MonkeyPatch, main: Any, *words: str | Path) -> str | int | None:
+def command(monkeypatch: pytest.MonkeyPatch, main: Any, *words: str | Path) -> str | None:
     """What a command exits with: None, or the sentence it prints."""
     monkeypatch.setattr(sys, "argv", ["lth", *map(str, words)])
     try:
         main()
     except SystemExit as end:
-        return end.code
+        return str(end)
     return None
 
 

@@ -30,13 +30,13 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mnist, "ARCHIVE", replace(mnist.ARCHIVE, checksums=tiny_mnist.SHA256))
 
 
-def command(monkeypatch: pytest.MonkeyPatch, main: Any, *words: str | Path) -> str | int | None:
+def command(monkeypatch: pytest.MonkeyPatch, main: Any, *words: str | Path) -> str | None:
     """What a command exits with: None, or the sentence it prints."""
     monkeypatch.setattr(sys, "argv", ["lth", *map(str, words)])
     try:
         main()
     except SystemExit as end:
-        return end.code
+        return str(end)
     return None
 
 

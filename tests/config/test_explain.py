@@ -24,7 +24,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
     monkeypatch.setattr(sys, "argv", ["lth-run", *arguments])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
-    message = str(stopped.value.code)
+    message = str(stopped.value)
     assert "\n" not in message and "not foreseen" not in message
     assert not Path("runs").exists(), "what is refused leaves no folder"
     return message

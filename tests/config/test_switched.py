@@ -89,3 +89,17 @@ def test_runs_and_sweeps_do_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "argv", ["lth-run", "-m", *words, "seed=0,1"])
     cli.main()
     assert folder in set(Path("runs").glob("smoke-*")) and len(set(Path("runs").glob("smoke-*"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_a_root_config_of_ones_own_is_the_root_of_the_chosen_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "root.yaml").write_text("defaults: [config, _self_]\nnetwork: {hidden: 0}\n")
+    own = ["--config-dir", "mine", "--config-name", "root"]
+    monkeypatch.setattr(sys, "argv", ["lth-run", *mode, *own, "experiment=smoke", "network=fc4", "dry_run=true"])
+    with pytest.raises(SystemExit, match=r"network\.hidden must be at least 1, got 0"):
+        cli.main()

@@ -52,6 +52,23 @@ def test_bars_that_follow_each_other_are_not_a_line_each(monkeypatch: pytest.Mon
     assert 20 <= len(lines) <= 30
 
 
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 200])
+def test_no_number_of_a_bar_is_cut_on_a_narrow_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = Tty()
+    terminal = Terminal(file=out)
+    with terminal.progress("closest sums, n = 21", 1_234_567) as bar:
+        bar.advance(123_456, note="layer fc1")
+    with terminal.progress("scores", 8) as bar:
+        bar.advance(3, note="test accuracy 0.9719")
+    text = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", out.getvalue())
+    assert max(map(len, re.split(r"[\r\n]+", text))) <= width
+    words = text.split()
+    for number in ("123456/1234567", "21", "3/8", "0.9719", "0:00:00", "fc1"):
+        assert number in words, text
+    assert ("━" in text) == (width >= 80)
+
+
 NUMBERS = ["97.19 %", "21.00x", "123,456,789", "1.8e-06", "3.05 s"]
 
 

@@ -1,6 +1,7 @@
 """Reading run folders back: every one counts, whatever state it is in."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from lth_runner.core.errors import DataError
 from lth_runner.record.folder import RunFolder
+from lth_runner.report.points import read_points
 from lth_runner.report.read import flattened, read_run, read_runs
 
 CONFIG = "seed: 3\nnetwork:\n  hidden: 500\n  layers: [1, 2]\nempty: {}\n'n': 12\nepsilon: 1.0e-05\n"
@@ -102,3 +104,41 @@ def test_importing_the_report_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["a: &a [*a]", "a: &a {b: *a}", "seed: 2020-01-01", "x: !!set {a}", "? [a]\n: b"],
+    ids=["circle of lists", "circle of mappings", "date", "set", "key"],
+)
+def test_configs_that_no_run_writes_are_damaged(tmp_path: Path, config: str) -> None:
+    (make(tmp_path / "a") / "config.yaml").write_text(config)
+    found = read_runs([tmp_path])
+    assert [damaged.folder.name for damaged in found.damaged] == ["a"] and not found.runs
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "summary.json"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / "a") / name
+    path.unlink()
+    os.mkfifo(path)
+    (damaged,) = read_runs([tmp_path]).damaged
+    assert "Not a file" in damaged.reason
+
+
+def test_a_list_of_files_elsewhere_is_damaged(tmp_path: Path) -> None:
+    (make(tmp_path / "a") / "files.json").write_text('{"/etc/passwd": 3, "../x": 1}')
+    (damaged,) = read_runs([tmp_path]).damaged
+    assert "files.json is gone or damaged" in damaged.reason
+
+
+def test_metrics_that_are_no_mappings_are_damaged(tmp_path: Path) -> None:
+    (make(tmp_path / "a") / "metrics.jsonl").write_text('{"n": 1}\n3\n{"n": 2}\n')
+    with pytest.raises(DataError, match=r"line 2 of .*metrics\.jsonl is damaged"):
+        read_run(tmp_path / "a").metrics()
+
+
+def test_points_longer_than_their_headings_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("a,b\n1,2,3\n")
+    with pytest.raises(DataError, match=r"points\.csv: a table has lines longer than its headings: run it again"):
+        read_points(tmp_path)

@@ -244,6 +244,7 @@ def test_runs_that_hold_points_are_redrawn_from_their_folders_alone(tmp_path: Pa
     assert not list((tmp_path / "runs").rglob("density.svg")), "a report leaves runs as they are"
     text = (tmp_path / "out" / "report.md").read_text()
     assert "![widths: density of 1000-0](1000-0/density.svg)" in text
+    assert "widths: accuracy and error over density, one line for each setting" in text, "and all of them in one figure"
     assert page.read_text().count("<svg ") == 2 + 3
 
 
@@ -409,6 +410,38 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
         command.main([str(tmp_path / "missing")])
     with pytest.raises(SystemExit, match="a folder's name is empty"):
         command.main([""])
+
+
+def test_a_folder_without_runs_gets_no_report(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"there are no runs in .*: name a folder that holds some$"):
+        command.main([str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "a", 100, 0)
+    own_figure(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="cannot write"):
+        command.main([str(tmp_path / "a"), "--out", str(tmp_path / "file")])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_description_of_nonsense_stops_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run(tmp_path / "a", 100, 0)
+    own_figure(tmp_path / "a")
+    (tmp_path / "a" / "figures.json").write_text('{"curves": {"kind": "curves", "axis": "n", "labels": 3}}')
+    command.main([str(tmp_path / "a"), "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "report.html").exists()
+    assert capsys.readouterr().err.startswith("lth-report: the figure")
+
+
+@pytest.mark.slow
+def test_names_of_folders_that_are_no_text_stop_no_report(tmp_path: Path) -> None:
+    make_run(tmp_path / "caf\udce9" / "a", 100, 0)
+    command.main([str(tmp_path / "caf\udce9"), "--out", str(tmp_path / "out")])
+    assert "caf\\udce9" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

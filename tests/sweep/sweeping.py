@@ -45,7 +45,7 @@ def lth_run_here(patch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> st
     try:
         cli.main()
     except SystemExit as end:
-        return str(end.code)
+        return str(end)
     return None
 
 

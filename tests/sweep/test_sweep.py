@@ -206,3 +206,8 @@ def test_a_job_array_asks_for_what_its_most_demanding_job_needs() -> None:
     assert needs([{**exact, "device": "cuda"}]) == CORES, "exact search has no use for a GPU"
     assert needs([exact, {**scores, "device": "cuda"}]) == largest([CORES, GPU])
     assert largest([CORES, GPU]) == Resources(cpus=8, gpus=1, memory_gb=16, uses_gpu=True)
+
+
+def test_a_sweep_of_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = lth_run_here(monkeypatch, tmp_path, "-m", "experiment=smoke", "seed=range(0)")
+    assert said == "lth-run: this sweep has no jobs: one of the lists of values is empty"

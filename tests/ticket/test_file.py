@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,19 @@ def test_tickets_of_the_first_format_are_refused_by_name(tmp_path: Path) -> None
     save_file({"fc1.weight": np.zeros(3, np.uint8)}, tmp_path / "old.safetensors", {"ticket": entry})
     with pytest.raises(DataError, match=r"format 1.*make it again with the command in .*environment\.json"):
         read_ticket(tmp_path / "old.safetensors")
+
+
+def test_tickets_of_a_later_format_are_refused_by_name(tmp_path: Path) -> None:
+    forged(tmp_path / "new.safetensors", lambda recipe, tensors: recipe.update(format="lth_runner.ticket/9"))
+    with pytest.raises(DataError, match=r"of format 'lth_runner\.ticket/9' and this version reads .*/2: read it with"):
+        read_ticket(tmp_path / "new.safetensors")
+
+
+def test_what_is_no_file_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in ((tmp_path / "pipe", "is no file"), (tmp_path, "is a folder"), (tmp_path / "x", "there is no")):
+        with pytest.raises(DataError, match=f"{said}.*: name the ticket.safetensors of a run folder"):
+            read_ticket(path)
 
 
 def test_stored_tensors_and_starts_survive_the_file(tmp_path: Path) -> None:
