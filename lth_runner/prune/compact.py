@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_runner.core.errors import ConfigError
 from lth_runner.networks.attention import SelfAttention, unpack_
 from lth_runner.prune.units import Units
 from lth_runner.ticket.mask import Mask
@@ -31,27 +30,24 @@ def kept_units(groups: Mapping[str, Units], masks: Mapping[str, Mask]) -> dict[s
 def compacted(module: torch.nn.Module, groups: Mapping[str, Units], kept: Mapping[str, np.ndarray]) -> torch.nn.Module:
     """A smaller module that computes what this one does without its pruned units, up to the rounding of sums.
 
-    Groups that are not removable stay as they are, so the module should be one with pruned weights at 0.
+    Groups that are not removable stay as they are, and of one without a kept unit the first stays, since layers need a
+    width; so the module should be one with pruned weights at 0.
 
     Args:
         module: stays as it is.
         kept: bool (U,) by group.
-
-    Raises:
-        ConfigError: an attention would be left without a head.
     """
     smaller, renamed = unpack_(copy.deepcopy(module))
     names = {old: new for new, old in renamed.items()}
     for name, group in groups.items():
         if not group.removable:
             continue
+        units = kept[name] if kept[name].any() else np.arange(group.count) == 0
         for place in group.places:
-            _cut_(smaller, names.get(place.tensor, place.tensor), place.axis, place.along(kept[name]))
+            _cut_(smaller, names.get(place.tensor, place.tensor), place.axis, place.along(units))
         part: Any = smaller.get_submodule(name)
         if isinstance(part, SelfAttention):
-            part.heads = int(kept[name].sum())
-            if part.heads == 0:
-                raise ConfigError(f"no head of {name} is kept, so it cannot be made smaller: keep one or more")
+            part.heads = int(units.sum())
     return smaller
 
 
