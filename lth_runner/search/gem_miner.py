@@ -8,8 +8,9 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.search.top_fraction import kept_count, top_mask
+from lth_runner.search.top_fraction import find_cut, kept_count, top_mask
 from lth_runner.ticket.mask import Mask
 
 THRESHOLD = 0.5  # scores from here on are rounded up: their weights are used
@@ -22,9 +23,10 @@ class GemMiner(ScoreSearch):
     Loss: cross-entropy + penalty * ||p||^2 over the scores p of active weights; straight through the rounding
     dL/dp = dL/dweight * weight. After every step p is brought back into [0, 1]. After every `period` epochs the active
     weights of lowest p become inactive, p = 0 for ever; a fraction density^(1/rounds) survives each of
-    floor((epochs - 1) / period) rounds. Fact beside those of every search: `collapsed_layers`, in how many layers a
-    weight is left without any kept entry, as happens where the penalty is too large. The facts of the best epoch may be
-    those of a mask not yet pruned.
+    floor((epochs - 1) / period) rounds. Among weights in use of equal p, as those that have come to 1, it is chance who
+    survives: in their order whole rows of a layer would go. Fact beside those of every search: `collapsed_layers`, in
+    how many layers a weight is left without any kept entry, as happens where the penalty is too large. The facts of the
+    best epoch may be those of a mask not yet pruned.
 
     Reference: Sreenivasan et al., arXiv:2202.12002, Algorithm 1. Differs from the paper: counts are exact (the last
     round leaves round(density * N)); a round follows epoch k * period, in the published code the epoch after it, so
@@ -73,7 +75,7 @@ class GemMiner(ScoreSearch):
         if rest or finished > rounds:
             return active
         found, kept = active.clone(), active.nonzero().flatten()
-        found[kept[~top_mask(scores[kept], left_active(density, len(scores), finished, rounds))]] = False
+        found[kept[~survivors(scores[kept], left_active(density, len(scores), finished, rounds), epoch)]] = False
         return found
 
     def facts(self, masks: Mapping[str, Mask]) -> dict[str, float]:
@@ -84,6 +86,20 @@ class GemMiner(ScoreSearch):
 def num_rounds(epochs: int, period: int) -> int:
     """Rounds of pruning: after epoch `period`, 2 * `period`, ..., and at least one epoch follows the last one."""
     return (epochs - 1) // period
+
+
+def survivors(scores: torch.Tensor, count: int, epoch: int) -> torch.Tensor:
+    """Bool (n,): the `count` largest scores, among equal ones below the threshold the first, above it any.
+
+    Args:
+        epoch: decides which, and nothing else does.
+    """
+    if find_cut(scores, count).threshold < THRESHOLD:
+        return top_mask(scores, count)
+    order = torch.from_numpy(Streams(epoch)("ties").permutation(len(scores)))
+    found = torch.empty(len(scores), dtype=torch.bool)
+    found[order] = top_mask(scores[order], count)
+    return found
 
 
 def left_active(density: float, size: int, finished: int, rounds: int) -> int:

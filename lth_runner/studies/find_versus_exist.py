@@ -23,7 +23,7 @@ from lth_runner.ticket.names import recipe
 
 COLUMNS = (
     "curve", "n", "seed", "accuracy", "drawn", "kept", "used", "overlap", "overlap_chance", "overlap_sums",
-    "overlap_sums_chance", "over_epsilon",
+    "overlap_sums_chance", "over_epsilon", "effective_correlation", "effective_difference",
 )  # fmt: skip
 HEADINGS = {
     "accuracy": "test accuracy",
@@ -31,18 +31,23 @@ HEADINGS = {
     "used": "of these on a path",
     "overlap_sums": "constructed weights found too",
     "overlap_sums_chance": "by chance",
+    "effective_correlation": "effective weights: correlation",
+    "effective_difference": "effective weights: difference",
 }
 
 
 READING = """
 All networks of one n and seed are the same random weights under different masks, every target layer two random layers:
 a first one that splits each input over hidden neurons, and a second one that sums them. *Constructed*: every target
-weight is the closest sum of products that a subset of them gives, solved exactly. *Found*: scores are trained on the
-random weights, and those with the highest scores stay, as many as the construction keeps; with its first layers given,
-only the subsets are left to find. *On a path*: weights kept that lie between an input and an output of their pair of
-layers; the others do nothing. *Found too*: of the constructed ticket's weights in the second layers, those that the
-other ticket keeps as well; *by chance*: if it kept as many at random (where the first layers are given: as many of
-those that a first weight leads to).
+weight is the closest sum of products that a subset of them gives, solved exactly; *second closest*: each of these sums
+replaced by the closest one of all other subsets, another constructed answer to the same question. *Found*: scores are
+trained on the random weights, and those with the highest scores stay, as many as the construction keeps; with its first
+layers given, only the subsets are left to find. *On a path*: weights kept that lie between an input and an output of
+their pair of layers; the others do nothing. *Found too*: of the constructed ticket's weights in the second layers,
+those that the other ticket keeps as well; *by chance*: if it kept as many at random (where the first layers are given,
+as to the second closest: as many of those that a first weight leads to). *Effective weights*: what each pair of layers
+multiplies an input with, compared with the constructed ticket's, whose are the target's up to its errors; the
+*difference* is relative, 0 for equal ones and 1.41 for unrelated ones, each layer scaled to the constructed one's size.
 """
 
 
@@ -50,9 +55,11 @@ those that a first weight leads to).
 class FindVersusExist:
     """On each random network: the constructed ticket, and tickets that keep as many weights, found by training scores.
 
-    The curves, by name: "exists", the construction; "all", a search that keeps as many weights in all; "layers", as
-    many in every weight tensor; "sums", a search to which the constructed first weights of every doubled layer are
-    given, so that only the subsets are left to find; "random", a random mask with as many weights in every tensor.
+    The curves, by name: "exists", the construction; "second", the same with the second closest subsets, so that it can
+    be seen what two constructed tickets share; "all", a search that keeps as many weights in all; "layers", as many in
+    every weight tensor; "sums", a search to which the constructed first weights of every doubled layer are given, so
+    that only the subsets are left to find; "random", a random mask with as many weights in every tensor. A construction
+    without a solver has no "second".
 
     Attributes:
         values: of n, the construction's.
@@ -122,6 +129,8 @@ class FindVersusExist:
                 seeded = replace(problem, streams=Streams(seed))
                 trial = Trial(replace(construction, n=n), search, seeded, self.epsilon, recorder)
                 for curve, label in self.labels.items():
+                    if curve == "second" and "solver" not in recipe(construction):
+                        continue
 
                     def find(work: Recorder, trial: Trial = trial, curve: str = curve, n: int = n) -> list[Point]:
                         return [{**trial.point(curve, work), "n": n}]
@@ -130,6 +139,11 @@ class FindVersusExist:
                     recorder.say(f"n = {n}, seed {seed}, {label}: accuracy {percent(new[0]['accuracy'])}")
                     points += new
         return points
+
+    def _curves(self, points: Sequence[Point]) -> dict[str, str]:
+        """The labels of the curves that have points."""
+        found = {point["curve"] for point in points}
+        return {curve: label for curve, label in self.labels.items() if curve in found}
 
     def _caption(self, search: ScoreSearch) -> str:
         networks = f"{self.repeats} random networks per n, mean and range" if self.repeats > 1 else "one random network"
@@ -149,7 +163,7 @@ class FindVersusExist:
         """Means over the seeds, one row per n and curve; counts are multiples of the target's weights."""
         rows = []
         for n in self.values:
-            for curve, label in self.labels.items():
+            for curve, label in self._curves(points).items():
                 same = [point for point in points if point["curve"] == curve and point["n"] == n]
                 known = [column for column in TICKET_COLUMNS if same[0].get(column) is not None]
                 found: dict[str, Any] = {column: _mean(same, column) for column in known}
@@ -167,7 +181,7 @@ class FindVersusExist:
         lines = []
         for i, n in enumerate(sorted(self.values)):
             offered = next(point["offered"] for point in points if point["n"] == n)
-            for curve, label in self.labels.items():
+            for curve, label in self._curves(points).items():
                 cells = [_cell(value, curves[value].get(curve), i) for value in HEADINGS]
                 lines.append([label, f"{n}", f"{offered:,}", *cells])
         headings = ["network", "n", "random weights", *HEADINGS.values()]
@@ -213,4 +227,6 @@ def _cell(value: str, curve: Series | None, i: int) -> str:
     mean, low, high = (float(column[i]) for column in (curve.mean, curve.low, curve.high))
     if value in ("kept", "used"):
         return f"{mean:,.0f}"
+    if value.startswith("effective"):
+        return f"{mean:.2g}"
     return spread(mean, low, high)

@@ -4,20 +4,23 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.measure.effective_weights import effective_weights, nearness
 from lth_runner.measure.layer_use import told_layer_uses
 from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
-from lth_runner.problem import Method, Problem
+from lth_runner.problem import Problem
 from lth_runner.search.score_search import ScoreSearch
 from lth_runner.search.scored import Density
 from lth_runner.search.space import SearchSpace
 from lth_runner.studies.points import Point
+from lth_runner.subset_sum.second_closest import SecondClosest
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.source import Drawn
@@ -30,13 +33,13 @@ class Trial:
     """A construction and a search on one random network, which the seed of `problem` draws.
 
     Args:
-        construction: gives a ticket of a `TwoLayerExpansion` network.
+        construction: gives a ticket of a `TwoLayerExpansion` network; with a solver, if there is to be a second one.
         search: scores are trained on that very network.
         epsilon: larger weight errors of the constructed ticket are counted.
     """
 
     def __init__(
-        self, construction: Method, search: ScoreSearch, problem: Problem, epsilon: float, recorder: Recorder
+        self, construction: Any, search: ScoreSearch, problem: Problem, epsilon: float, recorder: Recorder
     ) -> None:
         self.construction, self.search, self.problem = construction, search, problem
         self.epsilon, self.recorder = epsilon, recorder
@@ -45,6 +48,11 @@ class Trial:
     def constructed(self) -> Ticket:
         """The ticket that is proved to be there."""
         return self.construction.find(self.problem, self.recorder).ticket
+
+    @cached_property
+    def effective(self) -> dict[str, np.ndarray]:
+        """Its effective weights, by layer."""
+        return effective_weights(self.constructed, self.expansion)
 
     @property
     def expansion(self) -> TwoLayerExpansion:
@@ -65,10 +73,13 @@ class Trial:
         point: Point = {"curve": curve, "axis": "n", "seed": self.problem.streams.seed}
         point |= {"accuracy": self._accuracy(network), "drawn": ticket.drawn(), "offered": ticket.offered()}
         point |= {"kept": ticket.kept(), "used": num_on_path(ticket, self.expansion)}
+        if curve in CONSTRUCTED:
+            point = {**measure_ticket(network, self.problem, self.epsilon, outputs=False, approximates=True), **point}
         if ticket is self.constructed:
-            measured = measure_ticket(network, self.problem, self.epsilon, outputs=False, approximates=True)
-            return {**measured, **point}
-        for name, part in self._overlaps(ticket, structure_given=curve == "sums").items():
+            return point
+        near = nearness(self.effective, effective_weights(ticket, self.expansion))
+        point |= {"effective_correlation": near.correlation, "effective_difference": near.difference}
+        for name, part in self._overlaps(ticket, structure_given=curve in STRUCTURE_GIVEN).items():
             end = f"_{name}" if name else ""
             point |= {f"overlap{end}": part.shared / part.kept if part.kept else None}
             point |= {f"overlap{end}_chance": part.chance / part.kept if part.kept else None}
@@ -94,6 +105,11 @@ class Trial:
             found[names[1]] = overlap(total, other, on_path(split, total.shape) if structure_given else None)
         sums = summed(part for name, part in found.items() if name.endswith(".sum.weight"))
         return {**found, "sums": sums, "": summed(found.values())}
+
+    def second(self) -> Ticket:
+        """Constructed in the same network with the closest sums but those that `constructed` has: another answer."""
+        other = replace(self.construction, solver=SecondClosest(solver=self.construction.solver))
+        return other.find(self.problem, self.recorder).ticket
 
     def densities(self) -> dict[str, float]:
         """Kept / total of each tensor of the constructed ticket."""
@@ -135,11 +151,15 @@ def _second_layers(trial: Trial, recorder: Recorder) -> Ticket:
 
 CURVES: dict[str, Callable[[Trial, Recorder], Ticket]] = {
     "exists": lambda trial, recorder: trial.constructed,
+    "second": lambda trial, recorder: trial.second(),
     "all": lambda trial, recorder: trial.searched(trial.constructed.kept() / trial.constructed.offered(), {}, recorder),
     "layers": lambda trial, recorder: trial.searched(trial.densities(), {}, recorder),
     "sums": _second_layers,
     "random": lambda trial, recorder: trial.random(),
 }
+
+CONSTRUCTED = ("exists", "second")
+STRUCTURE_GIVEN = ("second", "sums")  # their first weights are those of "exists"
 
 
 def signal_gains(ticket: Ticket, expansion: TwoLayerExpansion, densities: dict[str, float]) -> dict[str, float]:

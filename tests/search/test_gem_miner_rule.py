@@ -13,7 +13,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.search.functional import FunctionalTraining
-from lth_runner.search.gem_miner import GemMiner, left_active, num_rounds
+from lth_runner.search.gem_miner import GemMiner, left_active, num_rounds, survivors
 from lth_runner.search.scored import ScoredNetwork, views
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -97,6 +97,28 @@ def test_equal_scores_are_frozen_from_the_last_index_on() -> None:
     run.scores.fill_(0.0)
     run.end_epoch(6)
     assert torch.equal(run.active[0].nonzero().flatten(), torch.arange(round(0.5 * len(run.active[0]))))
+
+
+def test_of_equal_scores_in_use_any_are_frozen() -> None:
+    """A layer whose scores have all come to 1 keeps its share of every row, not its first rows.
+
+    Half of 7,000 entries stay; that one of 20 blocks keeps fewer than a quarter of its 350, by chance, is below 1e-20.
+    """
+    scores = torch.ones(7000)
+    found = survivors(scores, 3500, epoch=2)
+    assert int(found.sum()) == 3500
+    assert min(int(block.sum()) for block in found.split(350)) > 350 / 4
+    assert torch.equal(found, survivors(scores, 3500, epoch=2)), "and always the same ones"
+    assert not torch.equal(found, survivors(scores, 3500, epoch=4))
+
+
+def test_whatever_is_equal_the_largest_stay() -> None:
+    scores = torch.tensor([0.2, 1.0, 0.7, 1.0, 0.6, 1.0])
+    assert survivors(scores, 4, epoch=1).tolist() == [False, True, True, True, False, True]
+    for epoch in range(5):
+        assert not (survivors(scores, 2, epoch) & (scores < 1)).any()
+    assert survivors(torch.tensor([0.4, 0.4, 0.9, 0.4]), 2, epoch=1).tolist() == [True, False, True, False]
+    assert survivors(scores, 0, epoch=1).sum() == 0
 
 
 def test_active_scores_of_zero_are_not_mistaken_for_frozen_ones() -> None:

@@ -12,6 +12,7 @@ import torch
 from recorders import Memory
 
 from lth_runner.construct.malach import Malach
+from lth_runner.construct.malach_pairs import MalachPairs
 from lth_runner.construct.pensia import Pensia
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
@@ -140,6 +141,46 @@ def test_the_ticket_is_as_accurate_as_what_was_trained(
     assert len(recorder.lines) == SEARCH.epochs
 
 
+def test_the_second_construction_is_another_answer_to_the_same_sums(
+    trial: Trial, tickets: dict[str, tuple[Ticket, Memory]]
+) -> None:
+    """Its first weights are the same; every sum is another subset, and none comes nearer than the closest."""
+    first, second = tickets["exists"][0], tickets["second"][0]
+    assert trial.problem.target is not None
+    one, other = (
+        {name: found - trial.problem.target[name] for name, found in materialise(ticket).readings.items()}
+        for ticket in (first, second)
+    )
+    for name in ("fc1", "fc2"):
+        split, total = f"{name}.split.weight", f"{name}.sum.weight"
+        assert first.masks[split].bits.tobytes() == second.masks[split].bits.tobytes()
+        outputs, hidden = first.masks[total].shape
+        per_sum = (outputs, hidden // EXISTS.n, EXISTS.n) if EXISTS.n else ()  # one sign: no inputs are negative
+        differs = (first.masks[total].dense() != second.masks[total].dense()).reshape(per_sum).any(axis=2)
+        usable = first.masks[split].dense().reshape(*per_sum[1:], -1).any(axis=(1, 2))
+        assert (differs == usable).all(), "where there is a path at all"
+        assert (np.abs(other[f"{name}.weight"]) >= np.abs(one[f"{name}.weight"]) - 1e-12).all()
+
+
+def test_two_constructions_compute_nearly_the_same_and_a_search_does_not(trial: Trial, tmp_path: Path) -> None:
+    """What masks share says nothing of that: effective weights do."""
+    many = Trial(replace(EXISTS, n=24), SEARCH, trial.problem, 0.01, Memory())
+    second, random = (many.point(curve, Memory(tmp_path)) for curve in ("second", "random"))
+    assert second["effective_correlation"] > 0.99 > 0.5 > random["effective_correlation"]
+    assert second["effective_difference"] < 0.1 < 1 < random["effective_difference"]
+    assert second["overlap_sums"] < 0.75
+    assert second["kept"] > 0 and second["weight_error_max"] is not None
+
+
+def test_a_construction_without_a_solver_has_no_second(tmp_path: Path) -> None:
+    pairs = MalachPairs(
+        stored=[], epsilon=0.01, c=3, n=4, halves="positive", signs="reserved",
+        distribution=Uniform(low=-1.0, high=1.0),
+    )  # fmt: skip
+    outcome = replace(STUDY, values=[4], repeats=1).run(problem(), {**METHODS, "exists": pairs}, Memory(tmp_path))
+    assert list(dict.fromkeys(point["curve"] for point in outcome.points)) == [c for c in CURVES if c != "second"]
+
+
 def test_gains_keep_the_size_of_signals(trial: Trial) -> None:
     """With all weights kept, the mean square that a layer puts out is about that of its input, whatever the law."""
     ticket = trial.constructed
@@ -177,13 +218,14 @@ def test_a_point_is_its_ticket(trial: Trial, tickets: dict[str, tuple[Ticket, Me
     assert point["overlap_sums"] == sum(shared[name] for name in sums) / sum(given[name].sum() for name in sums)
 
 
+@pytest.mark.parametrize("curve", ["second", "sums"])
 def test_given_structure_is_no_overlap_and_no_chance(
-    trial: Trial, tickets: dict[str, tuple[Ticket, Memory]], tmp_path: Path
+    curve: str, trial: Trial, tickets: dict[str, tuple[Ticket, Memory]], tmp_path: Path
 ) -> None:
-    point = trial.point("sums", Memory(tmp_path))
+    point = trial.point(curve, Memory(tmp_path))
     assert not [key for key in point if ".split." in key]
     assert point["overlap"] == point["overlap_sums"]
-    given, found = ({name: mask.dense() for name, mask in tickets[c][0].masks.items()} for c in ("exists", "sums"))
+    given, found = ({name: mask.dense() for name, mask in tickets[c][0].masks.items()} for c in ("exists", curve))
     for layer in ("fc1", "fc2"):
         neurons = given[f"{layer}.split.weight"].any(axis=1)
         open_to_it = found[f"{layer}.sum.weight"][:, neurons]

@@ -1,0 +1,122 @@
+"""Tuning: every try is a training, the best is the one of held-out training images, and test images have no say."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorders import Memory
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.data.synthetic import Synthetic
+from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.problem import Problem
+from lth_runner.report.tables import Results
+from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.random_pruning import RandomPruning
+from lth_runner.studies.tuning import JUDGED_BY, Tuning
+from lth_runner.study import Outcome
+
+DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
+NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
+SEARCH = EdgePopup(
+    density=0.5, scope="layer", epochs=2, batch=32, learning_rate=0.5, momentum=0.9, weight_decay=5e-4, validation=50,
+    distribution=NORMAL, scores=KaimingUniform(gain=3**-0.5, density=1.0), frozen=[], biases="zero",
+)  # fmt: skip
+METHODS: dict[str, Any] = {"layer": SEARCH, "global": replace(SEARCH, scope="global")}
+STUDY = Tuning(settings={"learning_rate": [0.01, 1.0, 0.1], "weight_decay": [0.0, 0.01]}, labels={"layer": "the layer"})
+TRIES = [(rate, decay) for rate in (0.01, 1.0, 0.1) for decay in (0.0, 0.01)]
+
+
+def problem(**changes: Any) -> Problem:
+    network = FullyConnected(inputs=36, hidden=12, outputs=10, depth=2, biases=False)
+    return replace(Problem(network=network, target=None, data=DATA, streams=Streams(3), device="cpu"), **changes)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return STUDY.run(problem(), METHODS, Memory(tmp_path_factory.mktemp("tuning")))
+
+
+def test_every_method_has_every_try(done: Outcome) -> None:
+    found = [(row["method"], row["learning_rate"], row["weight_decay"]) for row in done.rows]
+    assert found == [(name, *values) for name in METHODS for values in TRIES]
+
+
+def test_a_try_is_a_training_with_these_settings(done: Outcome, tmp_path: Path) -> None:
+    row = done.rows[6 + 3]
+    tried = replace(METHODS["global"], learning_rate=1.0, weight_decay=0.01)
+    ticket = tried.find(problem(), Memory(tmp_path)).ticket
+    assert row[JUDGED_BY] == ticket.facts["validation_accuracy_last"]
+    assert row["kept_fraction"] == ticket.kept() / ticket.offered()
+
+
+def test_the_best_has_the_highest_validation_accuracy_and_is_the_first_of_equals(done: Outcome) -> None:
+    for start, name in ((0, "layer"), (6, "global")):
+        rows = done.rows[start : start + 6]
+        accuracies = [row[JUDGED_BY] for row in rows]
+        best = accuracies.index(max(accuracies))
+        assert [row["best"] for row in rows] == ["best" if i == best else None for i in range(6)]
+        for key in ("learning_rate", "weight_decay", JUDGED_BY):
+            assert done.summary[f"{name}/{key}"] == rows[best][key]
+    assert done.rows[0]["network"] == "the layer"
+
+
+def test_test_images_have_no_say(done: Outcome, tmp_path: Path) -> None:
+    labels = DATA.test_labels
+    assert labels is not None
+    other = STUDY.run(problem(data=replace(DATA, test_labels=(labels + 1) % 10)), METHODS, Memory(tmp_path))
+    assert other.rows == done.rows
+    assert other.summary == done.summary
+    assert "accuracy" not in Results(columns=done.columns, rows=done.rows).shown()
+
+
+def test_the_table_has_a_line_per_method_with_its_best_in_bold(done: Outcome) -> None:
+    heading, _, *lines = [line for line in done.texts["tuning.md"].splitlines() if line.startswith("|")]
+    assert heading.startswith("| method | learning_rate 0.01, weight_decay 0 | learning_rate 0.01, weight_decay 0.01 |")
+    assert [line.split("|")[1].strip() for line in lines] == ["the layer", "global"]
+    assert [line.count("**") for line in lines] == [2, 2]
+
+
+class Cut(Memory):
+    """A recorder in whose hands the run ends, after the third try."""
+
+    def say(self, line: str) -> None:
+        super().say(line)
+        if sum(": validation accuracy" in said for said in self.said) == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_second_attempt_tries_only_what_is_missing(done: Outcome, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        STUDY.run(problem(), METHODS, Cut(tmp_path))
+    recorder = Memory(tmp_path)
+    assert STUDY.run(problem(), METHODS, recorder) == done
+    assert any("3 parts of this study were finished before" in line for line in recorder.said)
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({}, "no method was chosen"),
+        ({"floor": RandomPruning(density=0.5, distribution=NORMAL)}, "floor has no learning_rate"),
+        ({"blind": replace(SEARCH, validation=0)}, "blind holds out no images"),
+    ],
+)
+def test_methods_it_cannot_tune(methods: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        STUDY.check(methods)
+
+
+def test_a_value_that_the_method_refuses_is_refused_before_anything_is_trained() -> None:
+    with pytest.raises(ConfigError, match="learning_rate"):
+        replace(STUDY, settings={"learning_rate": [0.1, -1.0]}).check(METHODS)
+
+
+@pytest.mark.parametrize("settings", [{}, {"learning_rate": []}])
+def test_nothing_to_try_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"study\.settings"):
+        replace(STUDY, settings=settings)
