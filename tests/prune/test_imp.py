@@ -57,7 +57,7 @@ def test_it_is_the_plain_loop(tmp_path: Path, rewind: str, retrain: str) -> None
             source = ticket.weights[name]
             assert isinstance(source, Stored)
             np.testing.assert_array_equal(ticket.masks[name].dense(), masks[name])
-            np.testing.assert_array_equal(source.array, weights[name])
+            np.testing.assert_allclose(source.array, weights[name], rtol=1e-4, atol=1e-6)  # sums in another order
 
 
 def plain_loop(levels: int, rewind: int, retrain: str) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:

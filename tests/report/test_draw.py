@@ -64,7 +64,7 @@ def test_a_description_restyles_its_figure() -> None:
 
 @pytest.mark.parametrize("kind", ["curve", "../laws", "os", None])
 def test_an_unknown_kind_is_one_sentence(kind: Any, tmp_path: Path) -> None:
-    with pytest.raises(LthError, match="kind of a figure must be one of curves, density, failure_probability, overlap"):
+    with pytest.raises(LthError, match="kind of a figure must be one of curves, density, failure_probability, losses"):
         draw(make(tmp_path / "a", curves={**CURVES, "kind": kind}))
 
 

@@ -286,7 +286,7 @@ def test_a_method_may_have_points_of_its_own_and_one_without_a_density_has_a_sin
     for point in found["sums"]:
         assert point["weights"] == size
         assert point["density"] == pytest.approx(sum(p["kept"] for p in found["sums"]) / size / 2)
-        assert point["offered"] == MALACH.n * size, "what was offered stays what it was"
+        assert point["offered"] == 4 * size, "what was offered stays what it was"
     assert figure(outcome.points, outcome.figures["density"]).axes
     with pytest.raises(ConfigError, match=r"sums has no density to choose.*study\.own\.sums"):
         replace(study, own={}).check(methods)

@@ -403,7 +403,19 @@ def noisy(images: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
         ({}, {"data": (IMAGES[0], torch.eye(10)[IMAGES[1]])}),  # probabilities
         ({}, {"data": ({"images": IMAGES[0]}, IMAGES[1])}),
     ],
-    ids=str,
+    ids=[
+        "rmsprop",
+        "amsgrad",
+        "dampening",
+        "maximize",
+        "loss",
+        "augment",
+        "no labels",
+        "float64",
+        "labels below 0",
+        "probabilities",
+        "named inputs",
+    ],
 )
 def test_other_trainings_take_the_plain_path(settings: dict[str, Any], options: dict[str, Any]) -> None:
     masks = drawn(0.05, 0.05, 0.05)
