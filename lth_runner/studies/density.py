@@ -138,7 +138,7 @@ class Density:
             for name, shown in shown_in.items()
         }
         if any(point.get(fact) is not None for point in points for fact in self.facts):
-            figures["facts"] = facts_figure(self.facts, self.labels, points, caption)
+            figures["facts"] = facts_figure(self.facts, self.labels, points, self._about(grid))
             texts["facts.md"] = facts_table(self.facts, self.labels, points)
         rows: list[Row] = [] if target is None else [{**target, "network": "target"}]
         return Outcome(
@@ -198,9 +198,12 @@ class Density:
             "published": {name: pairs for name, pairs in self.published.items() if name in shown},
         }
 
-    def _caption(self, grid: Grid) -> str:
+    def _about(self, grid: Grid) -> str:
         seeds = f"mean of {grid.repeats} seeds, least to greatest shaded" if grid.repeats > 1 else "one seed"
-        mine = f"{self.grid.capitalize()} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
+        return f"{self.grid.capitalize()} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
+
+    def _caption(self, grid: Grid) -> str:
+        mine = self._about(grid)
         return f"{mine}; hollow: {self.source}" if self.published else mine
 
     def _rows(self, name: str, points: Sequence[Point], target: Mapping[str, Any] | None) -> list[Row]:

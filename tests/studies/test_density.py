@@ -137,18 +137,20 @@ def test_figures_and_tables_show_the_curves_that_they_name(done: tuple[Any, Memo
 def test_facts_of_tickets_have_a_table_and_a_figure_where_asked_for(done: tuple[Any, Memory], tmp_path: Path) -> None:
     assert list(done[0].texts) == ["density.md"]
     methods = {"plain": METHODS["plain"], "floor": METHODS["floor"]}
-    grid = {"small": Grid(densities=[0.5], epochs=2, repeats=2)}
+    grid = {"small": Grid(densities=[0.3], epochs=2, repeats=2)}
     told = replace(STUDY, grids=grid, networks={}, published={}, facts={"best_epoch": "best", "nothing": "no such"})
     outcome = told.run(problem(), methods, Memory(tmp_path))
     epochs = sorted(point["best_epoch"] for point in outcome.points if point["curve"] == "plain")
     between = f" ({epochs[0]} to {epochs[1]})" if epochs[1] > epochs[0] else ""
     assert outcome.texts["facts.md"].splitlines()[2:] == [
-        f"| plain | 50 % | {sum(epochs) / 2:g}{between} | — |",
-        "| random mask | 50 % | — | — |",
+        f"| plain | 30 % | {sum(epochs) / 2:g}{between} | — |",
+        "| random mask | 30 % | — | — |",
     ]
     assert [panel["y"] for panel in outcome.figures["facts"]["panels"]] == ["best_epoch"]
     assert list(outcome.points[0]) == [*COLUMNS, "nothing"]
-    assert len(figure(outcome.points, outcome.figures["facts"]).axes) == 1
+    drawn = [figure(outcome.points, outcome.figures[name]) for name in ("facts", "density")]
+    assert [len(each.axes) for each in drawn] == [1, 2]
+    assert all(axes.get_xticks().size for each in drawn for axes in each.axes)
 
 
 class Cut(Memory):

@@ -81,6 +81,7 @@ def _hollow(axes: "Axes", pairs: Sequence[Sequence[float]], look: Mapping[str, A
 def _percents(axes: "Axes", densities: Sequence[float]) -> None:
     """Ticks at the round percentages that the curves span."""
     ticks = [tick for tick in TICKS if min(densities) <= tick <= max(densities)]
+    ticks = ticks or sorted(set(densities))  # a single density, or two close to each other
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.fmt_xdata = lambda fraction: f"{100 * fraction:.4g}"

@@ -77,6 +77,7 @@ def _densities(axes: "Axes", fractions: Sequence[float]) -> None:
     """A logarithmic axis with ticks at round percentages."""
     axes.set_xscale("log")
     ticks = [tick for tick in TICKS if min(fractions) * 0.999 <= tick <= max(fractions) * 1.001]
+    ticks = ticks or sorted(set(fractions))  # a single density, or two close to each other
     axes.set_xticks(ticks, [f"{100 * tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.fmt_xdata = lambda fraction: f"{100 * fraction:.4g}"
