@@ -157,6 +157,7 @@ class Drawing:
             "units": units,
             "units_kept": sum(int(mask.sum()) for mask in kept.values()),
             "drawn_step": step,
+            "masks_agree": int(self.emerged(density) is not None),
             "searched_epochs": step / trainings.steps_per_epoch,
             **summary(trained.evaluations),
         }
