@@ -1,7 +1,7 @@
 """How far the masks of a training are from each other: a heat map per method, and where the ticket is drawn."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def _matrix(points: Sequence[Point]) -> tuple[list[float], np.ndarray]:
     return ends, sums / np.maximum(counts, 1)
 
 
-def _draw(ax: "Axes", ends: Sequence[float], matrix: np.ndarray, top: float) -> object:
+def _draw(ax: "Axes", ends: Sequence[float], matrix: np.ndarray, top: float) -> Any:
     image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=top, origin="upper")
     ax.grid(visible=False)
     shown = range(0, len(ends), max(1, len(ends) // MOST_NUMBERS))
