@@ -50,7 +50,7 @@ class EarlyBert(UnitTicket):
 
     def counts(self, groups: Mapping[str, Units], density: float) -> dict[tuple[str, ...], int]:
         neurons = {name: group for name, group in groups.items() if group.places[0].times == 1}
-        found = {
+        found: dict[tuple[str, ...], int] = {
             (name,): max(1, round(self.heads * group.count)) for name, group in groups.items() if name not in neurons
         }
         if neurons:

@@ -143,7 +143,7 @@ class Drawing:
         """The ticket of a density, trained."""
         method, trainings, at = self.method, self.trainings, self.drawn(density)
         kept, step = self.kept(density, at), self.search.steps[at]
-        pruned = self.pruned(kept)
+        pruned, emerged = self.pruned(kept), self.emerged(density)
         state, start = trainings.state(trainings.module()), dict(trainings.start)
         if method.retrain == "continue":
             state = replace(self.search.state(at), optimizer={}, history=[])
@@ -157,6 +157,7 @@ class Drawing:
             "units": units,
             "units_kept": sum(int(mask.sum()) for mask in kept.values()),
             "drawn_step": step,
+            "masks_agree": int(emerged is not None and emerged <= at),  # an earlier attempt may have searched further
             "searched_epochs": step / trainings.steps_per_epoch,
             **summary(trained.evaluations),
         }

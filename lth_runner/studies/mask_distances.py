@@ -32,6 +32,7 @@ COLUMNS = {
     "accuracy_min": Column("least", "percent"),
     "accuracy_max": Column("greatest", "percent"),
     "drawn_epoch": Column("drawn after epochs", "number"),
+    "masks_agree": Column("masks agreed by then", "percent"),
     "units_share": Column("units kept", "percent"),
     "weights_share": Column("weights kept", "percent"),
     "compact_share": Column("compact parameters", "percent"),
@@ -134,11 +135,12 @@ class MaskDistances:
         return {**row, "accuracy_min": min(accuracies), "accuracy_max": max(accuracies)}
 
     def _figure(self, methods: Mapping[str, Any], points: Sequence[Point]) -> Description:
-        drawn = {name: self._row(name, points)["drawn_epoch"] for name in self.matrix}
+        rows = {name: self._row(name, points) for name in self.matrix}
         return {
             "kind": "mask_distances",
             "panels": {name: self.labels.get(name, name) for name in self.matrix},
-            "drawn": drawn,
+            "drawn": {name: row["drawn_epoch"] for name, row in rows.items()},
+            "agree": {name: row["masks_agree"] for name, row in rows.items()},
             "most": {name: methods[name].distance for name in self.matrix},
             "axis_label": "epochs",
         }
@@ -155,6 +157,7 @@ def _measured(name: str, method: Any, problem: Problem, recorder: Recorder) -> P
         "weights_share": measured["kept"] / measured["offered"],
         "early_stop_accuracy": found.ticket.facts.get("early_stop_accuracy"),
         "drawn_epoch": found.ticket.facts.get("searched_epochs"),
+        "masks_agree": found.ticket.facts.get("masks_agree"),
     }
     return {**point, **_compact(method, found, problem)} if isinstance(method, UnitTicket) else point
 

@@ -49,6 +49,7 @@ def test_rows_tell_when_a_ticket_was_drawn_and_how_small_it_is(done: tuple[Any, 
     early, last, dense = done[0].rows
     assert (early["curve"], last["curve"]) == ("drawn early", "last")
     assert (early["drawn_epoch"], last["drawn_epoch"], dense["drawn_epoch"]) == (2, 3, None)
+    assert (early["masks_agree"], dense["masks_agree"]) == (1, None)
     assert early["units_share"] == pytest.approx(8 / 15) and 0 < early["compact_share"] < early["weights_share"] + 0.5
     assert early["whole_ms"] > 0 and early["compact_ms"] > 0 and dense["weights_share"] == 1
     assert early["accuracy_min"] <= early["accuracy"] <= early["accuracy_max"]
@@ -66,7 +67,7 @@ def test_the_figure_is_the_mean_matrix(done: tuple[Any, Memory]) -> None:
     drawn = figure(done[0].points, done[0].figures["mask_distances"])
     each = np.reshape([p["distance"] for p in done[0].points if "distance" in p], (2, 3, 3))
     np.testing.assert_allclose(np.asarray(drawn.axes[0].images[0].get_array()), each.mean(axis=0))
-    assert "drawn after 2 (epochs)" in drawn.axes[0].get_title()
+    assert "drawn after 2 epochs, masks within 1" in drawn.axes[0].get_title()
 
 
 def test_times_are_in_the_table_and_not_among_the_points(done: tuple[Any, Memory]) -> None:

@@ -1,7 +1,7 @@
 """How far the masks of a training are from each other: a heat map per method, and where the ticket is drawn."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: curve, row and column (the two periods' ends), and distance.
         description: panels, the titles by the curves' names; drawn, by curve the end of the period after which its
-            ticket is drawn, mean over the seeds, or null; most, by curve the distance up to which masks agree;
-            axis_label, of both axes.
+            ticket is drawn, mean over the seeds; agree, by curve the share of seeds whose masks agreed by then; most,
+            by curve the distance up to which masks agree; axis_label, of both axes.
     """
     known = [point for point in points if point.get("distance") is not None]
     found = {name: _matrix([point for point in known if point["curve"] == name]) for name in description["panels"]}
@@ -31,9 +31,11 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     with panels(columns=len(found), height=3.6) as (drawn, axes):
         for ax, (name, (ends, matrix)) in zip(axes, found.items(), strict=True):
             image = _draw(ax, ends, matrix, top)
-            at, most = description["drawn"][name], description["most"][name]
-            where = "" if at is None else f"\ndrawn after {at:.3g} ({description['axis_label']}), masks within {most:g}"
-            ax.set_title(f"{description['panels'][name]}{where}")
+            agreed = f"masks within {description['most'][name]:g}"
+            if description["agree"][name] < 1:
+                agreed = f"not always {agreed}"
+            where = f"drawn after {description['drawn'][name]:.3g} {description['axis_label']}, {agreed}"
+            ax.set_title(f"{description['panels'][name]}\n{where}")
             ax.set_xlabel(description["axis_label"])
             ax.set_ylabel(description["axis_label"])
             drawn.colorbar(image, ax=ax, label="share of units that differ", shrink=0.8)
@@ -52,7 +54,7 @@ def _matrix(points: Sequence[Point]) -> tuple[list[float], np.ndarray]:
     return ends, sums / np.maximum(counts, 1)
 
 
-def _draw(ax: "Axes", ends: Sequence[float], matrix: np.ndarray, top: float) -> object:
+def _draw(ax: "Axes", ends: Sequence[float], matrix: np.ndarray, top: float) -> Any:
     image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=top, origin="upper")
     ax.grid(visible=False)
     shown = range(0, len(ends), max(1, len(ends) // MOST_NUMBERS))
