@@ -79,6 +79,11 @@ class GreedySelection(TrainedTicket):
         super().check(network, data)
         two_layers(network)
 
+    def together(self, device: str) -> bool:
+        """Always: the whole network is trained once for all."""
+        del device
+        return True
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density, all of one selection; see `Method.find`."""
         (network,) = problem.need("network")

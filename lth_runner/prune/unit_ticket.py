@@ -82,6 +82,11 @@ class UnitTicket(TrainedTicket):
         super().check(network, data)
         self.units(network)
 
+    def together(self, device: str) -> bool:
+        """Always: the search is the same for all."""
+        del device
+        return True
+
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density, all of one search; see `Method.find`."""
         draw = self.drawing(problem, recorder)
