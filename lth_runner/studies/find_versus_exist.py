@@ -46,7 +46,7 @@ layers given, only the subsets are left to find. *On a path*: weights kept that 
 their pair of layers; the others do nothing. *Found too*: of the constructed ticket's weights in the second layers,
 those that the other ticket keeps as well; *by chance*: if it kept as many at random (where the first layers are given,
 as to the second closest: as many of those that a first weight leads to). *Effective weights*: what each pair of layers
-multiplies an input with, compared with the constructed ticket's, whose are the target's up to its errors; the
+multiplies an input with, compared with the constructed ticket's, which are the target's weights up to its errors; the
 *difference* is relative, 0 for equal ones and 1.41 for unrelated ones, each layer scaled to the constructed one's size.
 """
 
@@ -228,5 +228,5 @@ def _cell(value: str, curve: Series | None, i: int) -> str:
     if value in ("kept", "used"):
         return f"{mean:,.0f}"
     if value.startswith("effective"):
-        return f"{mean:.2g}"
+        return f"{mean:.3f}"
     return spread(mean, low, high)
