@@ -72,7 +72,9 @@ def every_path(layers: list[dict[Hashable, list[tuple[Hashable, Any]]]], node: H
 
 def by_enumeration(module: nn.Sequential, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
     layers: list[dict[Hashable, list[tuple[Hashable, Any]]]] = []
-    found = {name: np.zeros(tensor.shape, bool) for name, tensor in module.named_parameters() if tensor.ndim > 1}
+    found: dict[str, np.ndarray] = {
+        name: np.zeros(tensor.shape, bool) for name, tensor in module.named_parameters() if tensor.ndim > 1
+    }
     inputs = list(product(*map(range, shape)))
     for path, layer in module.named_children():
         edges, shape = RULES[type(layer)](path, layer, shape)

@@ -65,8 +65,8 @@ def test_roads_to_the_closest_agree(n: int) -> None:
     proven = run(bitmap.solve, values, targets, np.arange(60), chosen)
     assert proven.mean() > (0.9 if n > 6 else -1), "the fast road must be the usual one"
     assert run(halves.solve, values, targets, np.arange(60), other).all()
-    errors = [np.abs((values * c).sum(1) - targets)[proven] for c in (chosen, other)]
-    np.testing.assert_allclose(*errors, atol=1e-13)
+    first, second = (np.abs((values * c).sum(1) - targets)[proven] for c in (chosen, other))
+    np.testing.assert_allclose(first, second, atol=1e-13)
     assert not chosen[~proven].any()
 
 
