@@ -178,7 +178,7 @@ ALONE = [
         (["target=checkpoint", "target.path=pipe.pt"], "cannot read pipe.pt: it is no file"),
         (["data=null"], "target=trained needs a dataset to train on: add data=mnist"),
         (["experiment=find_versus_exist", "study.values=[0]"], "study.values must be at least 1, got 0"),
-        (["experiment=figure_fc2", "~compare.wide"], "networks or published must be one of"),
+        (["experiment=figure_fc2", "~compare.wide"], "networks, published or figures must be one of"),
         (["experiment=scaling_law", "method=malach"], "this study follows its own curves"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_sweep_is_one_group_and_says_key_numbers(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_refused_combination_refuses_the_sweep(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,abc")
-    assert (code, out) == (1, "lth-run: seed: Value 'abc' of type 'str' could not be converted to Integer\n")
+    assert (code, out) == (2, "lth-run: seed: Value 'abc' of type 'str' could not be converted to Integer\n")
     assert not (tmp_path / "runs").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_sweep_that_changes_folders_is_refused(tmp_path: Path, monkeypatch: py
 @pytest.mark.slow
 def test_slurm_without_slurm_is_refused(tmp_path: Path) -> None:
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=slurm", PATH="/nowhere")
-    assert code == 1
+    assert code == 2
     assert "hydra/launcher=slurm needs the commands of Slurm, and sbatch is not here" in out
     code, out = lth_run(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=slum")
     assert "hydra/launcher=slum does not exist (did you mean slurm?)" in out
