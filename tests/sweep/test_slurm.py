@@ -119,7 +119,7 @@ def test_slurm_without_accounts_is_refused(slurm: dict[str, str], tmp_path: Path
     sacct.chmod(0o755)
     path = f"{sacct.parent}:{os.environ['PATH']}"
     code, out = lth_run(tmp_path, *faulty(tmp_path), "study.number=0,1", *ON_SLURM, **{**slurm, "PATH": path})
-    assert code == 1
+    assert code == 2
     assert "needs Slurm's accounting" in out
 
 
