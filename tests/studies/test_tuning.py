@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 from recorders import Memory
 
+import lth_runner
+from lth_runner.config.compose import composed
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Problem
-from lth_runner.report.tables import Results
+from lth_runner.report.tables import Results, csv_rows
 from lth_runner.search.edge_popup import EdgePopup
 from lth_runner.search.random_pruning import RandomPruning
 from lth_runner.studies.tuning import JUDGED_BY, Tuning
 from lth_runner.study import Outcome
 
+RESULTS = Path(lth_runner.__file__).parents[1] / "results"
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
 SEARCH = EdgePopup(
@@ -120,3 +123,18 @@ def test_a_value_that_the_method_refuses_is_refused_before_anything_is_trained()
 def test_nothing_to_try_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"study\.settings"):
         replace(STUDY, settings=settings)
+
+
+def test_the_searches_of_the_figure_are_those_that_were_tuned_at_their_best() -> None:
+    figure, tuned = (composed([f"experiment={name}", "grid=reduced"]) for name in ("figure_searches", "tune_searches"))
+    seeds = range(figure["seed"], figure["seed"] + figure["study"]["grids"]["reduced"]["repeats"])
+    assert tuned["seed"] not in seeds
+    assert figure["compare"].keys() - {"random"} == tuned["compare"].keys()
+    assert {**figure["study"]["labels"], "random": ""} == {**tuned["study"]["labels"], "random": ""}
+    tries = csv_rows((RESULTS / "figure_searches" / "tuning.csv").read_text(), ["network", "best"])
+    for name, search in tuned["compare"].items():
+        own = [row for row in tries if row["network"] == tuned["study"]["labels"][name]]
+        assert [row["learning_rate"] for row in own] == tuned["study"]["settings"]["learning_rate"]
+        best = max(own, key=lambda row: row[JUDGED_BY])
+        varied = {"learning_rate": best["learning_rate"], "density": figure["compare"][name]["density"]}
+        assert figure["compare"][name] == {**search, **varied}
