@@ -33,7 +33,7 @@ fast: .venv/.installed-dev  ## the fast tests, on all cores
 lowest: .venv/.installed  ## the fast tests, with the lowest Python and the lowest versions that pyproject.toml declares
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --clear --seed --python 3.11 .venv/lowest
-	$(BIN)/uv pip install --quiet --python .venv/lowest --resolution lowest-direct --editable '.[dev,onnx]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python .venv/lowest --resolution lowest-direct --editable '.[dev,onnx]'
 	OMP_NUM_THREADS=1 .venv/lowest/bin/python $(FAST)
 
 lint: .venv/.installed-dev  ## ruff and the type checker
