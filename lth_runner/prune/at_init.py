@@ -14,7 +14,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import select
 from lth_runner.problem import Found, Problem
-from lth_runner.prune.selection import SCOPES, counts, density, masks
+from lth_runner.prune.selection import SCOPES, counts, density, masks, shuffled
 from lth_runner.prune.trained_ticket import TrainedTicket, summary
 from lth_runner.prune.trainings import Masks, Trainings
 from lth_runner.ticket.source import Source
@@ -113,7 +113,7 @@ class PruningAtInit(TrainedTicket):
     def _found(self, trainings: Trainings, recorder: Recorder, density: float) -> Found:
         found = self.masks(trainings, recorder, density)
         if self.control == "shuffled":
-            found = {name: _shuffled(mask, trainings.streams("shuffled", name)) for name, mask in found.items()}
+            found = {name: shuffled(mask, trainings.streams("shuffled", name)) for name, mask in found.items()}
         start = trainings.redrawn("0") if self.control == "reinitialised" else trainings.start
         return trained(trainings, recorder, f"density {density:g}", found, start)
 
@@ -183,7 +183,3 @@ def _finite(name: str, scores: torch.Tensor) -> np.ndarray:
             "start overflows; set another method.distribution"
         )
     return scores.detach().cpu().numpy()
-
-
-def _shuffled(mask: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-    return chance.permutation(mask.reshape(-1)).reshape(mask.shape)

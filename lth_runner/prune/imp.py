@@ -13,7 +13,7 @@ from lth_runner.core.step import Step
 from lth_runner.problem import Found, Problem
 from lth_runner.prune.criteria import CRITERIA
 from lth_runner.prune.levels import Level, Levels
-from lth_runner.prune.selection import SCOPES, density, masks
+from lth_runner.prune.selection import SCOPES, density, masks, shuffled
 from lth_runner.prune.trained_ticket import TrainedTicket, summary
 from lth_runner.prune.trainings import Trained
 from lth_runner.ticket.source import Source
@@ -209,8 +209,7 @@ class Chain:
         return self._rewound
 
     def _shuffled(self, name: str, mask: np.ndarray, number: int, which: str) -> np.ndarray:
-        chance = self.trainings.streams("random_mask", name, str(number), which)
-        return chance.permutation(mask.reshape(-1)).reshape(mask.shape)
+        return shuffled(mask, self.trainings.streams("random_mask", name, str(number), which))
 
     def _ticket(
         self, masks: Mapping[str, np.ndarray], trained: Trained, start: Mapping[str, Source], level: int

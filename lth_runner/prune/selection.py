@@ -62,6 +62,11 @@ def density(masks: Arrays) -> float:
     return sum(int(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
 
 
+def shuffled(mask: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+    """As many weights, at places chosen uniformly."""
+    return chance.permutation(mask.reshape(-1)).reshape(mask.shape)
+
+
 def _flat(scores: np.ndarray, before: np.ndarray | None) -> np.ndarray:
     flat = scores.reshape(-1).astype(np.float64)
     return flat if before is None else np.where(before.reshape(-1), flat, -np.inf)

@@ -134,7 +134,6 @@ class Trainings:
             told: what the lines of metrics say besides.
         """
         recorder, module = recorder or self._recorder, self.module()
-        evaluations: list[Line] = []
 
         def measure(step: int, training: Training) -> None:
             if step % self._every.steps(training.steps_per_epoch) == 0 or step == last:
