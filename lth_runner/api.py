@@ -12,7 +12,7 @@ import torch
 
 from lth_runner.config.compose import load_data, method_of, source_of
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
@@ -216,10 +216,20 @@ def claimed_dataset(
 
     Args:
         changes: settings that say where its files lie.
+
+    Raises:
+        DataError: what stands in the ticket cannot be loaded.
+        ConfigError: the changes are what cannot be done.
     """
     made_by = ticket.origin.data
     if made_by is None or "accuracy" not in ticket.claims:
         return None
+    try:
+        source = source_of(made_by, {}, trust)
+        if not changes:
+            return source.load(say)
+    except ConfigError as error:
+        raise DataError(f"the ticket's dataset cannot be loaded ({error}): give --data") from error
     return source_of(made_by, changes, trust).load(say)
 
 
