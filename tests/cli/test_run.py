@@ -323,8 +323,12 @@ def test_an_interrupted_command_exits_130(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "lth-run: interrupted; the same command takes it up again\n"
 
 
-def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    lth_run(monkeypatch)
+@pytest.mark.parametrize("words", [[], ["-m"], ["--multirun"], ["-m", "--multirun"]])
+def test_asked_for_nothing_it_gives_the_menu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setattr(cli, "task", lambda: pytest.fail("a run was started"))
+    lth_run(monkeypatch, *words)
     out = capsys.readouterr().out
     assert "experiment=NAME" in out
     assert "mnist_fc" in out
