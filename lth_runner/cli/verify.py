@@ -21,9 +21,8 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import check_file
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.layer_use import LayerUse, layer_uses, warning
-from lth_runner.measure.ticket import num_parameters
 from lth_runner.measure.verification import Finding, findings
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, num_parameters
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.match import MisfitError

@@ -74,6 +74,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
         (["network.inputs=63"], "set network.inputs=64"),
         (["network=lenet5"], "(1, 8, 8): it takes 1 x 28 x 28, so choose data of that size, or another network"),
         (["network.hidden=1000000000000"], "the network has 74,000,000,000,000 weights, 275,671.5 GiB in float32, and"),
+        (["network.depth=100000"], "network.depth must be at most 10000, got 100000"),
         (["runs_dir=/proc/foo"], "No such file or directory; choose another folder"),
         (["study.curves=[nearest]"], "study.curves must be one of"),
         (["study.axis=m"], "study.axis=m is not a setting of closest"),
