@@ -24,6 +24,8 @@ from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, tensors_of
 from lth_runner.problem import Method, Problem, check_fit
 from lth_runner.problem import device as available_device
+from lth_runner.prune.retraining import Retrained, retrained
+from lth_runner.prune.retraining import check as check_retraining
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
@@ -207,6 +209,33 @@ def verify(
         )
         weights = None if target is None else _weights(target, original_architecture(loaded.ticket), recorder.say)
     return Verified(list(findings(materialise(loaded.ticket), weights, dataset)))
+
+
+def retrain(
+    path: str | Path | Loaded,
+    *,
+    data: Any = None,
+    trust: Collection[str] = (),
+    module: torch.nn.Module | None = None,
+    progress: bool = True,
+) -> Retrained:
+    """Trains a winning ticket again from its start, by its own recipe, and compares the weights that come out.
+
+    Args:
+        data, trust, module: see `verify`.
+        progress: whether a bar is shown.
+
+    Raises:
+        ConfigError: it has no training that can be done again.
+        DataError: no ticket, an altered one, or one that names no dataset.
+    """
+    loaded = path if isinstance(path, Loaded) else load(path, module=module, trust=trust)
+    check_retraining(loaded.ticket, trust)
+    with _recorder(progress) as recorder:
+        chosen = _dataset(data, recorder) or claimed_dataset(loaded.ticket, {}, trust, recorder.say)
+        if chosen is None:
+            raise DataError("the ticket names no dataset to be trained on: give --data")
+        return retrained(loaded.ticket, chosen, recorder, trust)
 
 
 def claimed_dataset(
