@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lth_runner.api import find, load, verify
+    from lth_runner.api import find, load, retrain, verify
 
 __version__ = "0.2.0"
-__all__ = ["find", "load", "verify"]
+__all__ = ["find", "load", "retrain", "verify"]
 
 # How often a waiting thread of OpenMP looks again before it sleeps; by default 300,000 times, for which two runs on the
 # same cores take three times as long as one after the other. It is read when torch loads, so before that; what the user

@@ -12,7 +12,7 @@ import torch
 
 from lth_runner.config.compose import load_data, method_of, source_of
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
@@ -24,6 +24,8 @@ from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, tensors_of
 from lth_runner.problem import Method, Problem, check_fit
 from lth_runner.problem import device as available_device
+from lth_runner.prune.retraining import Retrained, retrained
+from lth_runner.prune.retraining import check as check_retraining
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.state_dict import read_state_dict
@@ -209,6 +211,33 @@ def verify(
     return Verified(list(findings(materialise(loaded.ticket), weights, dataset)))
 
 
+def retrain(
+    path: str | Path | Loaded,
+    *,
+    data: Any = None,
+    trust: Collection[str] = (),
+    module: torch.nn.Module | None = None,
+    progress: bool = True,
+) -> Retrained:
+    """Trains a winning ticket again from its start, by its own recipe, and compares the weights that come out.
+
+    Args:
+        data, trust, module: see `verify`.
+        progress: whether a bar is shown.
+
+    Raises:
+        ConfigError: it has no training that can be done again.
+        DataError: no ticket, an altered one, or one that names no dataset.
+    """
+    loaded = path if isinstance(path, Loaded) else load(path, module=module, trust=trust)
+    check_retraining(loaded.ticket, trust)
+    with _recorder(progress) as recorder:
+        chosen = _dataset(data, recorder) or claimed_dataset(loaded.ticket, {}, trust, recorder.say)
+        if chosen is None:
+            raise DataError("the ticket names no dataset to be trained on: give --data")
+        return retrained(loaded.ticket, chosen, recorder, trust)
+
+
 def claimed_dataset(
     ticket: Ticket, changes: Mapping[str, Any], trust: Collection[str], say: Callable[[str], None]
 ) -> Dataset | None:
@@ -216,10 +245,20 @@ def claimed_dataset(
 
     Args:
         changes: settings that say where its files lie.
+
+    Raises:
+        DataError: what stands in the ticket cannot be loaded.
+        ConfigError: the changes are what cannot be done.
     """
     made_by = ticket.origin.data
     if made_by is None or "accuracy" not in ticket.claims:
         return None
+    try:
+        source = source_of(made_by, {}, trust)
+        if not changes:
+            return source.load(say)
+    except ConfigError as error:
+        raise DataError(f"the ticket's dataset cannot be loaded ({error}): give --data") from error
     return source_of(made_by, changes, trust).load(say)
 
 

@@ -1,6 +1,5 @@
 """The vocabulary of a run: what a method is given, and what it finds."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -13,10 +12,11 @@ from lth_runner.core.errors import ConfigError, lacks_memory
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, named, select
-from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
-from lth_runner.resources import Resources
+from lth_runner.networks.interface import Architecture, num_parameters, state_shapes
+from lth_runner.resources import Resources, machine_memory
 from lth_runner.ticket.ticket import Ticket
 
+FLOAT32 = 4  # bytes of a number
 IMAGES = ((1, 28, 28), (3, 32, 32), (3, 64, 64), (3, 224, 224))  # channels, height, width of common datasets
 NEEDS = {
     "network": "a network and there is none: add network=fc",
@@ -181,6 +181,7 @@ def check_fit(network: Architecture, data: Dataset) -> None:
     """
     inputs = select(data.test_inputs, slice(1))
     try:
+        _check_memory(network)
         outputs = network.module().to(named(inputs)[0][1].device).eval()(inputs)
     except (RuntimeError, TypeError, ValueError, IndexError, MemoryError) as error:
         if lacks_memory(error):
@@ -207,12 +208,22 @@ def check_fit(network: Architecture, data: Dataset) -> None:
             _check_labels(labels, outputs)
 
 
+def _check_memory(network: Architecture) -> None:
+    """Counts first: a network of many layers is built one by one, until the system kills the run or its neighbours.
+
+    Raises:
+        MemoryError: the weights take more than the machine has.
+    """
+    if FLOAT32 * num_parameters(network) > machine_memory():
+        raise MemoryError
+
+
 def _size(network: Architecture) -> str:
     try:
-        size = sum(math.prod(shape) for shape in parameter_shapes(network).values())
+        size = num_parameters(network)
     except (RuntimeError, TypeError):
         return "more weights than torch can count"
-    return f"{size:,} weights, {4 * size / 2**30:,.1f} GiB in float32"
+    return f"{size:,} weights, {FLOAT32 * size / 2**30:,.1f} GiB in float32"
 
 
 def _check_labels(labels: torch.Tensor, outputs: torch.Tensor) -> None:

@@ -1,5 +1,6 @@
 """What a job asks of a cluster: each method states it, the launchers of configs/hydra/launcher pass it on."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
@@ -24,6 +25,11 @@ class Resources:
 CORES = Resources(cpus=8, gpus=0, memory_gb=8, uses_gpu=False)  # exact search: every core takes instances of its own
 SCORES = Resources(cpus=8, gpus=0, memory_gb=8, uses_gpu=True)  # training scores where no GPU is asked for
 GPU = Resources(cpus=4, gpus=1, memory_gb=16, uses_gpu=True)  # training scores: one device, and cores enough to feed it
+
+
+def machine_memory() -> int:
+    """Main memory of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def largest(several: Iterable[Resources]) -> Resources:

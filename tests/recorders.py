@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lth_runner.core.recorder import Progress
 
@@ -42,3 +43,28 @@ class Memory:
     def checkpoint(self, name: str) -> Path:
         assert self._folder is not None, "a test of what keeps checkpoints gives this recorder a folder"
         return self._folder / f"{name}.safetensors"
+
+
+class Killed(Exception):
+    """What `Fragile` dies of."""
+
+
+class Fragile(Memory):
+    """Dies after so many lines of metrics, or when it is asked for the so-manieth bar."""
+
+    def __init__(self, folder: Path, lines: int = 0, bars: int = 0) -> None:
+        super().__init__(folder)
+        self.left = {"lines": lines, "bars": bars}
+
+    def metrics(self, **values: float | int | str) -> None:
+        super().metrics(**values)
+        self._count("lines")
+
+    def progress(self, label: str, total: int) -> Any:
+        self._count("bars")
+        return super().progress(label, total)
+
+    def _count(self, what: str) -> None:
+        self.left[what] -= 1
+        if not self.left[what]:
+            raise Killed

@@ -30,15 +30,17 @@ schema.register()
 Plugins.instance().register(ResumableSweeper)  # Hydra's own search does not see packages installed as editable
 PARTS = ("data", "network", "target", "method", "experiment")  # that a run can do without
 METHOD = "method."
+SWEEP = {"-m", "--multirun"}
 OPEN = ("network.arguments.", "target.names.", "target.optimizer_arguments.")  # settings whose keys are the user's
 
 
 def main() -> None:
-    """Runs `lth-run`; with no arguments it prints the menu of experiments."""
+    """Runs `lth-run`; asked for nothing, it prints the menu of experiments."""
     arguments = sys.argv[1:] = for_hydra(sys.argv[1:])
-    if not arguments or "--version" in arguments:
+    asks_version = "--version" in arguments
+    if asks_version or not set(arguments) - SWEEP:
         with ending("lth-run"):
-            sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n" if arguments else menu())
+            sys.stdout.write(f"lth_runner {metadata.version('lth_runner')}\n" if asks_version else menu())
         return
     open_streams()
     check_options(arguments)

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from rich.table import Table
 
-from lth_runner.api import claimed_dataset, load
+from lth_runner.api import Loaded, claimed_dataset, load, retrain
 from lth_runner.cli.arguments import Arguments, named_path
 from lth_runner.cli.ending import WRONG, ending, stop
 from lth_runner.config.build import build
@@ -21,9 +21,9 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import check_file
 from lth_runner.data.interface import Dataset
 from lth_runner.measure.layer_use import LayerUse, layer_uses, warning
-from lth_runner.measure.ticket import num_parameters
 from lth_runner.measure.verification import Finding, findings
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, num_parameters
+from lth_runner.prune.retraining import check
 from lth_runner.record.terminal import Terminal
 from lth_runner.targets.checkpoint import matched
 from lth_runner.targets.match import MisfitError
@@ -63,6 +63,9 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--trust", metavar="PACKAGE", action="append", default=[], help="whose code may run to build the network"
     )
+    parser.add_argument(
+        "--retrain", action="store_true", help="train a winning ticket again, and compare its weights bit by bit"
+    )
     parser.add_argument("setting", nargs="*", help="settings of the dataset, as in lth-run: data.root=FOLDER")
     asked = parser.parse_intermixed_args(words)
     if asked.ticket is None:  # argparse would name the settings among what is missing
@@ -78,6 +81,8 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     """
     _check_settings(asked.setting)
     path, ticket = asked.ticket, load(asked.ticket, trust=asked.trust).ticket
+    if asked.retrain:
+        check(ticket, asked.trust)
     weights = None
     if asked.target is not None:
         original = original_architecture(ticket)
@@ -101,6 +106,21 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     last = found[-1] if found else None
     if last and not last.agrees:
         return f"{path} claims {last.claim} = {last.claimed!r} and {last.found!r} was found: it is not what it says"
+    return _retrained(path, ticket, data, asked.trust, terminal) if asked.retrain else None
+
+
+def _retrained(
+    path: Path, ticket: Ticket, data: Dataset | None, trust: Sequence[str], terminal: Terminal
+) -> str | None:
+    """What another training of the ticket gives in place of its weights, as a sentence; None if the same."""
+    again = retrain(Loaded(ticket), data=data, trust=trust)
+    if again.differing:
+        return (
+            f"{again.differing:,} of {again.numbers:,} weights of {path} come out otherwise when it is trained again, "
+            f"by {again.largest:.3g} at most: it was trained on another machine, or with other libraries, or is not "
+            "what it says"
+        )
+    terminal.say(f"trained again: all {again.numbers:,} weights come out equal to the bit")
     return None
 
 

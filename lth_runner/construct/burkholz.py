@@ -1,6 +1,5 @@
 """Burkholz' construction as a network: a random one just one layer deeper, with copies of every hidden neuron."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -16,7 +15,7 @@ from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
-from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
+from lth_runner.networks.interface import Architecture, num_parameters, parameter_shapes, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import has_constant
@@ -114,7 +113,7 @@ class Burkholz:
         """See `Offers`."""
         n = offered_per_weight(self.n, self.c, self.epsilon)
         random = NeuronCopies(target=network, n=n, copies=n, twin=True)
-        return sum(math.prod(shape) for shape in parameter_shapes(random).values())
+        return num_parameters(random)
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
         span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])

@@ -1,11 +1,9 @@
 """The plan of a run or a sweep: its jobs, and what they will take. Nothing is run and no folder is opened."""
 
-import os
 import shutil
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +15,10 @@ from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.finished import is_finished
 from lth_runner.forecast.header import header_of
 from lth_runner.forecast.times import estimate
-from lth_runner.networks.interface import Architecture, parameter_shapes
+from lth_runner.networks.interface import Architecture, num_parameters
 from lth_runner.problem import Method, Offers
 from lth_runner.record.terminal import duration
-from lth_runner.resources import largest
+from lth_runner.resources import largest, machine_memory
 from lth_runner.run import build_methods, build_parts, check_parts, place
 from lth_runner.subset_sum.interface import SizeLimited
 from lth_runner.ticket.names import recipe
@@ -107,12 +105,8 @@ def _within(part: Any, kind: type[Kind], where: str) -> Iterator[tuple[str, Kind
         yield from _within(value, kind, f"{where}.{key}")
 
 
-def _count(network: Architecture) -> int:
-    return sum(prod(shape) for shape in parameter_shapes(network).values())
-
-
 def _weights(built: Sequence[Built]) -> Iterator[str]:
-    counted = dict.fromkeys(f"{key} {_count(network):,}" for b in built for key, network in b.networks.items())
+    counted = dict.fromkeys(f"{key} {num_parameters(network):,}" for b in built for key, network in b.networks.items())
     if counted:
         yield f"weights: {', '.join(counted)}"
     offered = dict.fromkeys(f"{name} {count:,}" for b in built for name, count in b.offered().items())
@@ -122,7 +116,7 @@ def _weights(built: Sequence[Built]) -> Iterator[str]:
 
 def _memory(jobs: Sequence[Planned], built: Sequence[Built], loader: ConfigLoader) -> str:
     facts = []
-    counts = [_count(network) for b in built for network in b.networks.values()]
+    counts = [num_parameters(network) for b in built for network in b.networks.values()]
     if counts:
         facts.append(f"the weights of the largest network take {size(FLOAT64 * max(counts))} in float64")
     names = dict.fromkeys(name for job in jobs if (name := choice_of(job.words, "experiment")))
@@ -133,7 +127,7 @@ def _memory(jobs: Sequence[Planned], built: Sequence[Built], loader: ConfigLoade
     methods = [method for b in built for method in b.methods.values()]
     if methods:
         facts.append(f"a cluster is asked for {largest(method.resources for method in methods).memory_gb} GB")
-    facts.append(f"this machine has {size(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))}")
+    facts.append(f"this machine has {size(machine_memory())}")
     return f"memory: {'; '.join(facts)}"
 
 

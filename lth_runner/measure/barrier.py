@@ -9,12 +9,12 @@ import torch
 from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.data.interface import Inputs, split
 from lth_runner.measure.accuracy import accuracy
+from lth_runner.networks.layers import BATCH_NORMS
 
 Tensors = Mapping[str, torch.Tensor]
 Part = tuple[Inputs, torch.Tensor]  # inputs (N, ...) and labels (N,)
 
 BATCH = 2048  # samples per forward pass
-BATCH_NORMS: Any = torch.nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True, kw_only=True)

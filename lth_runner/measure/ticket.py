@@ -12,7 +12,7 @@ from lth_runner.measure.accuracy import accuracy
 from lth_runner.measure.approximation import weight_errors
 from lth_runner.measure.outputs import compare
 from lth_runner.networks.imported import pool_of
-from lth_runner.networks.interface import Architecture, filled, parameter_shapes
+from lth_runner.networks.interface import Architecture, filled, num_parameters
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by
 
@@ -84,8 +84,3 @@ def network_accuracy(module: torch.nn.Module, data: Dataset) -> float:
     dtype = next(module.parameters()).dtype
     inputs = data.test_inputs if dtype == torch.float32 else moved(data.test_inputs, dtype)
     return accuracy(module.to(device), inputs, labels(data.test_labels), BATCH)
-
-
-def num_parameters(architecture: Architecture) -> int:
-    """Of a network, tied ones once."""
-    return sum(int(np.prod(shape)) for shape in parameter_shapes(architecture).values())

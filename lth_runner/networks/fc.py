@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from lth_runner.core import checks
+from lth_runner.networks.interface import MAX_DEPTH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class FullyConnected:
     def __post_init__(self) -> None:
         for name in ("inputs", "hidden", "outputs", "depth"):
             checks.integer(f"network.{name}", getattr(self, name), at_least=1)
+        checks.integer("network.depth", self.depth, at_most=MAX_DEPTH)
         checks.boolean("network.biases", self.biases)
 
     def widths(self) -> list[int]:

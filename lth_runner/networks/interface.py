@@ -1,5 +1,6 @@
 """What an architecture is: anything that builds a module; names and shapes of its weights follow from that."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,6 +9,8 @@ import torch
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.edges import Edges
+
+MAX_DEPTH = 10_000  # of layers or blocks in a row: nobody has trained more, and torch takes 1 ms to build each
 
 
 @runtime_checkable
@@ -78,6 +81,11 @@ class Expansion(Architecture, Protocol):
 def parameter_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter by name ("fc1.weight"), in the order in which the module lists them; tied ones once."""
     return {name: tuple(parameter.shape) for name, parameter in skeleton(architecture).named_parameters()}
+
+
+def num_parameters(architecture: Architecture) -> int:
+    """How many numbers its parameters hold, tied ones once."""
+    return sum(math.prod(shape) for shape in parameter_shapes(architecture).values())
 
 
 def state_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:

@@ -11,6 +11,8 @@ from lth_runner.networks.attention import children, unpack_
 from lth_runner.networks.graph import trace
 from lth_runner.networks.interface import Architecture, skeleton
 
+BATCH_NORMS: Any = torch.nn.modules.batchnorm._BatchNorm
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightLayer:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 
 from lth_runner.core import checks
+from lth_runner.networks.interface import MAX_DEPTH
 
 
 class RedundantLinear(torch.nn.Module):
@@ -91,6 +92,7 @@ class RedundantFullyConnected:
     def __post_init__(self) -> None:
         for name in ("inputs", "hidden", "outputs", "depth", "redundancy"):
             checks.integer(f"network.{name}", getattr(self, name), at_least=1)
+        checks.integer("network.depth", self.depth, at_most=MAX_DEPTH)
         checks.boolean("network.relu", self.relu)
 
     def widths(self) -> list[int]:

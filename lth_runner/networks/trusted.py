@@ -37,11 +37,26 @@ def is_trusted(package: str, trust: Collection[str]) -> bool:
     """Whether the reader of a file consents to run the code of a top-level package.
 
     Raises:
-        ConfigError: `trust` is one text, whose every part would count as a package.
+        ConfigError: see `check_trust`.
+    """
+    check_trust(trust)
+    return package in trust
+
+
+def check_trust(trust: Collection[str]) -> None:
+    """Refuses what names no packages.
+
+    Raises:
+        ConfigError: one text, whose every part would count as a package, or a name that no package can have.
     """
     if isinstance(trust, str):
         raise ConfigError(f'trust must be a list of packages, got {trust!r}: write trust=["{trust}"]')
-    return package in trust
+    for name in trust:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(
+                f'trust must name packages, got {name!r}: write --trust my_lab (trust=["my_lab"] in Python), or leave '
+                "it out"
+            )
 
 
 def check_builder(builder: str, arguments: Mapping[str, Any], trust: Collection[str]) -> None:

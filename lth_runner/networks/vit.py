@@ -8,6 +8,7 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.networks.interface import MAX_DEPTH
 
 
 class EncoderBlock(torch.nn.Module):
@@ -85,6 +86,7 @@ class ViT:
     def __post_init__(self) -> None:
         for name in ("channels", "side", "patch", "width", "heads", "depth", "hidden", "outputs"):
             checks.integer(f"network.{name}", getattr(self, name), at_least=1)
+        checks.integer("network.depth", self.depth, at_most=MAX_DEPTH)
         checks.boolean("network.class_token", self.class_token)
         if self.side % self.patch:
             raise ConfigError(f"network.side must be a multiple of network.patch={self.patch}, got {self.side}")

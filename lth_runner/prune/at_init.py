@@ -74,7 +74,7 @@ class PruningAtInit(TrainedTicket):
 
     @abstractmethod
     def schedule(self, density: float) -> list[float]:
-        """The densities after every round; the last is the one wanted."""
+        """The densities after every round; the last is the one asked for."""
 
     @abstractmethod
     def scores(self, module: torch.nn.Module, names: Sequence[str], samples: Samples) -> Scores:

@@ -21,7 +21,8 @@ def kept_units(groups: Mapping[str, Units], masks: Mapping[str, Mask]) -> dict[s
         kept = np.zeros(group.count, dtype=bool)
         for place in group.places:
             mask = masks[place.tensor].dense()
-            along = mask.any(axis=tuple(axis for axis in range(mask.ndim) if axis != place.axis))
+            others = tuple(axis for axis in range(mask.ndim) if axis != place.axis)
+            along = mask if place.axis is None else mask.any(axis=others)
             kept |= along.reshape(place.times, group.count, place.each).any(axis=(0, 2))
         found[name] = kept
     return found
@@ -44,6 +45,7 @@ def compacted(module: torch.nn.Module, groups: Mapping[str, Units], kept: Mappin
             continue
         units = kept[name] if kept[name].any() else np.arange(group.count) == 0
         for place in group.places:
+            assert place.axis is not None, "single weights are not removable"
             _cut_(smaller, names.get(place.tensor, place.tensor), place.axis, place.along(units))
         part: Any = smaller.get_submodule(name)
         if isinstance(part, SelfAttention):

@@ -73,21 +73,21 @@ class Objective(Protocol):
 class Squares:
     """The mean over images of the squared distance to the sums of a network: its second layer is imitated."""
 
-    def __init__(self, neurons: Neurons, wanted: torch.Tensor) -> None:
-        self._neurons, self._wanted = neurons, wanted
+    def __init__(self, neurons: Neurons, target: torch.Tensor) -> None:
+        self._neurons, self._target = neurons, target
         self._norms = neurons.hidden.square().sum(0) * neurons.outgoing.square().sum(1)  # |s_j|^2: (N,)
 
     def loss(self, sums: torch.Tensor) -> float:
-        return float((sums - self._wanted).square().sum()) / len(sums)
+        return float((sums - self._target).square().sum()) / len(sums)
 
     def candidates(self, sums: torch.Tensor, step: float) -> torch.Tensor:
-        rest = (1 - step) * sums - self._wanted
+        rest = (1 - step) * sums - self._target
         return (rest.square().sum() + 2 * step * self._products(rest) + step**2 * self._norms) / len(sums)
 
     def fitted(self, sums: torch.Tensor, step: float) -> tuple[torch.Tensor, Callable[[int], float]]:
         """Every neuron at its own best step, -<rest, d_j> / |d_j|^2 with d_j = s_j - sums."""
         del step
-        rest = sums - self._wanted
+        rest = sums - self._target
         lengths = self._norms - 2 * self._products(sums) + sums.square().sum()
         falls = self._products(rest) - (rest * sums).sum()
         steps = torch.where(lengths > 0, -falls / lengths, 0).clamp(0, 1)
@@ -100,22 +100,22 @@ class Squares:
 
 
 class CrossEntropy:
-    """The mean cross-entropy to wanted probabilities (M, K), less their entropy: 0 where they are met.
+    """The mean cross-entropy to target probabilities (M, K), less their entropy: 0 where they are met.
 
     One-hot probabilities are labels; those of a network make it the divergence of the selection from that network.
     """
 
-    def __init__(self, neurons: Neurons, wanted: torch.Tensor) -> None:
-        self._neurons, self._wanted = neurons, wanted
-        self._entropy = float(torch.special.entr(wanted).sum()) / len(wanted)
+    def __init__(self, neurons: Neurons, target: torch.Tensor) -> None:
+        self._neurons, self._target = neurons, target
+        self._entropy = float(torch.special.entr(target).sum()) / len(target)
 
     def loss(self, sums: torch.Tensor) -> float:
         logits = sums + self._neurons.bias
-        return float((logits.logsumexp(1) - (self._wanted * logits).sum(1)).mean()) - self._entropy
+        return float((logits.logsumexp(1) - (self._target * logits).sum(1)).mean()) - self._entropy
 
     def candidates(self, sums: torch.Tensor, step: float) -> torch.Tensor:
         neurons, logits = self._neurons, (1 - step) * sums + self._neurons.bias
-        met = (self._wanted * logits).sum() + step * (neurons.hidden.T @ self._wanted * neurons.outgoing).sum(1)
+        met = (self._target * logits).sum() + step * (neurons.hidden.T @ self._target * neurons.outgoing).sum(1)
         block = max(1, BLOCK // logits.numel())
         parts = [
             (logits[:, None] + step * hidden[:, :, None] * outgoing).logsumexp(2).sum(0)  # (M, block, K) -> (block,)
@@ -131,7 +131,7 @@ class CrossEntropy:
         towards, low, high = self._neurons.of(j) - sums, 0.0, 1.0
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            slope = ((sums + middle * towards + self._neurons.bias).softmax(1) - self._wanted) * towards
+            slope = ((sums + middle * towards + self._neurons.bias).softmax(1) - self._target) * towards
             low, high = (low, middle) if float(slope.sum()) > 0 else (middle, high)
         return low
 

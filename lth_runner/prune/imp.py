@@ -233,7 +233,7 @@ def layer_rates(method: IterativeMagnitudePruning, shapes: Shapes) -> dict[str, 
     return {name: method.rates.get(layer, method.rate) for name, layer in layers.items()}
 
 
-def rounds(shapes: Shapes, rates: Mapping[str, float], wanted: float) -> float:
+def rounds(shapes: Shapes, rates: Mapping[str, float], share: float) -> float:
     """How many rounds, not always a whole number, leave this share of all weights.
 
     A whole number that leaves it up to 1 % of it is taken: densities are written with few digits.
@@ -247,18 +247,18 @@ def rounds(shapes: Shapes, rates: Mapping[str, float], wanted: float) -> float:
         return sum(size * (1 - rates[name]) ** at for name, size in sizes.items()) / sum(sizes.values())
 
     low, high = 0.0, 1.0
-    while kept(high) > wanted:
+    while kept(high) > share:
         low, high = high, 2 * high
         if high > 2**20:
             raise ConfigError(
-                f"density={wanted:g} cannot be reached by pruning a rate of what is left: layers of rate 0 hold "
+                f"density={share:g} cannot be reached by pruning a rate of what is left: layers of rate 0 hold "
                 f"{100 * kept(high):.3g} %"
             )
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if kept(middle) > wanted else (low, middle)
+        low, high = (middle, high) if kept(middle) > share else (low, middle)
     near = round(high)
-    return near if abs(kept(near) - wanted) <= 0.01 * wanted else high
+    return near if abs(kept(near) - share) <= 0.01 * share else high
 
 
 def at_last_rate(recipe: Recipe, steps_per_epoch: int) -> Recipe:

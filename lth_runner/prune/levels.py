@@ -41,14 +41,14 @@ class Levels:
     """The levels of one chain, kept in files of their own until the run has ended well.
 
     A file holds the level's masks and metrics; its weights too for the last two levels and for those that are
-    `wanted`, so disk use is that of a few networks. Another choice of levels is another chain.
+    `needed`, so disk use is that of a few networks. Another choice of levels is another chain.
 
     Args:
         key: all that determines the chain, as text.
         masks_after: the next masks, from a level.
         trained: trains these masks as the level of this number, from the level before it (None for the dense network).
         forget: told of a level that was trained and is kept.
-        wanted: numbers of levels whose weights are needed to the end.
+        needed: numbers of levels whose weights are needed to the end.
     """
 
     def __init__(
@@ -59,11 +59,11 @@ class Levels:
         masks_after: Callable[[Level], dict[str, np.ndarray]],
         trained: Callable[[int, Masks, Level | None], Trained],
         forget: Callable[[int], None],
-        wanted: Collection[int],
+        needed: Collection[int],
     ) -> None:
         self._recorder, self._whole = recorder, whole
-        self._key = f"{key}-keeps-{'-'.join(map(str, sorted(wanted)))}"  # the weights that its files have
-        self._masks_after, self._trained, self._forget, self._wanted = masks_after, trained, forget, wanted
+        self._key = f"{key}-keeps-{'-'.join(map(str, sorted(needed)))}"  # the weights that its files have
+        self._masks_after, self._trained, self._forget, self._needed = masks_after, trained, forget, needed
 
     def upto(self, last: int) -> Iterator[Level]:
         """The levels 0 to `last`, in order; those that an earlier attempt finished are read.
@@ -79,7 +79,7 @@ class Levels:
                 level = Level(number=number, masks=masks, trained=self._trained(number, masks, before))
                 self._save(level, weights=True)
                 self._forget(number)
-                if two_before is not None and two_before.number not in self._wanted:
+                if two_before is not None and two_before.number not in self._needed:
                     self._save(two_before, weights=False)
             yield level
             two_before, before = before, level

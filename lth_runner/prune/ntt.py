@@ -76,7 +76,7 @@ class NeuralTangentTransfer(TrainedTicket):
         kernels, over all entries between the two halves of the measured images, with the masks of the dense network's
         weights and with the last ones; and alike output_distance_..., of the outputs.
         """
-        return [Transfer(replace(self, density=wanted), problem, recorder).found() for wanted in densities]
+        return [Transfer(replace(self, density=density), problem, recorder).found() for density in densities]
 
 
 class Transfer:

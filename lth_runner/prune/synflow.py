@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from lth_runner.data.interface import Inputs, moved, select
+from lth_runner.networks.layers import BATCH_NORMS
 from lth_runner.prune.at_init import InRounds, Samples, Scores
-from lth_runner.search.space import BATCH_NORMS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
-"""Networks of two linear layers with a nonlinearity between them: which networks they are, and what is seen in them."""
+"""Networks of linear layers with nonlinearities between them: which networks they are, and what is seen in them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -55,34 +57,46 @@ def two_layers(architecture: Architecture) -> TwoLayers:
     Raises:
         ConfigError: it has others.
     """
-    module = skeleton(architecture)
-    parts = children(module) if isinstance(module, torch.nn.Sequential) else []
-    linear = [i for i, (_, part) in enumerate(parts) if type(part) is torch.nn.Linear]
-    if not (
-        len(linear) == 2
-        and linear[1] == len(parts) - 1
-        and all(isinstance(part, BEFORE) for _, part in parts[: linear[0]])
-        and all(isinstance(part, BETWEEN) for _, part in parts[linear[0] + 1 : -1])
-        and parts[linear[0]][1] is not parts[-1][1]
-    ):
+    found = hidden_layers(architecture)
+    if len(found) != 1:
         raise ConfigError(
             f"this selects hidden neurons of networks of two linear layers, and {type(architecture).__name__} is none: "
             "choose network=fc"
         )
-    (first, one), (second, two) = parts[linear[0]], parts[-1]
+    return found[0]
+
+
+def hidden_layers(architecture: Architecture) -> list[TwoLayers]:
+    """Every hidden layer of a sequence of linear layers with functions of single neurons between them, as the two that
+    it stands between; none where the architecture is another."""
+    module = skeleton(architecture)
+    parts = children(module) if isinstance(module, torch.nn.Sequential) else []
+    linear = [i for i, (_, part) in enumerate(parts) if type(part) is torch.nn.Linear]
+    if (
+        not linear
+        or linear[-1] != len(parts) - 1
+        or not all(isinstance(part, BEFORE) for _, part in parts[: linear[0]])
+        or not all(isinstance(part, BETWEEN) for i, (_, part) in enumerate(parts) if i > linear[0] and i not in linear)
+        or len({id(parts[i][1]) for i in linear}) < len(linear)
+    ):
+        return []
     tensors = {name for name, _ in module.named_parameters()}
+    return [_between(parts[i], parts[j], tensors) for i, j in pairwise(linear)]
+
+
+def _between(one: tuple[str, Any], two: tuple[str, Any], tensors: Collection[str]) -> TwoLayers:
+    (first, before), (second, after) = one, two
     places = (
         Place(tensor=f"{first}.weight", axis=0),
         *([Place(tensor=f"{first}.bias", axis=0)] if f"{first}.bias" in tensors else []),
         Place(tensor=f"{second}.weight", axis=1),
     )
-    layers: Any = one, two
     return TwoLayers(
         first=first,
         second=second,
-        inputs=layers[0].in_features,
-        hidden=layers[0].out_features,
-        outputs=layers[1].out_features,
-        biases=all(layer.bias is not None for layer in layers),
-        units=Units(count=layers[0].out_features, places=places),
+        inputs=before.in_features,
+        hidden=before.out_features,
+        outputs=after.out_features,
+        biases=before.bias is not None and after.bias is not None,
+        units=Units(count=before.out_features, places=places),
     )

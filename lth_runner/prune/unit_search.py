@@ -111,7 +111,9 @@ class UnitSearch:
                 augment=self._augment,
             )
         self._state = state
-        self._seen.append(torch.cat([state.parameters[name] for name in self._scaled.scales.values()]).numpy())
+        self._seen.append(
+            torch.cat([state.parameters[name].flatten() for name in self._scaled.scales.values()]).numpy()
+        )
         self._save(state)
 
     def state(self, period: int) -> State:

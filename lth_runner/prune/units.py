@@ -14,19 +14,27 @@ class Place:
 
     Attributes:
         tensor: name of a parameter.
-        axis: along which they stand, in their order.
+        axis: along which they stand, in their order; None where every entry of the tensor is one of them.
         each: entries that a unit has in a row along that axis.
         times: how often the whole row of units stands there.
     """
 
     tensor: str
-    axis: int
+    axis: int | None
     each: int = 1
     times: int = 1
 
     def along(self, units: np.ndarray) -> np.ndarray:
         """A value per unit, (U,), as a value per entry of the axis, (times * U * each,)."""
         return np.tile(np.repeat(units, self.each), self.times)
+
+    def over(self, units: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The same as an array that broadcasts to the tensor's shape."""
+        if self.axis is None:
+            return units.reshape(shape)
+        broadcast = [1] * len(shape)
+        broadcast[self.axis] = -1
+        return self.along(units).reshape(broadcast)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +65,6 @@ def masks(groups: Mapping[str, Units], kept: Mapping[str, np.ndarray], shapes: S
     found: dict[str, np.ndarray] = {}
     for name, group in groups.items():
         for place in group.places:
-            shape = [1] * len(shapes[place.tensor])
-            shape[place.axis] = -1
-            part = place.along(kept[name]).reshape(shape)
+            part = place.over(kept[name], shapes[place.tensor])
             found[place.tensor] = found[place.tensor] & part if place.tensor in found else part
     return found

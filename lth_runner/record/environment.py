@@ -74,7 +74,7 @@ def _machine() -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": _field("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": os.cpu_count(),
-        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "memory": _field("/proc/meminfo", "MemTotal"),
     }
 

@@ -11,6 +11,7 @@ from lth_runner.core.files import read_text
 from lth_runner.report import variants
 from lth_runner.report.groups import Group, Section
 from lth_runner.report.kinds import curves
+from lth_runner.report.points import Description, Point
 from lth_runner.report.read import Run
 from lth_runner.report.settings import is_number, text
 
@@ -108,20 +109,33 @@ def _curves(section: Section) -> Iterator[Drawn]:
     if len(section.runs) == 1 and section.runs[0].draws_itself:
         return
     description = variants.description_of(section)
-    found = {group.label or AS_IT_IS: variants.points_of(group, description["axis"]) for group in section.groups}
+    value = description["values"][0]
+    found = {group.label or AS_IT_IS: variants.points_of(group, description["axis"], value) for group in section.groups}
     found = {label: points for label, points in found.items() if points}
     shown = {label: found[label] for label in spread(list(found), MOST_VARIANTS)}
     names = list(dict.fromkeys(str(point["curve"]) for points in shown.values() for point in points))
     if len(shown) > 1:
         figure, what = variants.figure(shown, names[:MOST_PANELS], description), "one line for each setting"
+    elif shown and value != "accuracy":
+        figure, what = _of_methods(next(iter(shown.values())), names, description), "one line for each curve"
     elif 0 < len(names) <= MOST_CURVES:
         figure, what = curves.figure(next(iter(shown.values())), description), "one line for each method"
     else:
         return
-    caption = f"{section.name}: accuracy and error over {description['axis']}, {what}"
+    shown_values = "accuracy and error" if value == "accuracy" else value.replace("_", " ")
+    caption = f"{section.name}: {shown_values} over {description['axis']}, {what}"
     caption += f"; {len(shown)} of {len(found)} settings" if len(shown) < len(found) else ""
     caption += f"; {MOST_PANELS} of {len(names)} methods" if len(shown) > 1 and len(names) > MOST_PANELS else ""
     yield Drawn(name=f"{section.stem}_curves", caption=caption, figure=figure)
+
+
+def _of_methods(points: Sequence[Point], names: Sequence[str], description: Description) -> "Figure":
+    """One panel with a line for each method, of the first value that the points have."""
+    lines = {
+        description["labels"].get(name, name): [{**point, "curve": ""} for point in points if point["curve"] == name]
+        for name in spread(names, MOST_VARIANTS)
+    }
+    return variants.figure(lines, [""], {**description, "values": description["values"][:1]})
 
 
 def spread(found: Sequence[T], most: int) -> Sequence[T]:

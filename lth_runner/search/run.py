@@ -8,14 +8,14 @@ import torch
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import Dataset, Inputs, select, split
-from lth_runner.data.interface import labels as labels_of
+from lth_runner.data.interface import Dataset, Inputs, split
 from lth_runner.networks.attention import children
 from lth_runner.problem import Problem
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.trainer import ScoreTrainer, gathering
 from lth_runner.training.checkpoint import Checkpoint, load, save
 from lth_runner.training.fit import Recipe, run_epochs
+from lth_runner.training.split import split as split_data
 
 BATCH = 2048  # images per forward pass where accuracy is measured
 PURPOSE = "score_search"  # of the streams: all searches see the same batches
@@ -45,16 +45,13 @@ class ScoreRun:
     ) -> None:
         (data,), device = problem.need("data"), problem.device
         self.densities, self.recipe, self.streams = [network.density for network in networks], recipe, problem.streams
-        truth = labels_of(data.train_labels)
-        order = torch.from_numpy(self.streams(PURPOSE, "validation").permutation(len(truth)))
-        held_out, trained = order[:validation].to(device), order[validation:].to(device)
         parts = [split_before_scores(network) for network in networks]
         front = parts[0][0].to(device)
         train_inputs, test_inputs = (apply_front(front, part) for part in (trainable(data), data.test_inputs))
-        self.trained = (select(train_inputs, trained), truth[trained])
-        self.measured = {"test_accuracy": (test_inputs, labels_of(data.test_labels))}
-        if validation:
-            self.measured["validation_accuracy"] = (select(train_inputs, held_out), truth[held_out])
+        behind = replace(data, train_inputs=train_inputs, test_inputs=test_inputs)
+        parted = split_data(behind, validation, self.streams, PURPOSE)
+        self.trained = parted.train
+        self.measured = {f"{name}_accuracy": parted.measured[name] for name in sorted(parted.measured)}
         self.trainer = trainer([rest for _, rest in parts], device)
         texts = [str(density if isinstance(density, float | int) else dict(density)) for density in self.densities]
         self.key = f"{key} densities {texts} data {data.fingerprint()} seed {self.streams.seed} {device}"

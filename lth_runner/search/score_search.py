@@ -10,7 +10,7 @@ import torch
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.data.interface import Dataset, labels, moved, num_samples, select
+from lth_runner.data.interface import Dataset, labels, moved, select
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import Architecture, state_shapes
 from lth_runner.problem import NEEDS, Found, Problem
@@ -27,6 +27,7 @@ from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Source, Stored
 from lth_runner.ticket.ticket import Ticket
 from lth_runner.training.fit import Recipe, reproducible
+from lth_runner.training.split import check_validation
 
 SEARCHED = "search"  # origin of statistics that batch norms gathered
 
@@ -126,7 +127,7 @@ class ScoreSearch(ABC):
         if data is None:
             raise ConfigError(f"this needs {NEEDS['data']}")
         labels(data.train_labels)
-        self._check_count(data)
+        check_validation(data, self.validation)
 
     def taken(self, network: Architecture) -> Mapping[str, tuple[int, ...]]:
         """Those of frozen layers, and perhaps biases; see `Takes`."""
@@ -166,7 +167,8 @@ class ScoreSearch(ABC):
     ) -> list[Found]:
         """One ticket per density of the given random network; `problem` gives data, streams and the device."""
         (data,) = problem.need("data")
-        self._check_count(data)
+        trainable(data)
+        check_validation(data, self.validation)
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
         module = space.module(seed)
         scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
@@ -184,13 +186,6 @@ class ScoreSearch(ABC):
                 for run, (at, history) in enumerate(zip(runs, histories, strict=True))
             ]
         return found
-
-    def _check_count(self, data: Dataset) -> None:
-        count = num_samples(trainable(data))
-        if self.validation >= count:
-            raise ConfigError(
-                f"method.validation={self.validation} leaves nothing of {count} training images: set it lower"
-            )
 
     def _turns(
         self, module: torch.nn.Module, space: SearchSpace, count: int, problem: Problem, recorder: Recorder

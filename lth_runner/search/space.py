@@ -22,6 +22,7 @@ from lth_runner.networks.interface import (
     state_shapes,
     tensors_of,
 )
+from lth_runner.networks.layers import BATCH_NORMS
 from lth_runner.problem import not_taken
 from lth_runner.search.initial import recipes
 from lth_runner.ticket.mask import Mask
@@ -29,7 +30,6 @@ from lth_runner.ticket.source import Drawn, Source, Stored
 
 INITIAL = "initial"  # origin of what starts as the module made it, or a norm at 1 and 0
 BIASES = ("zero", "scored", "target")
-BATCH_NORMS: Any = torch.nn.modules.batchnorm._BatchNorm
 NORMS: Any = (
     torch.nn.modules.batchnorm._NormBase, torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.RMSNorm,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 
 from lth_runner.data.interface import Inputs, split
-from lth_runner.search.space import BATCH_NORMS
+from lth_runner.networks.layers import BATCH_NORMS
 
 BUFFER = "buffer/"  # before the names of statistics in a trainer's state
 

@@ -18,7 +18,7 @@ from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
 from lth_runner.studies.facts import facts_figure, facts_table
-from lth_runner.studies.points import Point, Points
+from lth_runner.studies.points import Point, Points, mean
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.names import recipe
@@ -181,8 +181,8 @@ class Density:
         """A point of a method without a density at the mean of what its tickets keep."""
         if self._own(point["curve"]).densities:
             return point
-        same = [other["kept_fraction"] for other in points if other["curve"] == point["curve"]]
-        return {**point, "density": _mean(same)}
+        same = [other for other in points if other["curve"] == point["curve"]]
+        return {**point, "density": mean(same, "kept_fraction")}
 
     def _own(self, name: str) -> Own:
         grid = self.grids[self.grid]
@@ -216,9 +216,9 @@ class Density:
             rows.append(
                 {
                     "network": f"{self.labels.get(name, name)}, {_list([density])}",
-                    "accuracy": _mean([point["accuracy"] for point in same]),
+                    "accuracy": mean(same, "accuracy"),
                     "offered_ratio": same[0]["offered"] / weights,
-                    "kept_ratio": _mean([point["kept"] for point in same]) / weights,
+                    "kept_ratio": mean(same, "kept") / weights,
                 }
             )
         return rows
@@ -306,10 +306,6 @@ def _cut_off(points: Sequence[Point]) -> dict[str, str]:
         for key in ("empty_layers", "disconnected_layers")
         if point.get(key) is not None
     }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _list(densities: Sequence[float]) -> str:

@@ -16,7 +16,7 @@ from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TICKET_COLUMNS, Row, markdown, percent, spread
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.studies.points import Point, Points
+from lth_runner.studies.points import Point, Points, mean
 from lth_runner.studies.trial import CURVES, Trial
 from lth_runner.study import Outcome
 from lth_runner.ticket.names import recipe
@@ -166,9 +166,9 @@ class FindVersusExist:
             for curve, label in self._curves(points).items():
                 same = [point for point in points if point["curve"] == curve and point["n"] == n]
                 known = [column for column in TICKET_COLUMNS if same[0].get(column) is not None]
-                found: dict[str, Any] = {column: _mean(same, column) for column in known}
+                found: dict[str, Any] = {column: mean(same, column) for column in known}
                 found |= {"network": f"n = {n}, {label}"}
-                found |= {"offered_ratio": _mean(same, "drawn") / weights, "kept_ratio": _mean(same, "kept") / weights}
+                found |= {"offered_ratio": mean(same, "drawn") / weights, "kept_ratio": mean(same, "kept") / weights}
                 if "over_epsilon" in found:
                     found["over_epsilon"] = round(found["over_epsilon"])
                 rows.append(found)
@@ -214,10 +214,6 @@ def _search(methods: Mapping[str, Method]) -> ScoreSearch:
     if "n" not in recipe(methods["exists"]):
         raise ConfigError("compare.exists has no n to vary: set it to method pensia")
     return search
-
-
-def _mean(points: Sequence[Point], value: str) -> float:
-    return sum(point[value] for point in points) / len(points)
 
 
 def _cell(value: str, curve: Series | None, i: int) -> str:

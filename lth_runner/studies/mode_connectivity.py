@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lth_runner.core import checks
@@ -17,9 +17,9 @@ from lth_runner.prune.imp import Chain, IterativeMagnitudePruning
 from lth_runner.prune.levels import Level, Masks
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
-from lth_runner.studies.points import Point, Points
-from lth_runner.studies.side_by_side import side_by_side, workers
-from lth_runner.study import Outcome, flat
+from lth_runner.studies.points import Point, Points, mean, summary
+from lth_runner.studies.side_by_side import side_by_side, trials_of, workers
+from lth_runner.study import Outcome
 from lth_runner.training.state import State
 
 STABLE = 0.02  # arXiv:1912.05671: a barrier below two percentage points
@@ -115,21 +115,16 @@ class ModeConnectivity:
         ((_, method),) = methods.items()
         assert isinstance(method, IterativeMagnitudePruning), "checked before"
         key = " ".join([repr(self), repr(method), repr(network), problem.device, data.fingerprint()])
-        seeds = range(problem.streams.seed, problem.streams.seed + self.grids[self.grid].trials)
         parts = [
-            functools.partial(_trial, self, method, replace(problem, streams=Streams(seed), target=None), key)
-            for seed in seeds
+            functools.partial(_trial, self, method, seeded, key)
+            for seeded in trials_of(problem, self.grids[self.grid].trials)
         ]
         found = [point for points in side_by_side(parts, recorder, workers(problem.device)) for point in points]
         rows = _rows(found)
         return Outcome(
             rows=rows,
             columns=COLUMNS,
-            summary={
-                key: value
-                for row in rows
-                for key, value in flat(f"{row['curve']}/{row['name']}", {m: row[m] for m in MEASURES}).items()
-            },
+            summary=summary(rows, "name", MEASURES),
             points=found,
             figures={"barriers": self._figure(method)},
         )
@@ -256,7 +251,7 @@ def _rows(points: Sequence[Point]) -> list[dict[str, Any]]:
     rows = []
     for curve, name in dict.fromkeys((point["curve"], point["name"]) for point in points):
         same = [point for point in points if (point["curve"], point["name"]) == (curve, name)]
-        row = {measure: sum(p[measure] for p in same) / len(same) for measure in (*MEASURES, "kept_fraction", "step")}
+        row = {measure: mean(same, measure) for measure in (*MEASURES, "kept_fraction", "step")}
         largest = max(point["barrier_test"] for point in same)
         rows.append({**row, "curve": curve, "name": name, "pairs": len(same), "barrier_test_high": largest})
     return rows

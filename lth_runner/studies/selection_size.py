@@ -16,7 +16,7 @@ from lth_runner.prune.greedy_selection import GreedySelection
 from lth_runner.prune.two_layers import TwoLayers, two_layers
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column, markdown
-from lth_runner.studies.points import Point, Points
+from lth_runner.studies.points import Point, Points, mean
 from lth_runner.studies.slopes import Slope, exponential, power
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
@@ -159,7 +159,7 @@ class SelectionSize:
         found |= _told("rate", exponential(x, curves, self.confidence))
         last = max(point["n"] for point in mine)
         there = [point for point in mine if point["n"] == last]
-        return {**found, "n": last, "loss": _mean(there, "loss"), "accuracy": _mean(there, "accuracy")}
+        return {**found, "n": last, "loss": mean(there, "loss"), "accuracy": mean(there, "accuracy")}
 
     def _figure(self, methods: Mapping[str, GreedySelection]) -> Description:
         objectives = dict.fromkeys(method.objective for method in methods.values())
@@ -184,9 +184,9 @@ class SelectionSize:
             headings += [self.labels.get(name, name), "accuracy"]
             for n in counts:
                 same = [point for point in _of(points, name) if point["n"] == n]
-                cells = (f"{_mean(same, 'loss'):.3g}", f"{100 * _mean(same, 'accuracy'):.2f} %") if same else ("", "")
+                cells = (f"{mean(same, 'loss'):.3g}", f"{100 * mean(same, 'accuracy'):.2f} %") if same else ("", "")
                 lines[n] += cells
-        whole = [f"{self.labels.get(name, name)} {_mean(_of(points, name), 'whole_loss'):.3g}" for name in methods]
+        whole = [f"{self.labels.get(name, name)} {mean(_of(points, name), 'whole_loss'):.3g}" for name in methods]
         grid = self.grids[self.grid]
         said = (
             f"{self.grid.capitalize()} grid, mean of {grid.repeats} seeds. Losses of all neurons: {', '.join(whole)}."
@@ -229,7 +229,3 @@ def _told(what: str, slope: Slope | None) -> dict[str, Any]:
         return {what: None, f"{what}_low": None, f"{what}_high": None, f"{what}_straight": None, f"{what}_text": "none"}
     ends = {f"{what}_low": slope.low, f"{what}_high": slope.high, f"{what}_straight": slope.straight}
     return {what: slope.value, **ends, f"{what}_text": slope.text()}
-
-
-def _mean(points: Sequence[Point], value: str) -> float:
-    return sum(point[value] for point in points) / len(points)

@@ -6,12 +6,15 @@ import multiprocessing
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from lth_runner.core.recorder import Progress, Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.problem import Problem
 
 T = TypeVar("T")
 Part = Callable[[Recorder], T]  # can be pickled: a function of a module, or a partial of one
@@ -23,6 +26,12 @@ NAME = "NAME"  # where a checkpoint's path has its name
 def workers(device: str) -> int:
     """How many parts run at once: one per core that torch may use (OMP_NUM_THREADS), on a GPU one."""
     return torch.get_num_threads() if device == "cpu" else 1
+
+
+def trials_of(problem: Problem, count: int) -> list[Problem]:
+    """A problem without its target, from as many seeds, counted from its own."""
+    first = problem.streams.seed
+    return [replace(problem, streams=Streams(seed), target=None) for seed in range(first, first + count)]
 
 
 def side_by_side(parts: Sequence[Part[T]], recorder: Recorder, workers: int) -> list[T]:

@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.core.streams import Streams
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import told_layer_uses
 from lth_runner.measure.ticket import measure_ticket
@@ -17,9 +16,9 @@ from lth_runner.prune.imp import Chain, IterativeMagnitudePruning
 from lth_runner.prune.levels import Level
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
-from lth_runner.studies.points import Point, Points
-from lth_runner.studies.side_by_side import side_by_side, workers
-from lth_runner.study import Outcome, flat
+from lth_runner.studies.points import Point, Points, mean, summary
+from lth_runner.studies.side_by_side import side_by_side, trials_of, workers
+from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.ticket import Ticket
 
@@ -119,10 +118,9 @@ class WinningTickets:
         data, network = problem.need("data", "network")
         self.check(methods)
         key = " ".join([repr(self), repr(dict(methods)), repr(network), problem.device, data.fingerprint()])
-        seeds = range(problem.streams.seed, problem.streams.seed + self.grids[self.grid].trials)
         parts = [
-            functools.partial(self.trial, name, method, replace(problem, streams=Streams(seed), target=None), key)
-            for seed in seeds
+            functools.partial(self.trial, name, method, seeded, key)
+            for seeded in trials_of(problem, self.grids[self.grid].trials)
             for name, method in methods.items()
         ]
         trials = side_by_side(parts, recorder, workers(problem.device))
@@ -132,11 +130,7 @@ class WinningTickets:
         return Outcome(
             rows=rows,
             columns=COLUMNS,
-            summary={
-                key: value
-                for row in rows
-                for key, value in flat(f"{row['curve']}/{row['level']}", {m: row[m] for m in MEASURES}).items()
-            },
+            summary=summary(rows, "level", MEASURES),
             points=found,
             figures={"levels": self._figure()},
             tickets=tickets,
@@ -175,7 +169,7 @@ class WinningTickets:
         for curve, level in dict.fromkeys((point["curve"], point["level"]) for point in points):
             same = [point for point in points if (point["curve"], point["level"]) == (curve, level)]
             ends = [point["accuracy"] for point in same]
-            row = {measure: _mean([point[measure] for point in same]) for measure in (*MEASURES, "kept_fraction")}
+            row = {measure: mean(same, measure) for measure in (*MEASURES, "kept_fraction")}
             row |= {"curve": curve, "level": level, "label": self.labels.get(curve, curve), "trials": len(same)}
             rows.append({**row, "accuracy_low": min(ends), "accuracy_high": max(ends)})
         return rows
@@ -222,7 +216,3 @@ def _measured(curve: str, found: Found, level: Level, problem: Problem, recorder
 def _claimed(ticket: Ticket, method: Method, problem: Problem) -> Ticket:
     measured = measure_ticket(materialise(ticket), problem, epsilon=1.0, outputs=False, approximates=False)
     return claimed(ticket, measured, method, problem, epsilon=1.0)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import check_file, replace_file
-from lth_runner.networks.trusted import is_trusted
+from lth_runner.networks.trusted import check_trust
 from lth_runner.ticket import names
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.plain import check_dataset, check_drawn, check_numbers
@@ -59,10 +59,10 @@ def read_ticket(path: Path | str, trust: Collection[str] = (), module: torch.nn.
         module: what stands for the module in memory that the ticket was made from, if it was.
 
     Raises:
-        ConfigError: `trust` is one text.
+        ConfigError: `trust` names no packages.
         DataError: no such file, not a ticket, damaged or altered since it was written, or naming code not trusted.
     """
-    is_trusted("", trust)  # refuses one text, even where nothing needs trust
+    check_trust(trust)  # even where nothing needs it
     check_file(path, "name the ticket.safetensors of a run folder")
     try:
         with safe_open(path, framework="np") as file:

@@ -51,4 +51,4 @@ def check_validation(data: Dataset, validation: int) -> None:
     """
     count = 0 if data.train_inputs is None else num_samples(data.train_inputs)
     if validation >= count:
-        raise ConfigError(f"validation={validation} leaves nothing of {count} training images: set it lower")
+        raise ConfigError(f"method.validation={validation} leaves nothing of {count} training images: set it lower")

@@ -43,3 +43,12 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_the_version_is_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert run(monkeypatch, name, "--version") == 0
     assert capsys.readouterr().out.startswith("lth_runner ")
+
+
+@pytest.mark.parametrize("words", [["lth-verify", "x"], ["lth-export", "x", "--to", "y.pt"]])
+@pytest.mark.parametrize("name", ["", "my lab"])
+def test_trust_in_no_package_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], name: str
+) -> None:
+    assert run(monkeypatch, *words, "--trust", name) == 2
+    assert capsys.readouterr().err.startswith(f"{words[0]}: trust must name packages, got {name!r}: write --trust ")

@@ -74,6 +74,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
         (["network.inputs=63"], "set network.inputs=64"),
         (["network=lenet5"], "(1, 8, 8): it takes 1 x 28 x 28, so choose data of that size, or another network"),
         (["network.hidden=1000000000000"], "the network has 74,000,000,000,000 weights, 275,671.5 GiB in float32, and"),
+        (["network.depth=100000"], "network.depth must be at most 10000, got 100000"),
         (["runs_dir=/proc/foo"], "No such file or directory; choose another folder"),
         (["study.curves=[nearest]"], "study.curves must be one of"),
         (["study.axis=m"], "study.axis=m is not a setting of closest"),
@@ -323,8 +324,12 @@ def test_an_interrupted_command_exits_130(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "lth-run: interrupted; the same command takes it up again\n"
 
 
-def test_no_arguments_give_the_menu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    lth_run(monkeypatch)
+@pytest.mark.parametrize("words", [[], ["-m"], ["--multirun"], ["-m", "--multirun"]])
+def test_asked_for_nothing_it_gives_the_menu(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setattr(cli, "task", lambda: pytest.fail("a run was started"))
+    lth_run(monkeypatch, *words)
     out = capsys.readouterr().out
     assert "experiment=NAME" in out
     assert "mnist_fc" in out

@@ -184,6 +184,29 @@ def test_what_cannot_be_meant_is_one_sentence(
     assert expected in found and found.startswith("lth-verify: ") and "\n" not in found
 
 
+@pytest.mark.parametrize(
+    ("data", "words", "code"),
+    [
+        ({"@": "photos"}, [], 1),
+        ({"@": "photos"}, ["data.side=4"], 1),
+        ({"@": "synthetic", "sied": 4}, [], 1),
+        ({"@": "synthetic", "classes": -1}, [], 1),
+        ({"@": "synthetic"}, ["data.sied=4"], 2),
+        ({"@": "synthetic"}, ["data.classes=-1"], 2),
+    ],
+)
+def test_what_the_file_says_is_wrong_and_what_was_typed_is_misused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: dict[str, Any], words: list[str], code: int
+) -> None:
+    ticket = read_ticket(folder / "pensia.safetensors")
+    path = tmp_path / "other.safetensors"
+    save_ticket(replace(ticket, origin=replace(ticket.origin, data=data)), path)
+    monkeypatch.setattr(sys, "argv", ["lth-verify", str(path), *words])
+    with pytest.raises(SystemExit) as stopped:
+        verify.main()
+    assert stopped.value.code == code
+
+
 def test_a_target_of_another_shape_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"fc1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "other.safetensors")
     found = lth_verify(monkeypatch, folder / "pensia.safetensors", "--target", tmp_path / "other.safetensors")

@@ -129,6 +129,7 @@ def test_a_transformer_without_positions_does_not_see_the_order_of_patches() -> 
         (Conv, {**CONV, "convolutions": [[64]], "hidden": [0], "biases": True}, "network.hidden must be at least 1"),
         (ResNet, {**RESNET, "blocks": 0}, "network.blocks must be at least 1"),
         (ResNet, {**RESNET, "shortcut": "paddin"}, r"did you mean padding\?"),
+        (ViT, {**VIT, "depth": 10_001}, "network.depth must be at most 10000, got 10001"),
         (ViT, {**VIT, "patch": 8}, "network.side must be a multiple of network.patch=8"),
         (ViT, {**VIT, "heads": 5}, "network.width must be a multiple of network.heads=5"),
     ],

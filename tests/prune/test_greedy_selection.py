@@ -1,6 +1,7 @@
 """Tickets of greedy selection: scaled, masked by neurons, random where nothing was trained."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,73 @@ def test_a_strangers_network_of_two_layers_is_taken() -> None:
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 8), torch.nn.Tanh(), torch.nn.Linear(8, 10))
     one = lth.find("greedy_selection", module, data=DATA, progress=False, density=0.5, **SMALL)
     assert one.ticket.ticket.facts["neurons"] == 4
+
+
+DEEP = FullyConnected(inputs=36, hidden=HIDDEN, outputs=10, depth=3, biases=True)
+
+
+@pytest.mark.parametrize("start", ["trained", "random"])
+def test_of_all_neurons_of_every_layer_it_is_the_network_itself(tmp_path: Path, start: str) -> None:
+    (one,) = method(objective="layer", start=start).find_each(problem(network=DEEP), Memory(tmp_path), [1.0])
+    whole = method_of("imp", {"density": 1.0, "validation": 50, "training": SMALL["training"]})
+    dense = whole.find(problem(network=DEEP), Memory(tmp_path)).ticket
+    if start == "random":
+        dense = replace(dense, weights=dense.start)
+    for name, array in arrays(one).items():
+        np.testing.assert_allclose(array, materialise(dense).module().state_dict()[name].numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("control", ["none", "random_subset"])
+def test_every_layer_imitates_what_the_next_one_gives_in_the_whole_network(tmp_path: Path, control: str) -> None:
+    """The loss is the sum over layers of mean squared distances, each of the whole network but for that layer."""
+    asked = method(objective="layer", images=150, control=control)
+    half, whole = asked.find_each(problem(network=DEEP), Memory(tmp_path), [0.5, 1.0])
+    masks = {name: mask.dense() for name, mask in half.ticket.masks.items()}
+    assert masks["fc1.weight"].shape == (12, 1) and masks["fc2.weight"].shape == (12, 12)
+    assert masks["fc2.weight"].sum() == 6 * 6 and masks["fc3.weight"].sum() == 6
+    module = materialise(whole.ticket).module(torch.float64)
+    images = trained_on(problem())[0].double()
+    loss = 0.0
+    for first, second in (("fc1", "fc2"), ("fc2", "fc3")):
+        given: list[torch.Tensor] = []
+        hook = module.get_submodule(second).register_forward_pre_hook(partial(note, given))
+        module(images)
+        hook.remove()
+        weight = module.get_submodule(second).get_parameter("weight")
+        kept = torch.from_numpy(masks[f"{first}.bias"])
+        loss += float((given[0] @ (weight * (2.0 * kept - 1)).T).square().sum(1).mean())
+    assert half.ticket.facts["selection_loss"] == pytest.approx(loss, rel=1e-4)
+    assert half.ticket.facts["neurons"] == 12 and half.ticket.facts["density"] == 0.5
+
+
+def note(given: list[torch.Tensor], layer: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    del layer
+    given.append(inputs[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("greedy_selection", {"objective": "layer"}), ("early_bird", {"unit": "weight", "images": None, "retrain": None})],
+)
+def test_tickets_of_several_layers_are_verified(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
+    given = {key: value for key, value in {**SMALL, **settings}.items() if value is not None}
+    one = lth.find(name, DEEP.module(), data=DATA, progress=False, density=0.5, **given)
+    one.ticket.save(tmp_path / "ticket.safetensors")
+    assert lth.verify(tmp_path / "ticket.safetensors", module=DEEP.module(), data=DATA).holds
+
+
+def test_a_random_selection_from_several_layers_is_a_strong_ticket(tmp_path: Path) -> None:
+    chosen = method(objective="layer", start="random")
+    (one,) = chosen.find_each(problem(network=DEEP), Memory(tmp_path), [0.25])
+    scales = [one.ticket.weights[f"fc{i}.weight"] for i in (1, 2, 3)]
+    assert [source.scale for source in scales if isinstance(source, Drawn)] == [1.0, *[pytest.approx(4.0)] * 2]
+
+
+@pytest.mark.parametrize("objective", ["labels", "output"])
+def test_losses_of_the_outputs_are_of_two_layers(objective: str) -> None:
+    with pytest.raises(ConfigError, match=r"or set method\.objective=layer"):
+        method(objective=objective).check(DEEP, DATA)
+    method(objective="layer").check(DEEP, DATA)
 
 
 @pytest.mark.parametrize(

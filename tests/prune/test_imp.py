@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pruning import NETWORK, dense_masks, method, problem
-from recorders import Memory
+from recorders import Fragile, Killed, Memory
 from torch.nn.functional import cross_entropy
 
 from lth_runner.core.errors import ConfigError
@@ -201,30 +201,12 @@ def test_a_criterion_chooses(tmp_path: Path, criterion: str) -> None:
         assert score[kept].min() >= score[~kept].max()
 
 
-class Killed(Exception):
-    pass
-
-
-class Fragile(Memory):
-    """Dies after so many lines of metrics."""
-
-    def __init__(self, folder: Path, left: int) -> None:
-        super().__init__(folder)
-        self.left = left
-
-    def metrics(self, **values: float | int | str) -> None:
-        super().metrics(**values)
-        self.left -= 1
-        if not self.left:
-            raise Killed
-
-
 @pytest.mark.parametrize("after", [1, 4, 5, 9, 13, 16])
 def test_killed_anywhere_it_goes_on_to_the_same_ticket(tmp_path: Path, after: int) -> None:
     imp, asked = method("imp", rewind="2it"), [0.8, HALF]
     whole = imp.find_each(problem(), Memory(tmp_path / "whole"), asked)
     with pytest.raises(Killed):
-        imp.find_each(problem(), Fragile(tmp_path / "killed", after), asked)
+        imp.find_each(problem(), Fragile(tmp_path / "killed", lines=after), asked)
     again = imp.find_each(problem(), Memory(tmp_path / "killed"), asked)
     assert [to_bytes(each.ticket) for each in again] == [to_bytes(each.ticket) for each in whole]
 

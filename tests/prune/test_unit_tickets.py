@@ -13,6 +13,7 @@ from lth_runner.config.compose import method_of
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
+from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.networks.resnet import ResNet
 from lth_runner.networks.vgg import VGG
@@ -222,6 +223,38 @@ def test_scales_are_those_of_a_plain_training_with_the_penalty(tmp_path: Path) -
     assert drawing.search.steps == [6, 12, 18, 24]
 
 
+MLP = FullyConnected(inputs=64, hidden=6, outputs=10, depth=3, biases=True)
+
+
+def test_single_weights_are_drawn_by_their_magnitude(tmp_path: Path) -> None:
+    """The largest of all layers together at the draw; biases stay, and nothing can be cut out."""
+    settings = {"unit": "weight", "strength": 0.0, "density": 0.3, "draw": "2ep"}
+    ticket = found(tmp_path, "early_bird", MLP, **settings).ticket
+    method = method_of("early_bird", {**BIRD, **settings})
+    state = method.drawing(problem(MLP), Memory(tmp_path / "again")).search
+    state.grow()
+    state.grow()
+    drawn = {name: tensor.numpy() for name, tensor in state.state(1).parameters.items() if tensor.ndim > 1}
+    size = 64 * 6 + 6 * 6 + 6 * 10
+    least = np.sort(np.concatenate([np.abs(weight).ravel() for weight in drawn.values()]))[-round(0.3 * size)]
+    assert ticket.masks.keys() == drawn.keys() and ticket.facts["units"] == size
+    for name, weight in drawn.items():
+        np.testing.assert_array_equal(ticket.masks[name].dense(), np.abs(weight) >= least)
+    groups = method.units(MLP)
+    kept = kept_units(groups, ticket.masks)
+    assert sum(units.sum() for units in kept.values()) == round(0.3 * size) == ticket.facts["units_kept"]
+    module, x = materialise(ticket).module(), torch.rand(3, 1, 8, 8)
+    torch.testing.assert_close(compacted(module, groups, kept)(x), module(x))
+
+
+def test_masks_of_weights_agree_by_the_same_rule(tmp_path: Path) -> None:
+    settings = {"unit": "weight", "distance": 0.05}
+    drawing = method_of("early_bird", {**BIRD, **settings}).drawing(problem(MLP), Memory(tmp_path))
+    assert drawing.drawn(0.02) == 1, "so few cannot lie further apart than 4 %"
+    strict = replace(drawing.method, distance=0.0).drawing(problem(MLP), Memory(tmp_path))
+    assert strict.drawn(0.5) == 3, "and half of them never stand still"
+
+
 def test_a_draw_is_as_early_as_the_masks_agree(tmp_path: Path) -> None:
     method = method_of("early_bird", {**BIRD, "distance": 1.0, "window": 3})
     drawing = method.drawing(problem(VGG_SMALL), Memory(tmp_path))
@@ -277,6 +310,7 @@ def test_a_continued_early_bert_has_its_coefficients_in_its_weights(tmp_path: Pa
     [
         ({"draw": "last", "retrain": "continue"}, "no step is left to continue with"),
         ({"draw": "soon"}, "draw .early, last or a step. must be"),
+        ({"unit": "neuron"}, "unit must be one of channel, weight"),
         ({"window": 1}, "window must be at least 2"),
         ({"every": "0it"}, "every=0it is no step"),
         ({"strength": -1.0}, "strength must be 0 or more"),

@@ -265,6 +265,69 @@ def test_the_settings_of_an_experiment_are_in_one_figure(tmp_path: Path) -> None
     assert (tmp_path / "alone" / "curves.svg").exists(), "a run alone draws itself"
 
 
+def law_figure(folder: Path, kind: str, scale: float) -> None:
+    """A run's own figure of a kind other than accuracy alone, as its study writes it; values by `scale`."""
+    label = {"closest": "SubsetSum"}
+    descriptions: dict[str, dict[str, Any]] = {
+        "overlap": {"axis": "n", "axis_label": "n", "labels": label, "target_accuracy": 0.9, "caption": ""},
+        "failure_probability": {"panels": {"grid": {"title": "exact sums", "labels": label, "formulas": {}}}},
+        "scaling_law": {
+            "share": 0.95, "fit_epsilon": 0.1, "formulas": {"logarithm": {}, "power": {}},
+            "curves": {"closest": {"label": "SubsetSum", "growth": "logarithm", "fit": None}},
+        },
+    }  # fmt: skip
+    lines: list[dict[str, Any]] = [
+        {
+            "panel": "grid", "curve": "closest", "n": n * scale, "epsilon": 10.0**-n, "accuracy": scale * n / 20,
+            "overlap_sums": 0.1 * scale, "overlap_sums_chance": 0.1, "failures": 8 - n,
+            "failure_share": (8 - n) * scale / 10,
+            "failure_low": 0.0, "failure_high": 2.0, "n_low": n, "n_high": 2 * n, "max_n": 16,
+        }
+        for n in (2, 4, 8)
+    ]  # fmt: skip
+    for line in lines:
+        del line["panel" if kind != "failure_probability" else "accuracy"]
+    (folder / "points.csv").write_text(points_csv(lines))
+    (folder / "figures.json").write_text(figures_json({kind: {"kind": kind, **descriptions[kind]}}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "curve", "setting"),
+    [
+        (
+            "overlap",
+            "accuracy and error over n",
+            "SubsetSum, test accuracy (%): 40, n: 8",
+            "network.hidden=100, constructed weights found too (%): 15, n: 8",
+        ),
+        (
+            "failure_probability",
+            "failure share over n",
+            "exact sums: SubsetSum, share of failures: 0.4, n: 8",
+            "exact sums: SubsetSum, network.hidden=1000, share of failures: 0.4, n: 4",
+        ),
+        (
+            "scaling_law",
+            "n over epsilon",
+            "SubsetSum, smallest n: 6, epsilon: 0.0001",
+            "SubsetSum, network.hidden=100, smallest n: 6, epsilon: 0.0001",
+        ),
+    ],
+)
+def test_seeds_and_settings_share_a_figure(tmp_path: Path, kind: str, shown: str, curve: str, setting: str) -> None:
+    """Seeds alone are a line for each curve, settings a line for each setting."""
+    said = {"curve": curve, "setting": setting}
+    for seed, hidden in ((0, 100), (1, 100), (0, 1000)):
+        make_run(tmp_path / "runs" / f"{hidden}-{seed}", hidden, seed)
+        law_figure(tmp_path / "runs" / f"{hidden}-{seed}", kind, scale=1 + seed)
+    for what, runs in (("curve", ["100-0", "100-1"]), ("setting", ["100-0", "100-1", "1000-0"])):
+        command.report([tmp_path / "runs" / run for run in runs], tmp_path / what, "")
+        line = "method" if kind == "overlap" and what == "curve" else what
+        assert f"widths: {shown}, one line for each {line}" in (tmp_path / what / "report.md").read_text()
+        svg = (tmp_path / what / "widths_curves.svg").read_text()
+        assert re.search(f"<title>[^<]*{re.escape(said[what])}", svg)
+
+
 def test_a_damaged_description_stops_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(tmp_path / "runs" / "a", 100, 0)
     (tmp_path / "runs" / "a" / "figures.json").write_text("{")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pruning import method, problem
-from recorders import Memory
+from recorders import Fragile, Killed, Memory
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.report import draw
@@ -30,24 +30,6 @@ CONNECTED = ModeConnectivity(
     train_images=100,
     controls=["reinitialised", "random_mask"],
 )
-
-
-class Killed(Exception):
-    pass
-
-
-class Fragile(Memory):
-    """Dies at the so-manieth bar."""
-
-    def __init__(self, folder: Path, left: int) -> None:
-        super().__init__(folder)
-        self.left = left
-
-    def progress(self, label: str, total: int) -> Any:
-        self.left -= 1
-        if not self.left:
-            raise Killed
-        return super().progress(label, total)
 
 
 def ran(study: Any, folder: Path, recorder: Memory | None = None) -> Outcome:
@@ -97,7 +79,7 @@ def test_the_dense_copies_part_where_they_are_told_to(tmp_path: Path) -> None:
 def test_killed_anywhere_it_goes_on_to_the_same_points(tmp_path: Path, study: Any, after: int) -> None:
     whole = ran(study, tmp_path / "whole")
     with pytest.raises(Killed):
-        ran(study, tmp_path / "killed", Fragile(tmp_path / "killed", after))
+        ran(study, tmp_path / "killed", Fragile(tmp_path / "killed", bars=after))
     again = Memory(tmp_path / "killed")
     outcome = ran(study, tmp_path / "killed", again)
     assert outcome.points == whole.points and outcome.rows == whole.rows

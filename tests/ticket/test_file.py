@@ -118,6 +118,13 @@ def test_trust_is_a_list_of_packages(tmp_path: Path) -> None:
     assert not made.exists()
 
 
+@pytest.mark.parametrize("name", ["", " ", "my lab", "my_lab.", "--to", 3])
+def test_trust_is_of_names_that_packages_can_have(tmp_path: Path, name: Any) -> None:
+    save_ticket(ticket(), tmp_path / "t.safetensors")
+    with pytest.raises(ConfigError, match=f"trust must name packages, got {name!r}: write --trust my_lab"):
+        read_ticket(tmp_path / "t.safetensors", trust=["my_lab", name])
+
+
 def test_equal_tickets_give_equal_bytes() -> None:
     assert to_bytes(ticket()) == to_bytes(ticket())
 
