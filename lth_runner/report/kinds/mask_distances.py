@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DARK = 0.5  # share of the largest distance from which numbers on it are white
 MOST_NUMBERS = 10  # periods whose distances are written into the map
+MOST_TICKS = 7  # labels of an axis that stand side by side where there are more periods
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
@@ -57,7 +58,7 @@ def _matrix(points: Sequence[Point]) -> tuple[list[float], np.ndarray]:
 def _draw(ax: "Axes", ends: Sequence[float], matrix: np.ndarray, top: float) -> Any:
     image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=top, origin="upper")
     ax.grid(visible=False)
-    shown = range(0, len(ends), max(1, len(ends) // MOST_NUMBERS))
+    shown = range(0, len(ends), 1 if len(ends) <= MOST_NUMBERS else -(-len(ends) // MOST_TICKS))
     ax.set_xticks(shown, [f"{ends[i]:.3g}" for i in shown])
     ax.set_yticks(shown, [f"{ends[i]:.3g}" for i in shown])
     if len(ends) <= MOST_NUMBERS:
