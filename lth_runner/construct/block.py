@@ -1,5 +1,6 @@
 """Blocks of weights that share one choice of signs over a few random vectors: fewest bits for a strong ticket."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -86,12 +87,14 @@ class Block:
         random = self._random(target_range(target, [layer.weight for layer in layers]))
         work = _Work(self, Codebooks(random.draw(problem.streams.seed), numba.get_num_threads()), target)
         total = sum(target[name].size for name in {layer.weight for layer in layers})
+        started = time.perf_counter()
         with recorder.progress(f"blocks of {self.block} weights, {self.n / self.block:g} bits each", total) as bar:
             codes = self._compensated(problem, layers, work, recorder, bar)
             for layer in layers:
                 if layer.weight not in codes:
                     codes[layer.weight] = work.plain(layer.weight, bar)
-        return Found(ticket=_ticket(problem, self, layers, codes, random))
+        times = {"solve_time_s": time.perf_counter() - started}
+        return Found(ticket=_ticket(problem, self, layers, codes, random), times=times)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`: the neurons that the outputs of all layers can take, each with a bit of the mask."""
