@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numba
@@ -130,12 +130,6 @@ class _Work:
     settings: Block
     codebooks: Codebooks
     target: Mapping[str, np.ndarray]
-    scaling: Scaling = field(init=False)
-
-    def __post_init__(self) -> None:
-        settings = self.settings
-        scaling = Scaling(factor=settings.factor, group=settings.group, escape=settings.escape)
-        object.__setattr__(self, "scaling", scaling)
 
     def plain(self, name: str, bar: Progress) -> BlockCode:
         """Each block as near as it can be."""
@@ -155,7 +149,9 @@ class _Work:
         return self.target[name].reshape(len(self.target[name]), -1)
 
     def _coder(self, matrix: np.ndarray, columns: np.ndarray, bar: Progress) -> BlockCoder:
-        return BlockCoder(matrix, columns, self.codebooks, self.settings.block, self.scaling, bar)
+        settings = self.settings
+        scaling = Scaling(factor=settings.factor, group=settings.group, escape=settings.escape)
+        return BlockCoder(matrix, columns, self.codebooks, settings.block, scaling, bar)
 
 
 def _ticket(
