@@ -7,6 +7,8 @@ import numpy as np
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 
+CODE = "code"  # origin of stored numbers that stand for weights of the target, as indices and scales do
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
@@ -38,7 +40,7 @@ class Stored:
 
     Attributes:
         array: the numbers, in their own type.
-        origin: where they were taken from: "target", "trained", "rewound@500it".
+        origin: where they were taken from: "target", "trained", "rewound@500it"; `CODE`: they stand for the target's.
     """
 
     array: np.ndarray
