@@ -8,6 +8,7 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.data.interface import Dataset
 
 COMPENSATE = ("none", "inputs")
 ORDERS = ("inputs", "natural")
@@ -40,6 +41,18 @@ class Compensation:
         checks.not_negative("compensation.damping", self.damping)
         checks.integer("compensation.samples", self.samples, at_least=1)
         checks.choice("compensation.follow", self.follow, FOLLOW)
+
+
+def check_training_inputs(compensate: str, data: Dataset | None) -> None:
+    """Refuses data without inputs to calibrate on, where the setting `compensate` asks for them.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    if compensate == "inputs" and data is not None and data.train_inputs is None:
+        raise ConfigError(
+            "compensate=inputs needs training inputs to calibrate on and the data has none: set data.calibration=FILE"
+        )
 
 
 def compensated(

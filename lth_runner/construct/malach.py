@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from lth_runner.construct.compensated_sums import masks_by
+from lth_runner.construct.compensation import Compensation, check_training_inputs
 from lth_runner.construct.prepare import folded
 from lth_runner.construct.substitution import (
     SHARING,
@@ -32,6 +34,9 @@ class Malach:
     Reference: arXiv:2002.00585. Differs from the paper: its theorem matches w with a product of two weights in a
     network twice as deep; here the numbers are offered directly, the very ones `subset_sum` is offered, so that the two
     differ in nothing but the choice.
+
+    Attributes:
+        compensate, compensation: see `SubsetSum`.
     """
 
     needs_target: ClassVar[bool] = True
@@ -41,21 +46,25 @@ class Malach:
     n: int | None
     stored: list[str]
     sharing: str
+    compensate: str
+    compensation: Compensation
     distribution: Distribution
 
     def __post_init__(self) -> None:
         checks.choice("sharing", self.sharing, SHARING)
+        masks_by(self.compensate, self.compensation)
         offered_per_weight(self.n, self.c, self.epsilon)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
-        del data
+        check_training_inputs(self.compensate, data)
         approximated(folded(network), self.stored)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
         offer = self._offer()
-        return substitute(problem, recorder, offer, f"one best of {offer.n}", self._choose)
+        masks_of = masks_by(self.compensate, self.compensation)
+        return substitute(problem, recorder, offer, f"one best of {offer.n}", self._choose, masks_of)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`."""

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_runner.construct.compensation import Compensation
-from lth_runner.core.errors import ConfigError
+from lth_runner.construct.compensation import Compensation, check_training_inputs
 from lth_runner.data.interface import Inputs, moved, num_samples, select, split
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.interface import fill_, filled
@@ -66,10 +65,7 @@ def calibration_inputs(problem: Problem, samples: int) -> tuple[Inputs, torch.Te
         ConfigError: there are none.
     """
     (data,) = problem.need("data")
-    if data.train_inputs is None:
-        raise ConfigError(
-            "compensate=inputs needs training inputs to calibrate on and the data has none: set data.calibration=FILE"
-        )
+    check_training_inputs("inputs", data)
     count = num_samples(data.train_inputs)
     picked = np.sort(problem.streams("calibration").permutation(count)[:samples])
     inputs = moved(moved(select(data.train_inputs, torch.from_numpy(picked)), "cpu"), torch.float64)

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from lth_runner.construct.compensated_sums import masks_by
+from lth_runner.construct.compensation import Compensation, check_training_inputs
 from lth_runner.construct.prepare import folded
 from lth_runner.construct.substitution import (
     SHARING,
@@ -35,6 +37,9 @@ class SubsetSum:
     Attributes:
         objective: "closest" or "sparsest" (fewest terms within epsilon).
         threshold_small: weights with |w| <= epsilon get the empty subset, as the published code's --check_w_lt_eps.
+        compensate: "inputs": weights of a row take up the errors of those chosen before, so that epsilon is about a
+            weight with what it took up; "none".
+        compensation: how.
     """
 
     needs_target: ClassVar[bool] = True
@@ -46,6 +51,8 @@ class SubsetSum:
     stored: list[str]
     sharing: str
     threshold_small: bool
+    compensate: str
+    compensation: Compensation
     distribution: Distribution
     solver: SubsetSumSolver
 
@@ -53,18 +60,20 @@ class SubsetSum:
         checks.choice("objective", self.objective, OBJECTIVES)
         checks.choice("sharing", self.sharing, SHARING)
         checks.boolean("threshold_small", self.threshold_small)
+        masks_by(self.compensate, self.compensation)
         check_size(self.solver, offered_per_weight(self.n, self.c, self.epsilon))
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
-        del data
+        check_training_inputs(self.compensate, data)
         approximated(folded(network), self.stored)
         check_licence(self.solver, self._offer().n)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
         offer = self._offer()
-        return substitute(problem, recorder, offer, f"{self.objective} subsets, n = {offer.n}", self._choose)
+        masks_of = masks_by(self.compensate, self.compensation)
+        return substitute(problem, recorder, offer, f"{self.objective} subsets, n = {offer.n}", self._choose, masks_of)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`."""

@@ -6,7 +6,7 @@ result the pruned network; the theorem's network, twice as deep, is another meth
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,17 +98,21 @@ class Substitution:
         bits, pending = np.zeros(-(-flat.size * n // 8), np.uint8), np.zeros(0, bool)
         filled = 0
         for where, values in self._blocks(drawn, weight):
-            started = time.perf_counter()
-            answer = self._choose(values, flat[where])
-            self.solve_time += time.perf_counter() - started
-            self.unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
-            chosen = np.concatenate((pending, answer.chosen.reshape(-1)))  # rows need not fill whole bytes
+            chosen = np.concatenate((pending, self.solve(values, flat[where]).reshape(-1)))  # rows may end within bytes
             whole = chosen.size if where.stop == flat.size else chosen.size // 8 * 8
             packed = np.packbits(chosen[:whole])
             bits[filled : filled + packed.size] = packed
             filled, pending = filled + packed.size, chosen[whole:]
             bar.advance(where.stop - where.start)
         return Mask((*weight.shape, n), bits)
+
+    def solve(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(B, n) bool: the numbers chosen for B targets (B,) out of (B, n), or out of (1, n) that they share."""
+        started = time.perf_counter()
+        answer = self._choose(values, targets)
+        self.solve_time += time.perf_counter() - started
+        self.unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))
+        return answer.chosen
 
     def _blocks(self, drawn: Drawn, weight: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Instances of one tensor, a block at a time: where in the flattened weights, and the values on offer there."""
@@ -138,15 +142,35 @@ def approximated(network: Architecture, patterns: Sequence[str]) -> list[str]:
     return names
 
 
-def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, choose: Choose) -> Found:
+def masks_one_by_one(
+    problem: Problem, drawn: Mapping[str, Drawn], work: Substitution, recorder: Recorder, bar: Progress
+) -> dict[str, Mask]:
+    """The numbers kept for each weight, whatever is kept for others."""
+    del recorder
+    (target,) = problem.need("target")
+    return {name: work.mask(tensor, target[name], bar) for name, tensor in drawn.items()}
+
+
+Masks = Callable[[Problem, Mapping[str, Drawn], Substitution, Recorder, Progress], dict[str, Mask]]
+
+
+def substitute(
+    problem: Problem,
+    recorder: Recorder,
+    offer: Offer,
+    label: str,
+    choose: Choose,
+    masks_of: Masks = masks_one_by_one,
+) -> Found:
     """A ticket whose weights are masked sums of offered numbers, chosen weight by weight.
 
     Args:
         label: shown beside the progress bar.
         choose: picks one subset per instance.
+        masks_of: goes through the tensors, by their random numbers.
 
     Raises:
-        ConfigError: the problem has no target network.
+        ConfigError: the problem has no target network, or nothing to calibrate on where that is asked for.
     """
     problem = prepared(problem)
     network, target = problem.need("network", "target")
@@ -154,17 +178,14 @@ def substitute(problem: Problem, recorder: Recorder, offer: Offer, label: str, c
     span = target_range(target, names)
     _warm_up(choose, offer.n)
     work = Substitution(offer, problem.streams.seed, choose)
-    weights: dict[str, Source] = {}
-    masks: dict[str, Mask] = {}
+    drawn = {name: offer.drawn(name, target[name].shape, span) for name in names}
     total = sum(target[name].size for name in names)
     with recorder.progress(label, total) as bar:
-        for name in state_shapes(network):
-            if name not in names:
-                weights[name] = stored(target[name])
-                continue
-            drawn = weights[name] = offer.drawn(name, target[name].shape, span)
-            masks[name] = work.mask(drawn, target[name], bar)
+        masks = masks_of(problem, drawn, work, recorder, bar)
     warn_of_unsolved(label, work.unsolved, total, recorder)
+    weights: dict[str, Source] = {
+        name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(network)
+    }
     facts = {"n": offer.n, "unsolved": work.unsolved}
     ticket = Ticket(architecture=network, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
     return Found(ticket=ticket, times={"solve_time_s": work.solve_time})

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 from safetensors.numpy import save_file
 
@@ -37,8 +38,8 @@ SUBSETS: dict[str, Any] = {"objective": "closest", "solver": MeetInMiddle()}
 OFFER: dict[str, Any] = {"epsilon": 0.05, "c": 3, "n": 10, "distribution": LAW}
 HALVES: dict[str, Any] = {"halves": "both", "signs": "as_drawn"}
 METHODS: dict[str, Method] = {
-    "subset_sum": SubsetSum(stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False),
-    "malach": Malach(stored=[], **OFFER, sharing="weight"),
+    "subset_sum": SubsetSum(stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE),
+    "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
     "pensia": Pensia(stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(
         stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24

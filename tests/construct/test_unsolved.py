@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 
 from lth_runner.construct.burkholz import Burkholz
@@ -25,7 +26,9 @@ OFFER: dict[str, Any] = {"objective": "closest", "epsilon": 1e-3, "c": 3, "distr
 def methods(solver: Any) -> dict[str, Method]:
     layout: dict[str, Any] = {"signs": "as_drawn", "max_paths": 24}
     return {
-        "subset_sum": SubsetSum(stored=[], n=3, sharing="weight", threshold_small=False, solver=solver, **OFFER),
+        "subset_sum": SubsetSum(
+            stored=[], n=3, sharing="weight", threshold_small=False, solver=solver, **OFFER, **ONE_BY_ONE
+        ),
         "pensia": Pensia(stored=[], n=3, halves="positive", gains="none", solver=solver, **layout, **OFFER),
         "burkholz": Burkholz(n=2, twin="needed", solver=solver, **layout, **OFFER),
     }

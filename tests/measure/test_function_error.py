@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 from small_convolution import SmallConvolution
 from torch import nn
@@ -49,7 +50,7 @@ def methods(n: int) -> list[Any]:
     shared |= {"solver": MeetInMiddle()}
     doubled: dict[str, Any] = {"signs": "as_drawn", "gains": "fitted", "max_paths": 24}
     return [
-        SubsetSum(stored=[], **shared, sharing="weight", threshold_small=False),
+        SubsetSum(stored=[], **shared, sharing="weight", threshold_small=False, **ONE_BY_ONE),
         Pensia(stored=[], **shared, **doubled, halves="both"),
         Pensia(stored=[], **shared, **doubled, halves="positive"),
     ]
@@ -91,6 +92,7 @@ def test_one_linear_layer_is_bounded_exactly_and_ascent_reaches_it() -> None:
     assert both == pytest.approx(math.sqrt(2) * norm, rel=1e-8)
     ticket = (
         SubsetSum(
+            **ONE_BY_ONE,
             stored=[],
             objective="closest",
             epsilon=0.1,

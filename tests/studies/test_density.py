@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 from sweep.sweeping import lth_run_here, start, summaries
 
@@ -34,7 +35,7 @@ from lth_runner.ticket.materialise import materialise
 DATA = Synthetic(train_count=200, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
 PLAIN = FullyConnected(inputs=36, hidden=12, outputs=10, depth=2, biases=False)
 REDUNDANT = RedundantFullyConnected(inputs=36, hidden=12, outputs=10, depth=2, redundancy=3, relu=False)
-MALACH = Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange())
+MALACH = Malach(**ONE_BY_ONE, stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange())
 NORMAL = KaimingNormal(gain=2**0.5, density=1.0)
 SEARCH = EdgePopup(
     density=1.0, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,

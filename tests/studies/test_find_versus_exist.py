@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 
 from lth_runner.construct.malach import Malach
@@ -336,7 +337,9 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
         ({"exists": SEARCH, "search": SEARCH}, "has no n to vary"),
         (
             {
-                "exists": Malach(stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()),
+                "exists": Malach(
+                    **ONE_BY_ONE, stored=[], epsilon=0.01, c=3, n=4, sharing="weight", distribution=TargetRange()
+                ),
                 "search": SEARCH,
             },
             "two layers for one",
