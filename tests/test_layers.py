@@ -28,6 +28,7 @@ LAYER = {
     "targets": 6,
     "construct": 6,
     "search": 6,
+    "quantise": 7,
     "prune": 7,
     "studies": 8,
     "laws": 8,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from lth_runner.quantise.ticket import Encoded
 SCALES = ("range", "searched", "rms")
 SHRINKS = np.linspace(1.0, 0.2, 81)  # fractions of the range that are tried, the whole first
 ROBUST = 1.4826  # median of |x| times this is the standard deviation of normal numbers
-BLOCK = 1 << 20  # weights rounded at a time
+ALL = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +46,21 @@ class Grid:
         if self.scale == "rms" and self.levels.has_zero_point:
             raise ConfigError("scale=rms is for levels around 0: set scale=searched, or other levels")
 
-    def prepare(self, weight: np.ndarray) -> "Rounding":
+    def prepare(self, weight: np.ndarray) -> "Rounder":
         """The rounding of a tensor, with scales and escapes chosen from its own weights."""
         matrix = weight.reshape(matrix_shape(weight.shape))
         escaping = outliers(matrix, self.escape)
         scales, zeros = group_scales(np.where(escaping, 0.0, matrix), ~escaping, self)
         code = ScalarCode(levels=self.levels, group=self.group, escapes=int(escaping.sum()))
-        return Rounding(code, scales, zeros, escaping)
+        return Rounder(code, scales, zeros, escaping)
 
     def encode(self, weight: np.ndarray) -> Encoded:
         """A tensor with every weight rounded by itself."""
-        rounding, matrix = self.prepare(weight), weight.reshape(matrix_shape(weight.shape))
-        return rounding.encoded(rounding.indices(matrix, np.arange(matrix.shape[1])), matrix)
+        rounder, matrix = self.prepare(weight), weight.reshape(matrix_shape(weight.shape))
+        return rounder.encoded(rounder.indices(matrix, np.arange(matrix.shape[1])), matrix)
 
 
-class Rounding:
+class Rounder:
     """Rounding of the columns of one matrix, in any order, to scales that are fixed.
 
     Args:
@@ -73,20 +74,14 @@ class Rounding:
         self._scales, self._zeros = scales, zeros
         self._levels = code.levels.values()
 
-    def indices(self, weights: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Of (R, B) weights that stand in these columns, the nearest levels, uint8."""
-        scale, zero = self._at(columns)
-        step = max(1, BLOCK // max(1, columns.size))
-        found = np.empty(weights.shape, np.uint8)
-        for start in range(0, len(weights), step):
-            rows = slice(start, start + step)
-            divided = weights[rows] / np.where(scale[rows] == 0, np.inf, scale[rows])
-            found[rows] = nearest(self._levels, divided + zero[rows])
-        return found
+    def indices(self, weights: np.ndarray, columns: np.ndarray, rows: slice = ALL) -> np.ndarray:
+        """Of weights that stand in these rows and columns, the nearest levels, uint8."""
+        scale, zero = self._at(columns, rows)
+        return nearest(self._levels, weights / np.where(scale == 0, np.inf, scale) + zero)
 
-    def values(self, indices: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    def values(self, indices: np.ndarray, columns: np.ndarray, rows: slice = ALL) -> np.ndarray:
         """What stands at these indices, float64; escapes are not looked at."""
-        scale, zero = self._at(columns)
+        scale, zero = self._at(columns, rows)
         return scale * (self._levels[indices] - zero)
 
     def encoded(self, indices: np.ndarray, matrix: np.ndarray) -> Encoded:
@@ -104,12 +99,11 @@ class Rounding:
             parts |= {"escape_values": matrix.reshape(-1)[places].astype(np.float16)}
         return Encoded(self.code, parts)
 
-    def _at(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and zero point of (R, B) places, float64, or (R, 1)."""
-        group = self.code.group
-        which = columns // group if group else np.zeros(1, np.int64)
-        scale = self._scales[:, which].astype(np.float64)
-        return scale, np.zeros((1, 1)).repeat(len(scale), 0) if self._zeros is None else self._zeros[:, which] * 1.0
+    def _at(self, columns: np.ndarray, rows: slice) -> tuple[np.ndarray, Any]:
+        """Scales and zero points of places, float64 (rows, B), or (rows, 1) where a row has one; 0 without any."""
+        which = columns // self.code.group if self.code.group else np.zeros(1, np.int64)
+        zeros = 0.0 if self._zeros is None else self._zeros[rows, which].astype(np.float64)
+        return self._scales[rows, which].astype(np.float64), zeros
 
 
 def outliers(matrix: np.ndarray, escape: float | None) -> np.ndarray:
