@@ -16,7 +16,11 @@ class Levels(Protocol):
     """Levels of a scalar code. Implementations are frozen keyword-only dataclasses with a `kind`."""
 
     has_zero_point: ClassVar[bool]  # whether each group says by a whole number which of the levels is 0
-    bits: int  # of an index
+
+    @property
+    def bits(self) -> int:
+        """Of an index."""
+        ...
 
     def values(self) -> np.ndarray:
         """(L,) float64, increasing, L <= 2^bits."""

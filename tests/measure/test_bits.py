@@ -62,7 +62,7 @@ def test_of_a_winning_ticket_the_kept_numbers_and_the_mask_are_stored() -> None:
 
 @pytest.mark.parametrize("method", ["round_to_nearest", "nf4", "lloyd_max", "gptq"])
 def test_a_scalar_code_costs_its_indices_and_its_scales(method: str) -> None:
-    changes = {"escape": None} if method == "lloyd_max" else {}
+    changes: dict[str, Any] = {"escape": None} if method == "lloyd_max" else {}
     found = lth.find(method, FC, target=target(SMALL["fc"]), data=dataset(SMALL["fc"]), progress=False, **changes)
     weights, groups = 8 * 64 + 4 * 8, 8 + 4
     zeros = 4 * groups if method in ("round_to_nearest", "gptq") else 0
@@ -81,7 +81,7 @@ def test_seedlm_costs_what_its_authors_say_and_padding_counts() -> None:
 @pytest.mark.parametrize("method", ["round_to_nearest", "nf4", "lloyd_max", "gptq", "seedlm"])
 def test_the_count_is_enough_to_rebuild_every_part(method: str) -> None:
     """Each entry is written in as many bits as are counted, and read back."""
-    changes = {"register": 9} if method == "seedlm" else {"escape": 2.0}
+    changes: dict[str, Any] = {"register": 9} if method == "seedlm" else {"escape": 2.0}
     found = lth.find(method, FC, target=target(SMALL["fc"]), data=dataset(SMALL["fc"]), progress=False, **changes)
     ticket = found.ticket.ticket
     assert isinstance(ticket.architecture, Packed)
@@ -94,8 +94,9 @@ def test_the_count_is_enough_to_rebuild_every_part(method: str) -> None:
         stream = packed(source.array, width)
         assert len(stream) == counted[name]
         written += len(stream)
-        weights[name] = Stored(array=unpacked(stream, width, source.array.dtype, source.shape), origin=CODE)
-        np.testing.assert_array_equal(weights[name].array, source.array)
+        again = unpacked(stream, width, source.array.dtype, source.shape)
+        np.testing.assert_array_equal(again, source.array)
+        weights[name] = Stored(array=again, origin=CODE)
     assert bits(ticket)["bits_code"] == written
     rebuilt = Ticket(architecture=ticket.architecture, seed=0, weights=weights, masks={})
     x = dataset(SMALL["fc"]).test_inputs
