@@ -12,6 +12,7 @@ from lth_runner.data.interface import Inputs, moved, num_samples, select, split
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.interface import fill_, filled
 from lth_runner.networks.layers import WeightLayer
+from lth_runner.networks.patches import patches
 from lth_runner.problem import Problem
 
 BATCH = 256  # samples of a forward pass where they are streamed
@@ -114,12 +115,10 @@ def moment_sum(part: Any, x: torch.Tensor, real: torch.Tensor | None) -> tuple[n
         kept = x[real] if real is not None and x.ndim == 3 and x.shape[:2] == real.shape else x
         rows = kept.reshape(-1, kept.shape[-1])
         return (rows.T @ rows)[None].numpy(), len(rows)
-    padded = torch.nn.functional.pad(x if x.ndim == 4 else x[None], _padding(part), mode=_mode(part))
-    total, count, size = torch.zeros(()), 0, part.weight[0].numel()
-    step = max(1, CHUNK // (padded[0].numel() * part.weight[0, 0].numel()))
-    for some in padded.split(step):
-        patches = torch.nn.functional.unfold(some, part.kernel_size, part.dilation, 0, part.stride)
-        rows = patches.unflatten(1, (part.groups, size)).permute(1, 0, 3, 2).flatten(1, 2)  # (groups, N * places, d)
+    total, count = torch.zeros(()), 0
+    step = max(1, CHUNK // (x[0].numel() * part.weight[0, 0].numel()))
+    for some in (x if x.ndim == 4 else x[None]).split(step):
+        rows = patches(part, some).transpose(0, 1).flatten(1, 2)  # (groups, N * places, d)
         total, count = total + rows.mT @ rows, count + rows.shape[1]
     return total.numpy(), count
 
@@ -161,17 +160,3 @@ def _watch(
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _padding(part: Any) -> list[int]:
-    """What a convolution adds on the left, right, top and bottom of an image."""
-    if part.padding == "valid":
-        return [0, 0, 0, 0]
-    if part.padding == "same":
-        totals = [d * (k - 1) for d, k in zip(part.dilation, part.kernel_size, strict=True)]
-        return [side for total in reversed(totals) for side in (total // 2, total - total // 2)]
-    return [side for size in reversed(part.padding) for side in (size, size)]
-
-
-def _mode(part: Any) -> str:
-    return "constant" if part.padding_mode == "zeros" else part.padding_mode

@@ -1,4 +1,7 @@
-"""What a distribution of random weights is: a quantile function, so that any block of weights can be drawn alone."""
+"""What a distribution of random weights is: a quantile function, so that any block of weights can be drawn alone.
+
+Or, for a law of the whole tensor, a function of as many uniform numbers as it has entries.
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -23,4 +26,13 @@ class Distribution(Protocol):
 
     def quantile(self, uniform: np.ndarray) -> np.ndarray:
         """The weight at each level in (0, 1): float64 in, float64 out, same shape."""
+        ...
+
+
+@runtime_checkable
+class JointDistribution(Protocol):
+    """A distribution of a whole tensor whose entries are not independent: no quantile function gives one of them."""
+
+    def tensor(self, uniform: np.ndarray) -> np.ndarray:
+        """The tensor that belongs to independent uniform numbers of its shape."""
         ...

@@ -33,7 +33,12 @@ class MaskedTensor:
         axes keeps or prunes all that lies along them.
         """
         count = self.shape[0]
-        if len(self.mask.shape) != len(self.tensor.shape) or {self.mask.shape[0], self.tensor.shape[0]} != {count}:
+        shared = self.tensor.shape[0] == 1 < count  # one row of numbers for all rows of the mask
+        rows = 1 if shared else count
+        if len(self.mask.shape) != len(self.tensor.shape) or (self.mask.shape[0], self.tensor.shape[0]) != (
+            count,
+            rows,
+        ):
             whole = np.where(self.mask.dense(), self.tensor.draw(self.seed), 0.0)
             yield slice(0, count), np.broadcast_to(whole, self.shape)
             return
@@ -45,8 +50,9 @@ class MaskedTensor:
             if not kept.any():
                 yield slice(start, stop), np.zeros((stop - start, *self.shape[1:]))
                 continue
-            drawn = self.tensor.draw(self.seed, start * per_row, (stop - start) * per_row)
-            yield slice(start, stop), np.where(kept, drawn.reshape(stop - start, *self.tensor.shape[1:]), 0.0)
+            first, last = (0, 1) if shared else (start, stop)
+            drawn = self.tensor.draw(self.seed, first * per_row, (last - first) * per_row)
+            yield slice(start, stop), np.where(kept, drawn.reshape(last - first, *self.tensor.shape[1:]), 0.0)
 
     def dense(self, dtype: Any, columns: np.ndarray | None = None) -> np.ndarray:
         """The whole masked tensor, or the given columns (entries of the second axis) of it."""

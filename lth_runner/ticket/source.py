@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from lth_runner.core.streams import Streams
-from lth_runner.distributions.interface import Distribution
+from lth_runner.distributions.interface import Distribution, JointDistribution
 
 CODE = "code"  # origin of stored numbers that stand for weights of the target, as indices and scales do
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A random tensor: entry i (C order) is scale * distribution.quantile(u_i).
+    """A random tensor: entry i (C order) is scale * distribution.quantile(u_i); of a joint law, all follow from all u.
 
     Attributes:
         shape: of the tensor.
@@ -30,7 +30,11 @@ class Drawn:
         """Entries `start` to `start + count` in C order, float64; the whole tensor in its shape by default."""
         if count is None:
             return self.draw(seed, 0, int(np.prod(self.shape))).reshape(self.shape)
-        numbers = self.distribution.quantile(Streams(seed).uniform(self.stream, start, count))
+        if isinstance(self.distribution, JointDistribution):
+            uniform = Streams(seed).uniform(self.stream, 0, int(np.prod(self.shape))).reshape(self.shape)
+            numbers = self.distribution.tensor(uniform).reshape(-1)[start : start + count]
+        else:
+            numbers = self.distribution.quantile(Streams(seed).uniform(self.stream, start, count))
         return numbers if self.scale == 1 else self.scale * numbers
 
 

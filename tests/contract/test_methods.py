@@ -38,6 +38,7 @@ TINY: dict[str, Any] = {"n": 12, "epsilon": 0.05, "epochs": 2, "batch": 16, "val
 TINY |= {"training": {"length": "2ep", "batch": 16}}
 TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
+    "block": {"n": 12, "block": 3},
     "burkholz": {"n": 6},
     "greedy_selection": {"density": 0.5, "images": 20},
     "malach": {"n": 60},
@@ -48,7 +49,7 @@ OWN: dict[str, dict[str, Any]] = {
 
 # How far the outputs may be from the target's, as a share of their size; 1 is what a network of zeros reaches. Methods
 # that are not named here find no approximation (searches), or none so near with so few numbers.
-CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6}
+CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6, "block": 0.45}
 CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
 
 # What a method does not support, and the reason that it gives.
@@ -61,6 +62,7 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
     ("orseau", "redundant_fc"): NO_LAYER,
+    ("block", "redundant_fc"): NO_LAYER,
     ("burkholz", "redundant_fc"): NO_LAYER,
     ("burkholz", "resnet"): NOT_IN_A_ROW,
     ("burkholz", "vit"): NOT_IN_A_ROW,

@@ -43,6 +43,18 @@ def test_weights_are_masked_sums(
         np.testing.assert_allclose(weight, expected if offered is None else expected.sum(-1), rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("chunk", [1, 50, 10**6])
+@pytest.mark.parametrize("drawn", [(1, 1), (1, 6), (5, 1)])
+def test_numbers_may_be_shared_along_any_axis(
+    monkeypatch: pytest.MonkeyPatch, drawn: tuple[int, int], chunk: int
+) -> None:
+    monkeypatch.setattr(masked_tensor, "CHUNK", chunk)
+    tensor = Drawn(shape=drawn, distribution=Uniform(low=-1.0, high=1.0), stream=("weights",))
+    mask = Mask.pack(np.random.default_rng(0).random((5, 6)) < 0.4)
+    masked = masked_tensor.MaskedTensor(tensor=tensor, mask=mask, seed=3)
+    np.testing.assert_array_equal(masked.dense(np.float64), tensor.draw(3) * mask.dense())
+
+
 def test_the_pruned_network_carries_those_weights() -> None:
     made = ticket(False, 7)
     module = materialise(made).module(torch.float64)
