@@ -17,7 +17,7 @@ from lth_runner.networks.interface import Packed, parameter_shapes
 from lth_runner.ticket.coder import code_bits, entropy_bits, histogram
 from lth_runner.ticket.materialise import target_architecture
 from lth_runner.ticket.names import recipe
-from lth_runner.ticket.source import CODE, Drawn, Source, Stored
+from lth_runner.ticket.source import CODE, FITTED, Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
 SEED = 64
@@ -102,7 +102,7 @@ def _part(name: str, kind: str, entries: np.ndarray, width: int) -> Part:
 
 def _stands_for_weights(source: Source) -> bool:
     """Whether it is drawn, or code: not a number that is stored as it is."""
-    return isinstance(source, Drawn) or source.origin == CODE
+    return isinstance(source, Drawn) or source.origin in (CODE, FITTED)
 
 
 def _kept(ticket: Ticket, name: str, source: Stored) -> np.ndarray:

@@ -70,6 +70,16 @@ def test_a_scalar_code_costs_its_indices_and_its_scales(method: str) -> None:
     assert bits(found.ticket.ticket)["weights_approximated"] == weights
 
 
+def test_blocks_cost_their_signs_scales_and_escapes() -> None:
+    small = SMALL["fc"]
+    found = lth.find("block", FC, n=8, block=2, escape=2.0, target=target(small), data=dataset(small), progress=False)
+    ticket = found.ticket.ticket
+    first, second = (ticket.weights[f"fc{k}.escape_place"].shape[0] for k in (1, 2))
+    assert first > 0 and second > 0
+    assert bits(ticket)["weights_approximated"] == 544 and bits(ticket)["bits_mask"] == 8 * 544 / 2
+    assert bits(ticket)["bits_code"] == 16 * (8 + 4) + (9 + 16) * first + (5 + 16) * second
+
+
 def test_seedlm_costs_what_its_authors_say_and_padding_counts() -> None:
     found = lth.find(
         "seedlm", FC, target=target(SMALL["fc"]), data=dataset(SMALL["fc"]), register=9, block=12, progress=False
