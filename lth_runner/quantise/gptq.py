@@ -9,14 +9,16 @@ import numpy as np
 from lth_runner.construct.compensation import Compensation, check_training_inputs, compensated
 from lth_runner.construct.prepare import prepared
 from lth_runner.construct.second_moments import calibrated, replace_layers
+from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.levels import Levels
+from lth_runner.networks.rotated_code import rotation
 from lth_runner.networks.scalar_code import matrix_shape
 from lth_runner.problem import Found, Problem
-from lth_runner.quantise.scalar import Grid, Rounder
+from lth_runner.quantise.scalar import Grid, Rounder, rotated
 from lth_runner.quantise.ticket import Encoded, check_quantised, found, quantised_names
 from lth_runner.resources import CORES, Resources
 
@@ -34,6 +36,7 @@ class GPTQ:
     that the moves of earlier columns have changed.
 
     Attributes: see `Grid` and `Compensation`.
+        rotate: whether inputs are rotated at random first, so that all weights look normal; see `RotatedCode`.
         stored: patterns of weight names that are stored as they are; biases and norms always are.
     """
 
@@ -43,11 +46,13 @@ class GPTQ:
     scale: str
     group: int | None
     escape: float | None
+    rotate: bool
     stored: list[str]
     compensation: Compensation
 
     def __post_init__(self) -> None:
         self._grid()
+        checks.boolean("rotate", self.rotate)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
@@ -56,7 +61,7 @@ class GPTQ:
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The quantised network; see `Method.find`."""
-        problem, grid = prepared(problem), self._grid()
+        problem = prepared(problem)
         network, target = problem.need("network", "target")
         names = quantised_names(network, self.stored)
         layers = [layer for layer in weight_layers(network) if layer.weight in names]
@@ -65,7 +70,7 @@ class GPTQ:
 
             def replace(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
                 weight = target[layer.weight]
-                encoded[layer.weight] = encode(weight, moments, grid, self.compensation)
+                encoded[layer.weight] = self._encoded(weight, moments, problem.streams.seed)
                 bar.advance(weight.size)
                 return encoded[layer.weight].decoded(weight.shape)
 
@@ -73,9 +78,17 @@ class GPTQ:
             if rest := [name for name in names if name not in encoded]:
                 recorder.say(f"rounded to nearest, since no layer with calibration inputs has them: {', '.join(rest)}")
             for name in rest:
-                encoded[name] = grid.encode(target[name])
+                encoded[name] = self._grid().encode(target[name])
                 bar.advance(target[name].size)
         return found(problem, encoded, time.perf_counter() - started)
+
+    def _encoded(self, weight: np.ndarray, moments: np.ndarray, seed: int) -> Encoded:
+        grid = self._grid()
+        if not self.rotate:
+            return encode(weight, moments, grid, self.compensation)
+        turn = rotation(seed, moments.shape[-1])
+        turned = turn @ moments @ turn.T
+        return rotated(lambda matrix: encode(matrix, turned, grid, self.compensation), weight, seed)
 
     def _grid(self) -> Grid:
         return Grid(levels=self.levels, scale=self.scale, group=self.group, escape=self.escape)

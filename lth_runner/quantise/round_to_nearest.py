@@ -5,12 +5,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture
 from lth_runner.networks.levels import Levels
 from lth_runner.problem import Found, Problem
-from lth_runner.quantise.scalar import Grid
+from lth_runner.quantise.scalar import Grid, rotated
 from lth_runner.quantise.ticket import Encoded, check_quantised, quantise
 from lth_runner.resources import CORES, Resources
 
@@ -25,6 +26,7 @@ class RoundToNearest:
     Reference: for NF4 QLoRA, arXiv:2305.14314. Differs from the paper: scales are float16 and not quantised again.
 
     Attributes: see `Grid`.
+        rotate: whether rows are rotated at random first, so that all weights look normal; see `RotatedCode`.
         stored: patterns of weight names that are stored as they are; biases and norms always are.
     """
 
@@ -34,10 +36,12 @@ class RoundToNearest:
     scale: str
     group: int | None
     escape: float | None
+    rotate: bool
     stored: list[str]
 
     def __post_init__(self) -> None:
         self._grid()
+        checks.boolean("rotate", self.rotate)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
@@ -50,7 +54,7 @@ class RoundToNearest:
 
         def encode(name: str, weight: np.ndarray) -> Encoded:
             del name
-            return grid.encode(weight)
+            return rotated(grid.encode, weight, problem.streams.seed) if self.rotate else grid.encode(weight)
 
         return quantise(problem, recorder, self.stored, f"{self.levels.bits} bits, to the nearest", encode)
 

@@ -9,6 +9,7 @@ import numpy as np
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.levels import Levels, nearest
+from lth_runner.networks.rotated_code import RotatedCode, rotation
 from lth_runner.networks.scalar_code import ScalarCode, matrix_shape
 from lth_runner.quantise.ticket import Encoded
 
@@ -58,6 +59,14 @@ class Grid:
         """A tensor with every weight rounded by itself."""
         rounder, matrix = self.prepare(weight), weight.reshape(matrix_shape(weight.shape))
         return rounder.encoded(rounder.indices(matrix, np.arange(matrix.shape[1])), matrix)
+
+
+def rotated(encode: Callable[[np.ndarray], Encoded], weight: np.ndarray, seed: int) -> Encoded:
+    """The code of a tensor whose rows are rotated before they are encoded."""
+    rows, columns = matrix_shape(weight.shape)
+    found = encode(weight.reshape(rows, columns) @ rotation(seed, columns).T)
+    assert isinstance(found.code, ScalarCode), "what is rotated is in a scalar code"
+    return Encoded(RotatedCode(code=found.code), {**found.parts, "rotation": np.array([seed], np.int64)})
 
 
 class Rounder:

@@ -4,8 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
+from small_networks import FC, SMALL, dataset, target
 
+import lth_runner as lth
 from lth_runner.construct.compensation import Compensation
+from lth_runner.measure.bits import bits
 from lth_runner.networks.levels import LloydMax, NormalFloat, WholeLevels
 from lth_runner.quantise.gptq import encode
 from lth_runner.quantise.scalar import Grid
@@ -92,3 +95,22 @@ def test_each_group_of_a_convolution_has_inputs_of_its_own() -> None:
         rows = slice(3 * half, 3 * half + 3)
         alone = encode(weight[rows], moment[half][None], grid, settings("inputs", 0.01)).decoded(weight[rows].shape)
         np.testing.assert_array_equal(whole[rows], alone)
+
+
+def test_rotated_inputs_are_taken_back_and_a_seed_is_paid_for() -> None:
+    small, found = SMALL["fc"], {}
+    for rotate in (False, True):
+        found[rotate] = lth.find(
+            "gptq",
+            FC,
+            target=target(small),
+            data=dataset(small),
+            progress=False,
+            rotate=rotate,
+            levels="lloyd_max",
+            scale="rms",
+        )
+        assert lth.verify(found[rotate].ticket, target=target(small), data=dataset(small))
+    plain, turned = (bits(found[rotate].ticket.ticket)["bits_code"] for rotate in (False, True))
+    assert turned == plain + 2 * 64
+    assert found[True].measured["output_cosine_mean"] > 0.95

@@ -5,7 +5,8 @@ import pytest
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.levels import EvenLevels, Levels, LloydMax, NormalFloat, WholeLevels
-from lth_runner.quantise.scalar import SHRINKS, Grid, outliers
+from lth_runner.networks.rotated_code import rotation
+from lth_runner.quantise.scalar import SHRINKS, Grid, outliers, rotated
 from lth_runner.ticket.coder import entropy_bits, histogram
 
 NORMAL = 0.02 * np.random.default_rng(0).normal(size=(256, 512))
@@ -98,6 +99,19 @@ def test_zeros_and_convolutions_are_codes_like_any_other() -> None:
         assert encoded.decoded(weight.shape).shape == weight.shape and not encoded.decoded(weight.shape)[1].any()
         parts = encoded.code.parts(weight.shape)
         assert {name: (part.shape, part.dtype.type) for name, part in encoded.parts.items()} == parts
+
+
+def test_rotated_weights_look_normal_whatever_they_were() -> None:
+    """Student's t with 3 degrees of freedom; rotating changes no error, and the seed alone says how."""
+    weight, lloyd = np.random.default_rng(6).standard_t(3, size=(64, 256)), grid(LloydMax(bits=4), "rms")
+    encoded = rotated(lloyd.encode, weight, 5)
+    found = np.sum((encoded.decoded(weight.shape) - weight) ** 2) / np.sum(weight**2)
+    assert found == pytest.approx(0.0095, rel=0.05) and squared_error(lloyd, weight) > 5 * found
+    turn = rotation(5, 256)
+    np.testing.assert_allclose(turn @ turn.T, np.eye(256), atol=1e-12)
+    assert encoded.parts["rotation"].tolist() == [5] and not np.allclose(rotation(6, 256), turn)
+    inside = encoded.code.code.decoded(encoded.parts, weight.shape) - weight @ turn.T  # pyright: ignore[reportAttributeAccessIssue]
+    assert np.sum(inside**2) == pytest.approx(found * np.sum(weight**2))
 
 
 def test_impossible_grids_are_refused() -> None:
