@@ -52,7 +52,7 @@ class LfsrCode:
         """Shape and type of every part."""
         count = -(-math.prod(shape) // self.block)
         return {
-            "seeds": ((count,), np.int32),
+            "seeds": ((count,), np.uint16),
             "coefficients": ((count, self.basis), np.int8),
             "exponents": ((count,), np.uint8),
             "scale": ((1,), np.float16),

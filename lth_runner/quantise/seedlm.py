@@ -75,7 +75,7 @@ def encode(weight: np.ndarray, code: LfsrCode) -> Encoded:
     scale = np.array([np.sqrt(np.mean(weight**2))]).astype(np.float16)
     flat = weight.reshape(-1) / (float(scale[0]) or 1.0)
     blocks = np.pad(flat, (0, -flat.size % code.block)).reshape(-1, code.block)
-    seeds, exponents = np.zeros(len(blocks), np.int32), np.zeros(len(blocks), np.uint8)
+    seeds, exponents = np.zeros(len(blocks), np.uint16), np.zeros(len(blocks), np.uint8)
     coefficients = np.zeros((len(blocks), code.basis), np.int8)
     vectors = code.vectors()
     inverses, projections = solvers(code)

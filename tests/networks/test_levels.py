@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.levels import EvenLevels, LloydMax, NormalFloat, WholeLevels, cell_means, nearest
+from lth_runner.networks.levels import EvenLevels, Levels, LloydMax, NormalFloat, WholeLevels, cell_means, nearest
 
 # Max 1960, table 1, whose last digits rounding has moved elsewhere too: mean squared errors for N(0, 1)
 ERRORS = {1: 0.3634, 2: 0.1175, 3: 0.03454, 4: 0.009497}
@@ -63,8 +63,12 @@ def test_even_levels_have_a_zero_and_whole_ones_a_zero_point() -> None:
     assert WholeLevels(bits=2).values().tolist() == [0.0, 1.0, 2.0, 3.0] and WholeLevels(bits=2).has_zero_point
 
 
-def test_the_nearest_level_is_the_nearest() -> None:
-    levels, numbers = LloydMax(bits=3).values(), np.random.default_rng(1).normal(size=(40, 25))
+@pytest.mark.parametrize(
+    "made", [LloydMax(bits=3), EvenLevels(bits=3, step=0.3), WholeLevels(bits=1), LloydMax(bits=1)]
+)
+def test_the_nearest_level_is_the_nearest(made: Levels) -> None:
+    levels = made.values()
+    numbers = np.random.default_rng(1).normal(size=(40, 25))
     np.testing.assert_array_equal(nearest(levels, numbers), np.abs(numbers[..., None] - levels).argmin(-1))
 
 
