@@ -85,7 +85,7 @@ def test_seedlm_costs_what_its_authors_say_and_padding_counts() -> None:
         "seedlm", FC, target=target(SMALL["fc"]), data=dataset(SMALL["fc"]), register=9, block=12, progress=False
     )
     blocks = math.ceil(512 / 12) + math.ceil(32 / 12)
-    assert bits(found.ticket.ticket)["bits_code"] == blocks * (9 + 4 + 4 * 3) + 2 * 16
+    assert found.ticket.bits()["bits_code"] == blocks * (9 + 4 + 4 * 3) + 2 * 16
 
 
 @pytest.mark.parametrize("method", ["round_to_nearest", "nf4", "lloyd_max", "gptq", "seedlm"])
