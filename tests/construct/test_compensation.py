@@ -119,9 +119,10 @@ def test_the_chooser_is_told_which_columns_it_gets() -> None:
 
 def test_the_factor_is_that_of_the_inverse() -> None:
     _, moments = layer()
-    factor = inverse_factor(moments, 0.1)
+    factor, inverse = inverse_factor(moments, 0.1)
     damped = moments + 0.1 * np.diag(moments).mean() * np.eye(13)
     np.testing.assert_allclose(factor.T @ factor @ damped, np.eye(13), atol=1e-10)
+    np.testing.assert_allclose(factor @ inverse, np.eye(13), atol=1e-12)
     np.testing.assert_array_equal(factor, np.triu(factor))
 
 
