@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from lth_runner.core import checks
+from lth_runner.networks.scalar_code import check_whole
 
 Shape = tuple[int, ...]
 Parts = Mapping[str, np.ndarray]
@@ -65,7 +66,13 @@ class LfsrCode:
         return widths.get(part, 16)
 
     def decoded(self, parts: Parts, shape: Shape) -> np.ndarray:
-        """The weights, float64."""
+        """The weights, float64.
+
+        Raises:
+            DataError: a seed or an exponent that no register has.
+        """
+        check_whole("seeds", parts["seeds"], 1, 2**self.register - 1)
+        check_whole("exponents", parts["exponents"], 0, 2**EXPONENT_BITS - 1)
         vectors = self.vectors()[parts["seeds"].astype(np.int64) - 1]  # (N, C, P)
         sizes = float(parts["scale"][0]) * np.exp2(LOWEST + parts["exponents"].astype(np.float64))
         blocks = np.einsum("ncp,np,n->nc", vectors, parts["coefficients"].astype(np.float64), sizes)

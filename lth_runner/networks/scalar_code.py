@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from lth_runner.core import checks
+from lth_runner.core.errors import DataError
 from lth_runner.networks.levels import Levels
 
 Shape = tuple[int, ...]
@@ -59,13 +60,19 @@ class ScalarCode:
         return widths.get(part, 16)
 
     def decoded(self, parts: Parts, shape: Shape) -> np.ndarray:
-        """The weights, float64."""
-        columns = matrix_shape(shape)[1]
-        found = self.levels.values()[parts["indices"]]
+        """The weights, float64.
+
+        Raises:
+            DataError: an index beyond the levels, or an escape outside the tensor.
+        """
+        columns, levels = matrix_shape(shape)[1], self.levels.values()
+        check_whole("indices", parts["indices"], 0, levels.size - 1)
+        found = levels[parts["indices"]]
         if self.levels.has_zero_point:
             found -= spread(parts["zeros"], self.group, columns)
         found *= spread(parts["scales"].astype(np.float64), self.group, columns)
         if self.escapes:
+            check_whole("escapes", parts["escape_places"], 0, found.size - 1)
             found.reshape(-1)[parts["escape_places"]] = parts["escape_values"]
         return found.reshape(shape)
 
@@ -73,6 +80,16 @@ class ScalarCode:
 def matrix_shape(shape: Shape) -> tuple[int, int]:
     """Rows and columns of a tensor whose first axis are its outputs."""
     return shape[0], math.prod(shape[1:])
+
+
+def check_whole(what: str, numbers: np.ndarray, least: int, most: int) -> None:
+    """Refuses parts of a code that it never writes.
+
+    Raises:
+        DataError: one of the numbers is out of bounds.
+    """
+    if numbers.size and not least <= int(numbers.min()) <= int(numbers.max()) <= most:
+        raise DataError(f"a code has {what} outside {least} to {most}: the file was altered")
 
 
 def spread(numbers: np.ndarray, group: int | None, columns: int) -> np.ndarray:
