@@ -40,12 +40,14 @@ COLUMNS = {
     "accuracy": Column("test accuracy", "percent", optional=True),
     "solve_time_s": Column("solve time", "seconds"),
 }
-PANELS = (
-    ("relative_error", "relative weight error", "log"),
-    ("output_cosine_mean", "mean cosine of outputs", "linear"),
-    ("kl_softmax_mean", "KL divergence of outputs (nats)", "log"),
-    ("accuracy", "test accuracy (%)", "percent"),
+PANELS = (  # column, label, scale, and what the column is subtracted from
+    ("relative_error", "relative weight error", "log", None),
+    ("output_cosine_mean", "1 - mean cosine of outputs", "log", 1.0),
+    ("kl_softmax_mean", "KL divergence of outputs (nats)", "log", None),
+    ("accuracy", "test accuracy (%)", "percent", None),
 )
+SHANNON, GRID, CODEBOOK = "Shannon's bound", "entropy-coded grid", "random codebook, {} weights"
+MOST = 11  # bits for which laws are drawn
 SAVED = 0.02  # share of the bits that coding must save for a curve of its own
 
 
@@ -57,17 +59,22 @@ class BitsPerWeight:
         settings: by method, changes of its settings, one ticket for each; a method that is not named has one ticket.
         labels: what the figure calls the methods, where that differs from the name.
         codebooks: weights of a block, for which the law of random codebooks is drawn.
+        shown: least and most bits that the figure shows.
         epsilon: weights with a larger error are counted in claims.
     """
 
     settings: dict[str, list[dict[str, Any]]]
     labels: dict[str, str]
     codebooks: list[int]
+    shown: list[float]
     epsilon: float
 
     def __post_init__(self) -> None:
         checks.positive("epsilon", self.epsilon)
         checks.listed("study.codebooks", self.codebooks)
+        checks.listed("study.shown", self.shown)
+        if len(self.shown) != 2 or not 0 <= self.shown[0] < self.shown[1] <= MOST:
+            raise ConfigError(f"study.shown must be two numbers of bits between 0 and {MOST}, got {self.shown}")
         for size in self.codebooks:
             checks.integer("study.codebooks", size, at_least=1)
 
@@ -106,7 +113,7 @@ class BitsPerWeight:
             tickets[key] = ticket
             recorder.say(_line(f"{name} {settings}".strip(), row))
             recorder.metrics(**{measure: value for measure, value in rows[-1].items() if value is not None})
-        points = [*_measured_points(rows[1:]), *self._law_points(rows[1:])]
+        points = [*_measured_points(rows[1:]), *self._law_points()]
         return Outcome(
             rows=rows,
             columns=COLUMNS,
@@ -124,13 +131,11 @@ class BitsPerWeight:
         row["relative_error"] = relative_error(network.approximated, approximated_by(found.ticket, _target(problem)))
         return row, claimed(found.ticket, row, method, problem, self.epsilon)
 
-    def _law_points(self, rows: Sequence[Mapping[str, Any]]) -> list[Point]:
-        """Relative errors of the laws over the range of bits that was measured."""
-        measured = [row["bits_per_weight_coded"] for row in rows] + [row["bits_per_weight"] for row in rows]
-        rates = np.linspace(max(0.5, min(measured)), min(11.0, max(measured)), 40)
-        laws = {"Shannon's bound": shannon(rates)}
-        laws["entropy-coded grid"] = np.array([entropy_coded_exact(float(rate)) for rate in rates])
-        laws |= {f"random codebook, {size} weights": random_codebook(rates, size) for size in self.codebooks}
+    def _law_points(self) -> list[Point]:
+        """Relative errors of the laws over the range of bits that is shown."""
+        rates = np.linspace(max(0.5, self.shown[0]), self.shown[1], 40)
+        laws = {SHANNON: shannon(rates), GRID: np.array([entropy_coded_exact(float(rate)) for rate in rates])}
+        laws |= {CODEBOOK.format(size): random_codebook(rates, size) for size in self.codebooks}
         return [
             {"curve": name, "bits": float(rate), "relative_error": float(np.sqrt(error))}
             for name, errors in laws.items()
@@ -139,21 +144,21 @@ class BitsPerWeight:
 
     def _figure(self, points: Sequence[Point], accuracy: float | None) -> Description:
         shown = [panel for panel in PANELS if any(point.get(panel[0]) is not None for point in points)]
-        labels = {f"{name}{end}": f"{label}{end}" for name, label in self.labels.items() for end in ("", ", coded")}
         return {
-            "kind": "panels",
-            "labels": labels,
+            "kind": "bits",
+            "labels": self.labels,
+            "laws": [SHANNON, GRID, *(CODEBOOK.format(size) for size in self.codebooks)],
+            "x_limits": self.shown,
             "caption": (
-                "Bits per approximated weight, all counted; laws are those of normal weights. Entropy-coded masks or "
-                "indices have curves of their own where that saves bits."
+                "Bits per approximated weight, all counted. Dashed and hollow: the same tickets, masks and indices "
+                "entropy-coded. Laws are those of normal weights chosen without data."
             ),
             "panels": [
                 {
-                    "x": "bits", "x_label": "bits per weight", "x_scale": "linear",
-                    "y": measure, "y_label": label, "y_scale": scale, "y_limits": [None, None],
+                    "y": measure, "y_label": label, "y_scale": scale, "less_from": less_from,
                     "level": [accuracy, "target"] if measure == "accuracy" and accuracy is not None else None,
                 }
-                for measure, label, scale in shown
+                for measure, label, scale, less_from in shown
             ],
         }  # fmt: skip
 
@@ -184,7 +189,7 @@ def _measured_points(rows: Sequence[Mapping[str, Any]]) -> list[Point]:
     """At the raw bits, and at those of coded masks and indices where that saves some."""
     found = []
     for row in rows:
-        measures = {measure: row.get(measure) for measure, _, _ in PANELS}
+        measures = {measure: row.get(measure) for measure, *_ in PANELS}
         found.append({"curve": row["curve"], "bits": row["bits_per_weight"], "settings": row["settings"], **measures})
         if row["bits_per_weight_coded"] < (1 - SAVED) * row["bits_per_weight"]:
             curve = {"curve": f"{row['curve']}, coded", "bits": row["bits_per_weight_coded"]}
