@@ -145,7 +145,7 @@ class BitsPerWeight:
     def _figure(self, points: Sequence[Point], accuracy: float | None) -> Description:
         shown = [panel for panel in PANELS if any(point.get(panel[0]) is not None for point in points)]
         return {
-            "kind": "bits",
+            "kind": "rates",
             "labels": self.labels,
             "laws": [SHANNON, GRID, *(CODEBOOK.format(size) for size in self.codebooks)],
             "x_limits": self.shown,
