@@ -19,7 +19,7 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.constant import Constant
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.attention import unpack_
-from lth_runner.networks.block_expansion import BlockExpansion, blockable, check_sizes
+from lth_runner.networks.block_expansion import BlockExpansion, blockable, check_sizes, num_blocks
 from lth_runner.networks.interface import Architecture, skeleton, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.problem import Found, Problem
@@ -92,6 +92,12 @@ class Block:
                 if layer.weight not in codes:
                     codes[layer.weight] = work.plain(layer.weight, bar)
         return Found(ticket=_ticket(problem, self, layers, codes, random))
+
+    def offered(self, network: Architecture) -> int:
+        """See `Offers`: the neurons that the outputs of all layers can take, each with a bit of the mask."""
+        layers = replaced(blockable(weight_layers(folded(network))), self.stored)
+        neurons = [self.n * num_blocks(layer.part.weight[0].numel(), self.block) for layer in layers]
+        return sum(layer.outputs * count for layer, count in zip(layers, neurons, strict=True))
 
     def _compensated(
         self, problem: Problem, layers: Sequence[WeightLayer], work: "_Work", recorder: Recorder, bar: Progress

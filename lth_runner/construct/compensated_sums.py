@@ -44,7 +44,7 @@ def compensated_masks(
     layers = [layer for layer in weight_layers(network) if layer.weight in drawn]
     within = {layer.weight for layer in layers}
     masks = {name: work.mask(drawn[name], target[name], bar) for name in drawn if name not in within}
-    known = {name: (drawn[name].draw(problem.streams.seed) * mask.dense()).sum(-1) for name, mask in masks.items()}
+    known = {name: _sums(drawn[name], mask, problem.streams.seed) for name, mask in masks.items()}
     module = calibrated(replace(problem, target={**target, **known}))
 
     def choose(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
@@ -59,11 +59,15 @@ def compensated_masks(
     return {name: masks[name] for name in drawn}
 
 
+def _sums(drawn: Drawn, mask: Mask, seed: int) -> np.ndarray:
+    return drawn.masked(drawn.draw(seed), mask.dense()).sum(-1)
+
+
 class _Columns:
     """The random numbers of one layer, and those kept so far."""
 
     def __init__(self, drawn: Drawn, shape: tuple[int, ...], seed: int, work: Substitution, bar: Progress) -> None:
-        self._work, self._bar = work, bar
+        self._drawn, self._work, self._bar = drawn, work, bar
         whole = np.broadcast_to(drawn.draw(seed), (*shape, drawn.shape[-1]))
         self._values = whole.reshape(shape[0], -1, drawn.shape[-1])  # (out, columns, n)
         self._kept = np.zeros(self._values.shape, bool)
@@ -89,4 +93,4 @@ class _Columns:
         values = self._values[rows, columns[0]]  # (out, n)
         kept = self._kept[rows, columns[0]] = self._work.solve(values, current[:, 0])
         self._bar.advance(len(current))
-        return np.einsum("on,on->o", values, kept, dtype=np.float64)[:, None]
+        return self._drawn.masked(values, kept).sum(-1, keepdims=True)

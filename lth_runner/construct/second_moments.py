@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lth_runner.construct.compensation import Compensation, check_training_inputs
+from lth_runner.core.errors import ConfigError, lacks_memory
 from lth_runner.data.interface import Inputs, moved, num_samples, select, split
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.interface import fill_, filled
@@ -134,7 +135,15 @@ def _walk(
         fill_(part, {"weight": replace(layer, total / max(1, count))})
         reached.add(layer.weight)
 
-    _watch(module, layers, inputs, real, overwrite)
+    try:
+        _watch(module, layers, inputs, real, overwrite)
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        raise ConfigError(
+            "the calibration inputs do not fit into memory all at once: lower method.compensation.samples, or set "
+            "method.compensation.follow=target, which takes them in parts"
+        ) from error
     return reached
 
 

@@ -9,6 +9,7 @@ from lth_runner.construct.compensated_sums import masks_by
 from lth_runner.construct.compensation import Compensation, check_training_inputs
 from lth_runner.construct.prepare import folded
 from lth_runner.construct.substitution import (
+    MASKS,
     SHARING,
     Offer,
     approximated,
@@ -17,6 +18,7 @@ from lth_runner.construct.substitution import (
     substitute,
 )
 from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
@@ -36,6 +38,8 @@ class SubsetSum:
 
     Attributes:
         objective: "closest" or "sparsest" (fewest terms within epsilon).
+        mask: "zero_one", or "signs", as in a signed supermask: see `Offer`. Solved as exactly: the signed sum closest
+            to w is that of the subset of the 2 a_j closest to w + sum_j a_j.
         threshold_small: weights with |w| <= epsilon get the empty subset, as the published code's --check_w_lt_eps.
         compensate: "inputs": weights of a row take up the errors of those chosen before, so that epsilon is about a
             weight with what it took up; "none".
@@ -50,6 +54,7 @@ class SubsetSum:
     n: int | None
     stored: list[str]
     sharing: str
+    mask: str
     threshold_small: bool
     compensate: str
     compensation: Compensation
@@ -60,6 +65,9 @@ class SubsetSum:
         checks.choice("objective", self.objective, OBJECTIVES)
         checks.choice("sharing", self.sharing, SHARING)
         checks.boolean("threshold_small", self.threshold_small)
+        checks.choice("mask", self.mask, MASKS)
+        if self.threshold_small and self.mask != "zero_one":
+            raise ConfigError("threshold_small needs empty subsets to be 0, as with mask=zero_one: set one of the two")
         masks_by(self.compensate, self.compensation)
         check_size(self.solver, offered_per_weight(self.n, self.c, self.epsilon))
 
@@ -81,7 +89,7 @@ class SubsetSum:
 
     def _offer(self) -> Offer:
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        return Offer(n=n, sharing=self.sharing, stored=self.stored, distribution=self.distribution)
+        return Offer(n=n, sharing=self.sharing, mask=self.mask, stored=self.stored, distribution=self.distribution)
 
     def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
         if not self.threshold_small:

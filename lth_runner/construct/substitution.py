@@ -26,6 +26,7 @@ from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
 SHARING = ("weight", "row")
+MASKS = ("zero_one", "signs")
 BLOCK = 1 << 15  # instances solved at a time: bounds memory, and is how often progress is reported; a multiple of eight
 
 Choose = Callable[[np.ndarray, np.ndarray], Subsets]  # values (B, n) or (1, n), targets (B,) -> answers
@@ -56,18 +57,24 @@ class Offer:
         n: random numbers on offer per target weight.
         sharing: "weight": fresh numbers for each weight, as the paper counts them; "row": one vector per output row,
             used by all weights of the row, as the published code really draws them.
+        mask: what a mask does with the numbers a_j: "zero_one": w ~ sum_j m_j a_j with m in {0, 1}^n, pruned or kept;
+            "signs": w ~ sum_j x_j a_j with x in {-1, 1}^n. As a network that is pruned, x = 2 m - 1: the numbers 2 a_j
+            are kept or pruned by m, and sum_j a_j, which the seed knows and nothing stores, is subtracted by one more
+            edge for each weight.
         stored: patterns of parameter names that are not approximated but stored.
         distribution: of the random numbers.
     """
 
     n: int
     sharing: str
+    mask: str
     stored: Sequence[str]
     distribution: Distribution
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
         checks.choice("sharing", self.sharing, SHARING)
+        checks.choice("mask", self.mask, MASKS)
 
     def drawn(self, name: str, shape: tuple[int, ...], span: tuple[float, float]) -> Drawn:
         """The random numbers for one parameter: one axis more than that has."""
@@ -76,6 +83,8 @@ class Offer:
             shape=(*shared, self.n),
             distribution=self.distribution.fitted(shape, span),
             stream=("coefficients", name),
+            scale=2.0 if self.mask == "signs" else 1.0,
+            centred=self.mask == "signs",
         )
 
 
@@ -109,6 +118,8 @@ class Substitution:
     def solve(self, values: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(B, n) bool: the numbers chosen for B targets (B,) out of (B, n), or out of (1, n) that they share."""
         started = time.perf_counter()
+        if self._offer.mask == "signs":
+            targets = targets + values.sum(axis=1) / 2  # what is subtracted later
         answer = self._choose(values, targets)
         self.solve_time += time.perf_counter() - started
         self.unsolved += int(np.count_nonzero(answer.status == Status.UNSOLVED))

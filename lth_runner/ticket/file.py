@@ -121,7 +121,8 @@ def _source(source: Source) -> dict[str, Any]:
     if isinstance(source, Stored):
         return {"stored": source.origin}
     law = names.recipe(source.distribution)
-    return {"shape": list(source.shape), "distribution": law, "stream": list(source.stream), "scale": source.scale}
+    found = {"shape": list(source.shape), "distribution": law, "stream": list(source.stream), "scale": source.scale}
+    return {**found, "centred": True} if source.centred else found
 
 
 def _tensors(ticket: Ticket) -> Tensors:
@@ -194,6 +195,7 @@ def _sources(
                     distribution=names.built(recipe["distribution"], trust),
                     stream=tuple(recipe["stream"]),
                     scale=recipe["scale"],
+                    centred=recipe.get("centred", False),
                 ),
             )
 

@@ -39,7 +39,7 @@ class MaskedTensor:
             count,
             rows,
         ):
-            whole = np.where(self.mask.dense(), self.tensor.draw(self.seed), 0.0)
+            whole = self.tensor.masked(self.tensor.draw(self.seed), self.mask.dense())
             yield slice(0, count), np.broadcast_to(whole, self.shape)
             return
         per_row = int(np.prod(self.tensor.shape[1:]))
@@ -47,12 +47,12 @@ class MaskedTensor:
         for start in range(0, count, step):
             stop = min(start + step, count)
             kept = self.mask.rows(start, stop)
-            if not kept.any():
+            if not kept.any() and not self.tensor.centred:
                 yield slice(start, stop), np.zeros((stop - start, *self.shape[1:]))
                 continue
             first, last = (0, 1) if shared else (start, stop)
             drawn = self.tensor.draw(self.seed, first * per_row, (last - first) * per_row)
-            yield slice(start, stop), np.where(kept, drawn.reshape(last - first, *self.tensor.shape[1:]), 0.0)
+            yield slice(start, stop), self.tensor.masked(drawn.reshape(last - first, *self.tensor.shape[1:]), kept)
 
     def dense(self, dtype: Any, columns: np.ndarray | None = None) -> np.ndarray:
         """The whole masked tensor, or the given columns (entries of the second axis) of it."""

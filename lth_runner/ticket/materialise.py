@@ -142,4 +142,5 @@ def _whole(ticket: Ticket, name: str, source: Source) -> np.ndarray:
     if isinstance(source, Stored):
         found = source.array.astype(np.float64) if source.array.dtype.kind == "f" else source.array
         return found if name not in ticket.masks else found * ticket.masks[name].dense()
-    return source.draw(ticket.seed)
+    drawn = source.draw(ticket.seed)
+    return drawn / 2 if source.centred else drawn

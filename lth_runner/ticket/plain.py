@@ -32,7 +32,8 @@ def check_drawn(name: str, recipe: Mapping[str, Any]) -> None:
     shape, stream, scale = recipe["shape"], recipe["stream"], recipe["scale"]
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     named = isinstance(stream, list) and all(isinstance(part, str) for part in stream)
-    if not whole or not named or not isinstance(scale, int | float) or not math.isfinite(scale):
+    number = isinstance(scale, int | float) and math.isfinite(scale)
+    if not whole or not named or not number or not isinstance(recipe.get("centred", False), bool):
         raise DataError(
             f"its {name} is drawn in shape {shape!r} from stream {stream!r} with scale {scale!r}, which nothing can be "
             "drawn with: the file was altered"

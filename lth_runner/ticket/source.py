@@ -20,12 +20,15 @@ class Drawn:
         distribution: already fitted.
         stream: path of the stream whose i-th uniform number is u_i.
         scale: a factor on top, for signals that must keep their size.
+        centred: whether half of every entry is subtracted, kept or pruned: entry a counts a / 2 where the mask keeps
+            it and -a / 2 where not. What is subtracted in all is known from the seed.
     """
 
     shape: tuple[int, ...]
     distribution: Distribution
     stream: tuple[str, ...]
     scale: float = 1.0
+    centred: bool = False
 
     def draw(self, seed: int, start: int = 0, count: int | None = None) -> np.ndarray:
         """Entries `start` to `start + count` in C order, float64; the whole tensor in its shape by default."""
@@ -37,6 +40,10 @@ class Drawn:
         else:
             numbers = self.distribution.quantile(Streams(seed).uniform(self.stream, start, count))
         return numbers if self.scale == 1 else self.scale * numbers
+
+    def masked(self, drawn: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        """What entries of it count, of which the mask keeps some."""
+        return drawn * (kept - 0.5) if self.centred else np.where(kept, drawn, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

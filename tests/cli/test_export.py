@@ -27,7 +27,7 @@ from lth_runner.ticket.file import read_ticket, save_ticket
 NETWORK = ResNet(channels=1, width=4, blocks=1, outputs=3, shortcut="projection")
 METHOD = SubsetSum(
     objective="closest", epsilon=0.01, c=3, n=6, stored=["fc.*"], sharing="weight", threshold_small=False,
-    distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(), **ONE_BY_ONE,
+    mask="zero_one", distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(), **ONE_BY_ONE,
 )  # fmt: skip
 
 

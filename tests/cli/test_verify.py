@@ -38,7 +38,9 @@ SUBSETS: dict[str, Any] = {"objective": "closest", "solver": MeetInMiddle()}
 OFFER: dict[str, Any] = {"epsilon": 0.05, "c": 3, "n": 10, "distribution": LAW}
 HALVES: dict[str, Any] = {"halves": "both", "signs": "as_drawn"}
 METHODS: dict[str, Method] = {
-    "subset_sum": SubsetSum(stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE),
+    "subset_sum": SubsetSum(
+        stored=[], **SUBSETS, **OFFER, sharing="weight", mask="zero_one", threshold_small=False, **ONE_BY_ONE
+    ),
     "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
     "pensia": Pensia(stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(

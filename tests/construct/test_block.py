@@ -27,7 +27,7 @@ from lth_runner.distributions.target_range import TargetRange
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.block_expansion import BlockExpansion, BlockLayer
 from lth_runner.networks.interface import Architecture
-from lth_runner.problem import Problem
+from lth_runner.problem import Offers, Problem
 from lth_runner.ticket.file import save_ticket
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.source import Stored
@@ -220,6 +220,13 @@ def test_what_is_stored_and_what_is_not() -> None:
     assert found.facts["escaped"] == sum(found.architecture.escapes.values())
     every = {name: source.array.dtype for name, source in found.weights.items() if isinstance(source, Stored)}
     assert {dtype for name, dtype in every.items() if "scale" in name or "value" in name} == {np.dtype(np.float16)}
+
+
+@pytest.mark.parametrize("name", ["fc", "conv", "resnet"])
+def test_what_is_offered_is_what_the_masks_have(name: str) -> None:
+    found = ticket(name)
+    assert METHOD.offered(SMALL[name].make()) == sum(mask.size for mask in found.masks.values())
+    assert isinstance(METHOD, Offers)
 
 
 def test_grouped_convolutions_are_stored_and_said_so() -> None:

@@ -157,3 +157,19 @@ def test_without_training_inputs_it_is_refused() -> None:
         calibration_inputs(replace(posed, data=alone), 10)
     with pytest.raises(ConfigError, match="add data=mnist"):
         calibration_inputs(replace(posed, data=None), 10)
+
+
+def test_inputs_that_do_not_fit_into_memory_at_once_are_refused_with_a_remedy() -> None:
+    posed, layers = problem(SMALL["fc"]), weight_layers(SMALL["fc"].make())
+
+    def full(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
+        raise MemoryError
+
+    with pytest.raises(ConfigError, match=r"lower method\.compensation\.samples, or set .*follow=target"):
+        replace_layers(posed, layers, SETTINGS, full, calibrated(posed))
+
+    def broken(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        replace_layers(posed, layers, SETTINGS, broken, calibrated(posed))

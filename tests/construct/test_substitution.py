@@ -37,6 +37,7 @@ METHOD = SubsetSum(
     c=3,
     n=8,
     sharing="weight",
+    mask="zero_one",
     threshold_small=False,
     distribution=Uniform(low=-1.0, high=1.0),
     solver=Exhaustive(max_n=20),
@@ -71,6 +72,49 @@ def test_the_ticket_is_optimal_for_what_it_was_offered() -> None:
         np.testing.assert_allclose(np.abs(weights[name] - target), best, rtol=0, atol=1e-14)
 
 
+SIGNS = replace(METHOD, mask="signs")
+
+
+@pytest.mark.parametrize("sharing", ["weight", "row"])
+def test_signs_are_optimal_too(sharing: str) -> None:
+    """Beside all 2^n sums of +a or -a, of the numbers that the distribution gives."""
+    posed = problem()
+    assert posed.target is not None
+    ticket = replace(SIGNS, sharing=sharing).find(posed, Memory()).ticket
+    weights = materialise(ticket).readings
+    every = 2 * ((np.arange(2**8)[:, None] >> np.arange(8)) & 1) - 1
+    for name, target in posed.target.items():
+        source = ticket.random[name]
+        numbers = replace(source, scale=1.0, centred=False).draw(ticket.seed)
+        assert np.abs(numbers).max() <= 1, "as the distribution has them"
+        best = np.abs(numbers @ every.T - target[..., None]).min(-1)
+        np.testing.assert_allclose(np.abs(weights[name] - target), best, rtol=0, atol=1e-14)
+        signed = (numbers * (2.0 * ticket.masks[name].dense() - 1)).sum(-1)
+        np.testing.assert_allclose(weights[name], signed, rtol=0, atol=1e-14)
+
+
+def test_signs_need_fewer_numbers_than_subsets() -> None:
+    """Their law has twice the spread of sums and no mean: the median error falls for matched scales."""
+    rng = np.random.default_rng(0)
+    network = FullyConnected(inputs=40, hidden=30, outputs=3, depth=2, biases=False)
+    target = {name: rng.normal(0, 0.02, shape) for name, shape in parameter_shapes(network).items()}
+    posed = Problem(network=network, target=target, data=None, streams=Streams(0), device="cpu")
+
+    def median(n: int, mask: str, factor: float) -> float:
+        bound = 0.02 * np.sqrt(3 / n) * factor
+        method = replace(METHOD, n=n, mask=mask, distribution=Uniform(low=-bound, high=bound), solver=MeetInMiddle())
+        return float(np.median(errors(method, posed)))
+
+    assert median(10, "signs", 1.7) < 0.75 * median(10, "zero_one", 4.0)
+
+
+def test_signs_leave_no_small_weight_empty() -> None:
+    with pytest.raises(ConfigError, match="threshold_small needs empty subsets to be 0"):
+        replace(SIGNS, threshold_small=True)
+    with pytest.raises(ConfigError, match="mask must be one of zero_one, signs"):
+        replace(METHOD, mask="ternary")
+
+
 def test_a_single_number_is_never_better_than_a_subset() -> None:
     posed = problem()
     assert (errors(METHOD, posed) <= errors(MALACH, posed) + 1e-15).all()
@@ -98,9 +142,10 @@ def test_equal_seeds_give_equal_tickets_and_others_do_not(method: Any) -> None:
     assert any(differ)
 
 
+@pytest.mark.parametrize("mask", ["zero_one", "signs"])
 @pytest.mark.parametrize("sharing", ["weight", "row"])
-def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch, sharing: str) -> None:
-    method = replace(METHOD, sharing=sharing)
+def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch, sharing: str, mask: str) -> None:
+    method = replace(METHOD, sharing=sharing, mask=mask)
     whole = method.find(problem(), Memory()).ticket
     monkeypatch.setattr(substitution, "BLOCK", 3)
     parts = method.find(problem(), Memory()).ticket
@@ -198,7 +243,9 @@ def output_error(method: Any, posed: Problem) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("method", [replace(METHOD, n=3), replace(METHOD, n=3, sharing="row"), MALACH])
+@pytest.mark.parametrize(
+    "method", [replace(METHOD, n=3), replace(METHOD, n=3, sharing="row"), replace(SIGNS, n=3), MALACH]
+)
 @pytest.mark.parametrize("follow", ["pruned", "target"])
 def test_compensation_lowers_the_error_of_the_outputs_and_keeps_the_counts(method: Any, follow: str) -> None:
     network = FullyConnected(inputs=5, hidden=40, outputs=3, depth=2, biases=True)

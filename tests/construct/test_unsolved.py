@@ -27,7 +27,14 @@ def methods(solver: Any) -> dict[str, Method]:
     layout: dict[str, Any] = {"signs": "as_drawn", "max_paths": 24}
     return {
         "subset_sum": SubsetSum(
-            stored=[], n=3, sharing="weight", threshold_small=False, solver=solver, **OFFER, **ONE_BY_ONE
+            stored=[],
+            n=3,
+            sharing="weight",
+            mask="zero_one",
+            threshold_small=False,
+            solver=solver,
+            **OFFER,
+            **ONE_BY_ONE,
         ),
         "pensia": Pensia(stored=[], n=3, halves="positive", gains="none", solver=solver, **layout, **OFFER),
         "burkholz": Burkholz(n=2, twin="needed", solver=solver, **layout, **OFFER),

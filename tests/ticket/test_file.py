@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,15 @@ def test_claims_and_facts_are_numbers(tmp_path: Path, what: str, value: Any) -> 
 
 @pytest.mark.parametrize(
     "change",
-    [{"scale": "a"}, {"scale": None}, {"scale": float("nan")}, {"stream": [1, 2]}, {"stream": "abc"}, {"shape": [3.0]}],
+    [
+        {"scale": "a"},
+        {"centred": 1},
+        {"scale": None},
+        {"scale": float("nan")},
+        {"stream": [1, 2]},
+        {"stream": "abc"},
+        {"shape": [3.0]},
+    ],
     ids=str,
 )
 def test_what_is_drawn_can_be_drawn(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -329,6 +338,24 @@ def test_stored_tensors_and_starts_survive_the_file(tmp_path: Path) -> None:
         np.testing.assert_array_equal(begin, np.where(array > 0, start[name].draw(3), 0).astype(np.float32))
     with pytest.raises(ConfigError, match="leave out at=start"):
         materialise(ticket(), "start")
+
+
+def test_centred_numbers_survive_the_file(tmp_path: Path) -> None:
+    """Half of each is subtracted, with a mask and without."""
+    shapes = parameter_shapes(NETWORK)
+    drawn = {
+        name: Drawn(shape=shape, distribution=Normal(std=1.0), stream=(name,), scale=2.0, centred=True)
+        for name, shape in shapes.items()
+    }
+    first, *_ = shapes
+    mask = Mask.pack(np.random.default_rng(0).random(shapes[first]) < 0.3)
+    made = Ticket(architecture=NETWORK, seed=3, weights=drawn, masks={first: mask})
+    save_ticket(made, tmp_path / "t.safetensors")
+    found = read_ticket(tmp_path / "t.safetensors")
+    assert found.weights == drawn and b"centred" not in to_bytes(ticket())
+    for name, weight in materialise(found).readings.items():
+        half = replace(drawn[name], scale=1.0, centred=False).draw(3)
+        np.testing.assert_allclose(weight, np.where(mask.dense(), half, -half) if name == first else half, rtol=1e-15)
 
 
 def test_a_part_from_elsewhere_needs_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
