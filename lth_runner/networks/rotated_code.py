@@ -9,14 +9,15 @@ import numpy as np
 from scipy.special import ndtri
 
 from lth_runner.core.streams import Streams
-from lth_runner.networks.scalar_code import ScalarCode, matrix_shape
+from lth_runner.networks.quantised import Code
+from lth_runner.networks.scalar_code import matrix_shape
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RotatedCode:
-    """W = V R, with V in a scalar code and R a random orthogonal matrix of the inputs, drawn again from a seed.
+    """W = V R, with V in another code and R a random orthogonal matrix of the inputs, drawn again from a seed.
 
     One part more than those of the code: `rotation` (1,), the seed, of 64 bits.
 
@@ -25,7 +26,7 @@ class RotatedCode:
     """
 
     kind: ClassVar[str] = "rotated_code"
-    code: ScalarCode
+    code: Code
 
     def parts(self, shape: Shape) -> dict[str, tuple[Shape, type[np.generic]]]:
         """Shape and type of every part."""

@@ -1,6 +1,7 @@
 """Rounding where later columns take up the errors of earlier ones: GPTQ, with any scalar code."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,11 +16,10 @@ from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.levels import Levels
-from lth_runner.networks.rotated_code import rotation
 from lth_runner.networks.scalar_code import matrix_shape
 from lth_runner.problem import Found, Problem
-from lth_runner.quantise.scalar import Grid, Rounder, rotated
-from lth_runner.quantise.ticket import Encoded, check_quantised, found, quantised_names
+from lth_runner.quantise.scalar import Grid, Rounder, rotated_with
+from lth_runner.quantise.ticket import Encode, Encoded, check_quantised, found, quantised_names
 from lth_runner.resources import CORES, Resources
 
 
@@ -61,37 +61,64 @@ class GPTQ:
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The quantised network; see `Method.find`."""
-        problem = prepared(problem)
-        network, target = problem.need("network", "target")
-        names = quantised_names(network, self.stored)
-        layers = [layer for layer in weight_layers(network) if layer.weight in names]
-        started, encoded = time.perf_counter(), dict[str, Encoded]()
-        with recorder.progress(f"GPTQ, {self.levels.bits} bits", sum(target[name].size for name in names)) as bar:
+        seed = problem.streams.seed
 
-            def replace(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
-                weight = target[layer.weight]
-                encoded[layer.weight] = self._encoded(weight, moments, problem.streams.seed)
-                bar.advance(weight.size)
-                return encoded[layer.weight].decoded(weight.shape)
+        def data_aware(weight: np.ndarray, moments: np.ndarray) -> Encoded:
+            return rotated_with(self._data_aware, weight, moments, seed, self.rotate)
 
-            replace_layers(problem, layers, self.compensation, replace, calibrated(problem))
-            if rest := [name for name in names if name not in encoded]:
-                recorder.say(f"rounded to nearest, since no layer with calibration inputs has them: {', '.join(rest)}")
-            for name in rest:
-                encoded[name] = self._grid().encode(target[name])
-                bar.advance(target[name].size)
-        return found(problem, encoded, time.perf_counter() - started)
+        def plain(name: str, weight: np.ndarray) -> Encoded:
+            del name
+            return self._grid().encode(weight)
 
-    def _encoded(self, weight: np.ndarray, moments: np.ndarray, seed: int) -> Encoded:
-        grid = self._grid()
-        if not self.rotate:
-            return encode(weight, moments, grid, self.compensation)
-        turn = rotation(seed, moments.shape[-1])
-        turned = turn @ moments @ turn.T
-        return rotated(lambda matrix: encode(matrix, turned, grid, self.compensation), weight, seed)
+        label = f"GPTQ, {self.levels.bits} bits"
+        return quantise_with_inputs(problem, recorder, self.stored, label, self.compensation, data_aware, plain)
+
+    def _data_aware(self, weight: np.ndarray, moments: np.ndarray) -> Encoded:
+        return encode(weight, moments, self._grid(), self.compensation)
 
     def _grid(self) -> Grid:
         return Grid(levels=self.levels, scale=self.scale, group=self.group, escape=self.escape)
+
+
+DataAware = Callable[[np.ndarray, np.ndarray], Encoded]  # a weight, and the second moments of `Replace`
+
+
+def quantise_with_inputs(
+    problem: Problem,
+    recorder: Recorder,
+    patterns: Sequence[str],
+    label: str,
+    settings: Compensation,
+    data_aware: DataAware,
+    plain: Encode,
+) -> Found:
+    """The ticket of the target with the weights of its layers in code, given what their inputs are.
+
+    Args:
+        patterns: of weights that are stored as they are.
+        label: shown beside the progress bar.
+        plain: for weights that no calibration input reaches, or that belong to no layer.
+    """
+    problem = prepared(problem)
+    network, target = problem.need("network", "target")
+    names = quantised_names(network, patterns)
+    layers = [layer for layer in weight_layers(network) if layer.weight in names]
+    started, encoded = time.perf_counter(), dict[str, Encoded]()
+    with recorder.progress(label, sum(target[name].size for name in names)) as bar:
+
+        def replace(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
+            weight = target[layer.weight]
+            encoded[layer.weight] = data_aware(weight, moments)
+            bar.advance(weight.size)
+            return encoded[layer.weight].decoded(weight.shape)
+
+        replace_layers(problem, layers, settings, replace, calibrated(problem))
+        if rest := [name for name in names if name not in encoded]:
+            recorder.say(f"chosen without data, since no layer with calibration inputs has them: {', '.join(rest)}")
+        for name in rest:
+            encoded[name] = plain(name, target[name])
+            bar.advance(target[name].size)
+    return found(problem, encoded, time.perf_counter() - started)
 
 
 def encode(weight: np.ndarray, moments: np.ndarray, grid: Grid, settings: Compensation) -> Encoded:

@@ -65,8 +65,22 @@ def rotated(encode: Callable[[np.ndarray], Encoded], weight: np.ndarray, seed: i
     """The code of a tensor whose rows are rotated before they are encoded."""
     rows, columns = matrix_shape(weight.shape)
     found = encode(weight.reshape(rows, columns) @ rotation(seed, columns).T)
-    assert isinstance(found.code, ScalarCode), "what is rotated is in a scalar code"
     return Encoded(RotatedCode(code=found.code), {**found.parts, "rotation": np.array([seed], np.int64)})
+
+
+def rotated_with(
+    encode: Callable[[np.ndarray, np.ndarray], Encoded],
+    weight: np.ndarray,
+    moments: np.ndarray,
+    seed: int,
+    rotate: bool,
+) -> Encoded:
+    """The same of a data-aware code, if `rotate`: the inputs' second moments (groups, d, d) are rotated too."""
+    if not rotate:
+        return encode(weight, moments)
+    turn = rotation(seed, moments.shape[-1])
+    turned = turn @ moments @ turn.T
+    return rotated(lambda matrix: encode(matrix, turned), weight, seed)
 
 
 class Rounder:
