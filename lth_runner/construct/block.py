@@ -1,7 +1,8 @@
 """Blocks of weights that share one choice of signs over a few random vectors: fewest bits for a strong ticket."""
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numba
@@ -86,12 +87,14 @@ class Block:
         random = self._random(target_range(target, [layer.weight for layer in layers]))
         work = _Work(self, Codebooks(random.draw(problem.streams.seed), numba.get_num_threads()), target)
         total = sum(target[name].size for name in {layer.weight for layer in layers})
+        started = time.perf_counter()
         with recorder.progress(f"blocks of {self.block} weights, {self.n / self.block:g} bits each", total) as bar:
             codes = self._compensated(problem, layers, work, recorder, bar)
             for layer in layers:
                 if layer.weight not in codes:
                     codes[layer.weight] = work.plain(layer.weight, bar)
-        return Found(ticket=_ticket(problem, self, layers, codes, random))
+        times = {"solve_time_s": time.perf_counter() - started}
+        return Found(ticket=_ticket(problem, self, layers, codes, random), times=times)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`: the neurons that the outputs of all layers can take, each with a bit of the mask."""
@@ -127,12 +130,6 @@ class _Work:
     settings: Block
     codebooks: Codebooks
     target: Mapping[str, np.ndarray]
-    scaling: Scaling = field(init=False)
-
-    def __post_init__(self) -> None:
-        settings = self.settings
-        scaling = Scaling(factor=settings.factor, group=settings.group, escape=settings.escape)
-        object.__setattr__(self, "scaling", scaling)
 
     def plain(self, name: str, bar: Progress) -> BlockCode:
         """Each block as near as it can be."""
@@ -152,7 +149,9 @@ class _Work:
         return self.target[name].reshape(len(self.target[name]), -1)
 
     def _coder(self, matrix: np.ndarray, columns: np.ndarray, bar: Progress) -> BlockCoder:
-        return BlockCoder(matrix, columns, self.codebooks, self.settings.block, self.scaling, bar)
+        settings = self.settings
+        scaling = Scaling(factor=settings.factor, group=settings.group, escape=settings.escape)
+        return BlockCoder(matrix, columns, self.codebooks, settings.block, scaling, bar)
 
 
 def _ticket(

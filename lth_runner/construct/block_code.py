@@ -61,7 +61,7 @@ class Scaling:
         return self.escape * spread[:, None]
 
     def scales(self, matrix: np.ndarray, std: float) -> np.ndarray:
-        """(out, groups) float16: rounded before anything is chosen.
+        """(out, groups) float16: rounded before anything is chosen; below 6e-5 with fewer digits.
 
         Args:
             matrix: the columns in the order in which they form blocks.
