@@ -16,6 +16,7 @@ from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset, from_tensors
+from lth_runner.measure.bits import bits
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import layer_uses, numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_ticket
@@ -64,9 +65,13 @@ class Loaded:
         dense = {name: mask.dense() for name, mask in self.ticket.masks.items()}
         return {name: torch.from_numpy(np.broadcast_to(dense[name], places[name]).copy()) for name in places}
 
-    def save(self, path: str | Path) -> None:
-        """Writes the ticket file, whole or not at all."""
-        save_ticket(self.ticket, path)
+    def save(self, path: str | Path, *, coded: bool = False) -> None:
+        """Writes the ticket file, whole or not at all; where it is asked for with masks and indices entropy-coded."""
+        save_ticket(self.ticket, path, coded)
+
+    def bits(self) -> dict[str, float]:
+        """What the ticket takes in bits, in all and per weight, raw and entropy-coded; see `measure.bits.bits`."""
+        return bits(self.ticket)
 
     def measure(self, *, target: Target | None = None, data: Any = None, epsilon: float = EPSILON) -> dict[str, Any]:
         """Accuracy, counts and errors, the columns of a run's table, and what each layer keeps and has on a path.

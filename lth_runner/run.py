@@ -77,7 +77,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
                 folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
             problem = build_problem(config, parts, data, folder)
             outcome = study.run(problem, methods, folder)
-            write(outcome, folder)
+            write(outcome, folder, config["ticket"]["coded"])
             show(path, terminal)
             if outcome.tickets:
                 folder.say(f"check it: {verify_command(path, outcome.tickets, parts['target'], problem)}")
@@ -171,12 +171,17 @@ def build_problem(config: dict[str, Any], parts: dict[str, Any], data: Dataset |
     return Problem(network=network, target=weights, data=data, streams=streams, device=config["device"])
 
 
-def write(outcome: Outcome, folder: RunFolder) -> None:
-    """Puts table, points and tickets into the folder, each whole, and last draws the figures from there.
+def write(outcome: Outcome, folder: RunFolder, coded: bool) -> None:
+    """Puts tickets, table and points into the folder, each whole, and last draws the figures from there.
 
     What was computed is kept even where drawing fails.
+
+    Args:
+        coded: whether the tickets are written entropy-coded.
     """
-    table = Results(columns=outcome.columns, rows=outcome.rows)
+    sizes = write_tickets(outcome.tickets, folder, coded)
+    rows = [{"ticket_bytes": sizes.get(str(row.get("network"))), **row} for row in outcome.rows]
+    table = Results(columns=outcome.columns, rows=rows)
     folder.write_text(TABLE, table.csv())
     folder.write_text(LOOKS, table.looks())
     folder.add_table("networks", list(table.shown()), table.cells())
@@ -185,17 +190,24 @@ def write(outcome: Outcome, folder: RunFolder) -> None:
     if outcome.figures:
         folder.write_text(POINTS, points_csv(outcome.points))
         folder.write_text(FIGURES, figures_json(outcome.figures))
-    for k, (name, ticket) in enumerate(outcome.tickets.items()):
-        path = folder.result("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
-        save_ticket(ticket, path)
-        if packages := sorted(needed_trust(ticket)):
-            consent = " ".join(f"--trust {package}" for package in packages)
-            folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
     if outcome.figures:
         draw(folder.path)
     for name in outcome.figures:
         folder.add_figure(name, folder.path / f"{name}.png")
-    folder.finish(**outcome.summary)
+    folder.finish(**outcome.summary, **{f"{name}/ticket_bytes": size for name, size in sizes.items()})
+
+
+def write_tickets(tickets: Mapping[str, Ticket], folder: RunFolder, coded: bool) -> dict[str, int]:
+    """Puts the tickets into the folder, the first as `ticket.safetensors`; gives the bytes of each file."""
+    sizes = {}
+    for k, (name, ticket) in enumerate(tickets.items()):
+        path = folder.result("ticket.safetensors" if k == 0 else f"ticket_{name}.safetensors")
+        save_ticket(ticket, path, coded)
+        sizes[name] = path.stat().st_size
+        if packages := sorted(needed_trust(ticket)):
+            consent = " ".join(f"--trust {package}" for package in packages)
+            folder.say(f"{path.name} names code of {', '.join(packages)}: reading or verifying it needs {consent}")
+    return sizes
 
 
 def verify_command(path: Path, tickets: Mapping[str, Ticket], target: Any, problem: Problem) -> str:

@@ -22,7 +22,10 @@ from lth_runner.report.points import read_points
 from lth_runner.ticket.file import read_ticket
 from lth_runner.ticket.materialise import materialise
 
-HEADER = "network,accuracy,offered_ratio,kept_ratio,weight_error_max,weight_error_median,over_epsilon,solve_time_s"
+HEADER = (
+    "network,accuracy,offered_ratio,kept_ratio,ticket_bytes,weight_error_max,weight_error_median,over_epsilon,"
+    "solve_time_s"
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,29 @@ def test_its_figure_is_redrawn_from_its_points(smoke: Path, scratch: Path) -> No
     ], "to the bit"
     for path in draw(smoke, scratch / "again"):
         assert path.read_bytes() == (smoke / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_coded_tickets_are_smaller_and_the_same(
+    smoke: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their bytes stand in the table."""
+    for folder in (smoke, None):
+        if folder is None:
+            lth_run(monkeypatch, scratch, "experiment=smoke", "study.values=[]", "ticket.coded=true")
+            folder = folder_of(capsys.readouterr().out, scratch)
+        sizes = {name: row["ticket_bytes"] for name, row in table(folder).items()}
+        files = {name: folder / f"ticket_{name}.safetensors" for name in ("sparsest", "malach")}
+        files["closest"] = folder / "ticket.safetensors"
+        assert sizes == {"target": "", **{name: str(path.stat().st_size) for name, path in files.items()}}
+        for name, path in files.items():
+            assert summary(folder)[f"{name}/ticket_bytes"] == path.stat().st_size
+            plain = (smoke / path.name).stat().st_size
+            assert path.stat().st_size < 0.95 * plain or folder == smoke or name == "closest"
+            again, first = read_ticket(path), read_ticket(smoke / path.name)
+            assert {key: mask.bits.tobytes() for key, mask in again.masks.items()} == {
+                key: mask.bits.tobytes() for key, mask in first.masks.items()
+            }
 
 
 def test_the_tickets_alone_give_the_reported_weights(smoke: Path, scratch: Path) -> None:

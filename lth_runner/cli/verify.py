@@ -97,7 +97,8 @@ def verify(asked: argparse.Namespace, terminal: Terminal) -> str | None:
     terminal.show(_table(found))
     if all(finding.agrees for finding in found):
         uses = layer_uses(network, data)
-        terminal.show(_layers(uses))
+        if uses:  # a network that holds codes has no layer with a mask
+            terminal.show(_layers(uses))
         if said := warning(str(path), uses):
             terminal.say(said)
     unchecked = sorted({finding.needs for finding in found if finding.needs})

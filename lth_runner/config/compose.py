@@ -28,6 +28,7 @@ GROUPS = {
     "distribution": "distribution",
     "scores": "distribution",
     "solver": "solver",
+    "levels": "levels",
     "training": "training",
     "compensation": "compensation",
 }  # parts of a method, by key

@@ -21,6 +21,13 @@ class WandbConfig:
 
 
 @dataclass
+class TicketConfig:
+    """How the tickets of a run are written."""
+
+    coded: bool = MISSING
+
+
+@dataclass
 class RunConfig:
     """Everything a run is made of. The parts are built by `_target_`; see the files in configs/."""
 
@@ -41,6 +48,7 @@ class RunConfig:
     runs_dir: str = MISSING
     dry_run: bool = MISSING
     rerun: bool = MISSING
+    ticket: TicketConfig = field(default_factory=TicketConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
 

@@ -25,7 +25,7 @@ from lth_runner.networks.interface import Architecture, skeleton, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
-from lth_runner.ticket.source import Drawn, Source, Stored
+from lth_runner.ticket.source import FITTED, Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
 
@@ -190,5 +190,5 @@ def _sources(layer: str, code: BlockCode, random: Drawn) -> dict[str, Source]:
     return {
         f"{layer}.split.weight": random,
         f"{layer}.sum.weight": ones,
-        **{f"{layer}.{name}": Stored(array=array, origin="fitted") for name, array in fitted.items()},
+        **{f"{layer}.{name}": Stored(array=array, origin=FITTED) for name, array in fitted.items()},
     }

@@ -36,6 +36,18 @@ def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str
     }
 
 
+def relative_error(weights: Weights, target: Weights) -> float:
+    """Root of the squared errors of the weights that `weights` names over their squares: of normal weights of variance
+    1, that of the mean squared error. Of a weight with several readings their mean counts.
+    """
+    squares = [
+        (float(np.mean((weights[name] - target[name]) ** 2)), float(np.mean(target[name] ** 2))) for name in weights
+    ]
+    sizes = np.array([target[name].size for name in weights], float)
+    error, size = sizes @ np.array(squares).reshape(-1, 2)
+    return float(np.sqrt(error / size)) if size else 0.0
+
+
 @torch.inference_mode()
 def output_difference(pruned: torch.nn.Module, target: torch.nn.Module, images: Inputs, batch: int) -> float:
     """Largest |difference| of any output (logit) over the images; in the precision of the two modules."""

@@ -11,6 +11,7 @@ from lth_runner.ticket.ticket import Origin, Ticket
 
 CLAIMS = (
     "accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn", "offered", "stored",
+    "bits_per_weight", "bits_per_weight_coded",
 )  # fmt: skip
 
 

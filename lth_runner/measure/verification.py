@@ -10,12 +10,14 @@ from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
 from lth_runner.data.interface import Dataset, num_samples
 from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.bits import bits
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.ticket.materialise import Materialised, approximated_by, target_names
 from lth_runner.ticket.source import Stored
 from lth_runner.ticket.ticket import Ticket
 
 COUNTS = ("drawn", "offered", "kept", "stored")
+BITS = ("bits_per_weight", "bits_per_weight_coded")
 ERRORS = ("weight_error_max", "weight_error_median", "over_epsilon")
 RELATIVE = 1e-9  # float64 sums in another order differ by less
 IMAGES = 2  # float32 outputs on another machine may round a draw between two classes differently
@@ -52,7 +54,7 @@ def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, dat
     ticket, claims = network.ticket, network.ticket.claims
     if missing := [name for name in COUNTS if name not in claims]:
         raise DataError(f"the ticket does not claim its {', '.join(missing)}, so there is too little to verify")
-    unknown = set(claims) - {*COUNTS, *ERRORS, "accuracy", "epsilon"}
+    unknown = set(claims) - {*COUNTS, *BITS, *ERRORS, "accuracy", "epsilon"}
     if unknown:
         raise DataError(
             f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}; verify it with the "
@@ -62,6 +64,9 @@ def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, dat
     counts = {name: getattr(ticket, name)() for name in COUNTS}
     for claim in COUNTS:
         yield _compared(claim, claims[claim], counts[claim], 0)
+    if claimed_bits := [claim for claim in BITS if claim in claims]:
+        found = bits(ticket)
+        yield from (_compared(claim, claims[claim], found[claim], RELATIVE * found[claim]) for claim in claimed_bits)
     if target is not None:
         yield from _untrue_copies(ticket, target)
     claimed_errors = [claim for claim in ERRORS if claim in claims]

@@ -99,6 +99,14 @@ class BlockExpansion:
             found |= with_earlier(found, {layer.weight: weight})
         return found
 
+    def width(self, name: str) -> int | None:
+        """Bits of a place in a layer, and of a column; see `Packed`."""
+        path, _, part = name.rpartition(".")
+        weight = {layer.name: layer.part.weight for layer in self.layers if layer.name == path}
+        if path not in weight or part not in ("escape_place", "columns"):
+            return None
+        return max(1, ((weight[path].numel() if part == "escape_place" else weight[path][0].numel()) - 1).bit_length())
+
 
 class BlockLayer(torch.nn.Module):
     """One layer of a `BlockExpansion`; its parts are described there."""

@@ -78,6 +78,15 @@ class Expansion(Architecture, Protocol):
         ...
 
 
+@runtime_checkable
+class Packed(Architecture, Protocol):
+    """An architecture some of whose tensors take fewer bits than their types have."""
+
+    def width(self, name: str) -> int | None:
+        """Bits that are enough for each entry of a tensor; None: those of its type."""
+        ...
+
+
 def parameter_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter by name ("fc1.weight"), in the order in which the module lists them; tied ones once."""
     return {name: tuple(parameter.shape) for name, parameter in skeleton(architecture).named_parameters()}

@@ -89,6 +89,7 @@ TICKET_COLUMNS = {  # of a table of tickets, one network a row
     "offered_ratio": Column("weights offered", "multiple"),
     "kept_ratio": Column("weights kept", "multiple"),
     "stored_ratio": Column("weights stored", "multiple", optional=True),
+    "ticket_bytes": Column("bytes of ticket", "count", optional=True),
     "layers_without_path": Column("layers without a path", "count", optional=True),
     "weight_error_max": Column("largest weight error", "error"),
     "weight_error_median": Column("median weight error", "error"),

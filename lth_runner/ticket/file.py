@@ -1,5 +1,7 @@
 """`ticket.safetensors`: the recipe of a ticket as metadata, masks as packed bits, stored tensors as they are.
 
+Where it is asked for, masks and indices are entropy-coded; a file says by its format whether they are.
+
 Nothing in a file runs. It is accepted only if its digest agrees, so that a flipped bit anywhere is noticed, if it holds
 the tensors of its recipe and no others, and if these make a ticket. Equal tickets give equal bytes: no times inside.
 """
@@ -19,34 +21,40 @@ from lth_runner.core.errors import DataError, LthError
 from lth_runner.core.files import check_file, replace_file
 from lth_runner.networks.trusted import check_trust
 from lth_runner.ticket import names
+from lth_runner.ticket.compact import Tensors, compact, expanded
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.plain import check_dataset, check_drawn, check_numbers
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
 FORMAT = "lth_runner.ticket/2"
+CODED_FORMAT = "lth_runner.ticket/3"  # the same, with some tensors as code
 OLD_FORMAT = "lth_runner.ticket/1"
 AGAIN = "name the ticket.safetensors of a run folder, or make it again"
 MASK, STORED, START = "mask/", "stored/", "start/"  # before the names of a file's tensors
 
-Tensors = dict[str, np.ndarray]
 
-
-def save_ticket(ticket: Ticket, path: Path | str) -> None:
+def save_ticket(ticket: Ticket, path: Path | str, coded: bool = False) -> None:
     """Writes the ticket, whole or not at all.
+
+    Args:
+        coded: whether masks and indices are entropy-coded: fewer bytes, read back alike.
 
     Raises:
         DataError: the folder or the disk refuses it.
     """
-    content = to_bytes(ticket)
+    content = to_bytes(ticket, coded)
     with replace_file(Path(path)) as temporary:
         temporary.write_bytes(content)
 
 
-def to_bytes(ticket: Ticket) -> bytes:
-    """The file's content."""
-    tensors = _tensors(ticket)
-    text = json.dumps(_recipe(ticket), sort_keys=True, allow_nan=False)
+def to_bytes(ticket: Ticket, coded: bool = False) -> bytes:
+    """The file's content; see `save_ticket`."""
+    tensors, recipe = _tensors(ticket), _recipe(ticket)
+    if coded:
+        tensors, recipes = compact(tensors, {MASK + name: mask for name, mask in ticket.masks.items()})
+        recipe |= {"format": CODED_FORMAT, "coded": recipes}
+    text = json.dumps(recipe, sort_keys=True, allow_nan=False)
     # one entry alone: safetensors writes several in an order that changes from run to run
     return save(tensors, {"ticket": f"{_digest(text, tensors)}\n{text}"})
 
@@ -143,7 +151,7 @@ def _refuse_old(entry: str, path: Path | str) -> None:
 
 
 def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], module: torch.nn.Module | None) -> Ticket:
-    if recipe["format"] != FORMAT:
+    if recipe["format"] not in (FORMAT, CODED_FORMAT):
         raise DataError(
             f"it is of format {recipe['format']!r} and this version reads {FORMAT}: read it with the version of "
             "lth_runner that made it"
@@ -155,6 +163,8 @@ def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], mo
         raise DataError(
             f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
         )
+    if recipe["format"] == CODED_FORMAT:
+        tensors = expanded(tensors, recipe["coded"])
     check_dataset(recipe["origin"]["data"])
     for what in ("claims", "facts"):
         check_numbers(what, recipe[what])

@@ -7,6 +7,9 @@ import numpy as np
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution, JointDistribution
 
+CODE = "code"  # origin of stored numbers that stand for weights of the target, as indices and scales do
+FITTED = "fitted"  # of those that are fitted to them beside random numbers, as scales and escapes of blocks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
@@ -49,7 +52,8 @@ class Stored:
 
     Attributes:
         array: the numbers, in their own type.
-        origin: where they were taken from: "target", "trained", "rewound@500it".
+        origin: where they were taken from: "target", "trained", "rewound@500it"; `CODE` or `FITTED`, where they
+            stand for the target's.
     """
 
     array: np.ndarray

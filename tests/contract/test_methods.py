@@ -44,11 +44,13 @@ OWN: dict[str, dict[str, Any]] = {
     "malach": {"n": 60},
     "malach_pairs": {"n": 60},
     "pensia": {"n": 14, "signs": "as_drawn"},
+    "seedlm": {"register": 12},
 }
 
 # How far the outputs may be from the target's, as a share of their size; 1 is what a network of zeros reaches. Methods
 # that are not named here find no approximation (searches), or none so near with so few numbers.
 CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6, "block": 0.45}
+CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
 
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
@@ -243,7 +245,7 @@ def test_a_seed_decides_the_ticket(cases: Any, method: str) -> None:
         to_bytes(first.ticket.ticket) == to_bytes(again.ticket.ticket) == cases(method, home(method)).path.read_bytes()
     )
     masks = [{name: mask.bits.tobytes() for name, mask in each.ticket.ticket.masks.items()} for each in (first, other)]
-    assert masks[0] != masks[1]
+    assert masks[0] != masks[1] or not masks[0], "what has no mask draws nothing"
 
 
 @pytest.mark.gpu
@@ -291,16 +293,29 @@ def test_no_changed_claim_passes(cases: Any, tmp_path: Path, method: str) -> Non
         assert false == [claim]
 
 
+def with_other_mask(ticket: Ticket) -> Ticket:
+    """One weight of the last tensor is not kept any more."""
+    name = list(ticket.masks)[-1]
+    pruned = ticket.masks[name].dense()
+    pruned[np.unravel_index(int(pruned.argmax()), pruned.shape)] = False
+    return replace(ticket, masks={**ticket.masks, name: type(ticket.masks[name]).pack(pruned)})
+
+
+def with_other_code(ticket: Ticket) -> Ticket:
+    """The scales of the last tensor in code are a little larger."""
+    codes = {name: source for name, source in ticket.weights.items() if ".scale" in name}
+    name, source = list(codes.items())[-1]
+    assert isinstance(source, Stored)
+    other = replace(source, array=(source.array * np.float16(1.25)).astype(np.float16))
+    return replace(ticket, weights={**ticket.weights, name: other})
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_another_seed_or_mask_under_the_same_claims_does_not_pass(cases: Any, tmp_path: Path, method: str) -> None:
     case, path = cases(method, home(method)), tmp_path / "forged.safetensors"
-    name = list(case.ticket.masks)[-1]
-    pruned = case.ticket.masks[name].dense()
-    pruned[np.unravel_index(int(pruned.argmax()), pruned.shape)] = False
-    mask = type(case.ticket.masks[name]).pack(pruned)
-    save_ticket(replace(case.ticket, masks={**case.ticket.masks, name: mask}), path)
+    save_ticket(with_other_mask(case.ticket) if case.ticket.masks else with_other_code(case.ticket), path)
     assert not case.verified(path)
-    if case.method.needs_target:  # of a search the accuracy of 16 samples may stay what it was
+    if case.method.needs_target and case.ticket.drawn():  # of a search the accuracy of 16 samples may stay what it was
         save_ticket(replace(case.ticket, seed=case.ticket.seed + 1), path)
         assert not case.verified(path)
 

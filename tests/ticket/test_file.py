@@ -42,8 +42,9 @@ def ticket() -> Ticket:
     return Ticket(architecture=NETWORK, seed=2**62 + 1, weights=tensors, masks=masks, facts={"n": 5}, claims=CLAIMS)
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    save_ticket(ticket(), tmp_path / "ticket.safetensors")
+@pytest.mark.parametrize("coded", [False, True])
+def test_what_is_written_is_read_again(tmp_path: Path, coded: bool) -> None:
+    save_ticket(ticket(), tmp_path / "ticket.safetensors", coded)
     found = read_ticket(tmp_path / "ticket.safetensors")
     assert found.claims == CLAIMS
     assert (found.architecture, found.seed, found.weights, found.facts) == (
@@ -60,10 +61,64 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     )
 
 
+def sparse_ticket() -> Ticket:
+    """One whose masks are mostly zeros, with indices among its tensors."""
+    size = (200, 300)
+    network = FullyConnected(inputs=size[1], hidden=size[0], outputs=2, depth=2, biases=False)
+    generator = np.random.default_rng(3)
+    indices = np.minimum(generator.geometric(0.5, (2, size[0])) - 1, 15).astype(np.uint8)
+    return Ticket(
+        architecture=network,
+        seed=3,
+        weights={
+            "fc1.weight": Drawn(shape=size, distribution=Normal(std=1.0), stream=("a",)),
+            "fc2.weight": Stored(array=indices, origin="code"),
+        },
+        masks={"fc1.weight": Mask.random(size, 1_200, generator)},
+    )
+
+
+def test_coded_it_takes_what_its_entropy_says_and_is_the_same_ticket(tmp_path: Path) -> None:
+    plain, coded, path = to_bytes(sparse_ticket()), to_bytes(sparse_ticket(), coded=True), tmp_path / "t.safetensors"
+    assert plain == to_bytes(sparse_ticket()) and coded == to_bytes(sparse_ticket(), coded=True)
+    share = 1_200 / 60_000
+    saved = (60_000 * (1 + share * np.log2(share) + (1 - share) * np.log2(1 - share))) / 8
+    assert len(plain) - len(coded) > 0.95 * (saved + 400 - 100), "a geometric index takes 2 bits"
+    path.write_bytes(coded)
+    again = read_ticket(path)
+    assert to_bytes(again) == plain and to_bytes(again, coded=True) == coded
+
+
+def test_a_coded_file_that_says_otherwise_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    for change in (
+        {"counts": [58_801, 1_199]},
+        {"counts": [58_800, 1_200], "shape": [200, 300], "type": "|u1"},
+        {"counts": [58_800.0, 1_200]},
+        {"counts": "many"},
+        {},
+    ):
+        forged(
+            path,
+            lambda recipe, tensors, change=change: recipe["coded"].update({"mask/fc1.weight": change}),
+            to_bytes(sparse_ticket(), coded=True),
+        )
+        with pytest.raises(DataError):
+            read_ticket(path)
+    forged(
+        path,
+        lambda recipe, tensors: recipe["coded"]["stored/fc2.weight"].update(shape=[3, 200]),
+        to_bytes(sparse_ticket(), coded=True),
+    )
+    with pytest.raises(DataError, match="altered"):
+        read_ticket(path)
+
+
 @pytest.mark.slow
-def test_no_bit_can_flip_unnoticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("coded", [False, True])
+def test_no_bit_can_flip_unnoticed(tmp_path: Path, coded: bool) -> None:
     path = tmp_path / "ticket.safetensors"
-    save_ticket(ticket(), path)
+    save_ticket(ticket(), path, coded)
     whole = path.read_bytes()
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
@@ -130,9 +185,11 @@ def test_equal_tickets_give_equal_bytes() -> None:
     assert to_bytes(ticket()) == to_bytes(ticket())
 
 
-def forged(path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], None]) -> None:
+def forged(
+    path: Path, change: Callable[[dict[str, Any], dict[str, np.ndarray]], None], honest: bytes | None = None
+) -> None:
     """Writes a ticket file with another content and a digest that agrees."""
-    save_ticket(ticket(), path)
+    path.write_bytes(honest or to_bytes(ticket()))
     with safe_open(path, framework="np") as file:
         _, _, text = file.metadata()["ticket"].partition("\n")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
