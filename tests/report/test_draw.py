@@ -105,8 +105,12 @@ def test_published_figures_are_drawn_from_the_files_beside_them(folder: Path) ->
         assert {f"{name}.png", f"{name}.svg", POINTS} <= {path.name for path in folder.iterdir()}
         assert description["kind"] in known_kinds()
         drawn: Any = figure(points, description)
-        shown = {text.get_text() for text in drawn.legends[0].get_texts()}
+        shown = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
         assert set(description.get("labels", {}).values()) <= shown
+        titles = [ax.get_title() for ax in drawn.axes]
+        maps = description["panels"].values() if description["kind"] == "mask_distances" else ()
+        assert shown or maps
+        assert all(any(title.startswith(name) for title in titles) for name in maps)
 
 
 def test_studies_draw_nothing() -> None:
