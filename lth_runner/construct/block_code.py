@@ -125,8 +125,8 @@ class BlockCoder:
         scale = self._scale[:, self._groups[done], None].astype(np.float64)
         inside = np.abs(current) <= self._limits
         codebook = self._codebooks.of(width)
-        wanted = np.where(inside, current, 0.0).reshape(shape) / np.where(scale > 0, scale, 1.0)
-        index = codebook.nearest(wanted.reshape(-1, width), self._codebooks.workers)
+        targets = np.where(inside, current, 0.0).reshape(shape) / np.where(scale > 0, scale, 1.0)
+        index = codebook.nearest(targets.reshape(-1, width), self._codebooks.workers)
         self._index[:, done] = index.reshape(len(current), -1)
         found = (scale * codebook.points[self._index[:, done]]).reshape(current.shape)
         if not inside.all():

@@ -23,10 +23,10 @@ def evaluated(outputs: Callable[[Inputs], torch.Tensor], parts: Mapping[str, Par
     found = {}
     for name, (inputs, truth) in parts.items():
         loss, right = torch.zeros((), device=truth.device), torch.zeros((), dtype=torch.int64, device=truth.device)
-        for block, wanted in zip(blocks(inputs, BATCH), truth.split(BATCH), strict=True):
+        for block, labels in zip(blocks(inputs, BATCH), truth.split(BATCH), strict=True):
             given = outputs(block)
-            loss += cross_entropy(given, wanted, reduction="sum")
-            right += (given.argmax(dim=1) == wanted).sum()
+            loss += cross_entropy(given, labels, reduction="sum")
+            right += (given.argmax(dim=1) == labels).sum()
         found[f"{name}_loss"], found[f"{name}_accuracy"] = float(loss) / len(truth), int(right) / len(truth)
     return found
 
