@@ -1,25 +1,20 @@
 """Rounding where later columns take up the errors of earlier ones: GPTQ, with any scalar code."""
 
-import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from lth_runner.construct.compensation import Compensation, check_training_inputs, compensated
-from lth_runner.construct.prepare import prepared
-from lth_runner.construct.second_moments import calibrated, replace_layers
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.networks.interface import Architecture
-from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.levels import Levels
 from lth_runner.networks.scalar_code import matrix_shape
 from lth_runner.problem import Found, Problem
 from lth_runner.quantise.scalar import Grid, Rounder, rotated_with
-from lth_runner.quantise.ticket import Encode, Encoded, check_quantised, found, quantised_names
+from lth_runner.quantise.ticket import Encoded, check_quantised, quantise_with_inputs
 from lth_runner.resources import CORES, Resources
 
 
@@ -78,47 +73,6 @@ class GPTQ:
 
     def _grid(self) -> Grid:
         return Grid(levels=self.levels, scale=self.scale, group=self.group, escape=self.escape)
-
-
-DataAware = Callable[[np.ndarray, np.ndarray], Encoded]  # a weight, and the second moments of `Replace`
-
-
-def quantise_with_inputs(
-    problem: Problem,
-    recorder: Recorder,
-    patterns: Sequence[str],
-    label: str,
-    settings: Compensation,
-    data_aware: DataAware,
-    plain: Encode,
-) -> Found:
-    """The ticket of the target with the weights of its layers in code, given what their inputs are.
-
-    Args:
-        patterns: of weights that are stored as they are.
-        label: shown beside the progress bar.
-        plain: for weights that no calibration input reaches, or that belong to no layer.
-    """
-    problem = prepared(problem)
-    network, target = problem.need("network", "target")
-    names = quantised_names(network, patterns)
-    layers = [layer for layer in weight_layers(network) if layer.weight in names]
-    started, encoded = time.perf_counter(), dict[str, Encoded]()
-    with recorder.progress(label, sum(target[name].size for name in names)) as bar:
-
-        def replace(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
-            weight = target[layer.weight]
-            encoded[layer.weight] = data_aware(weight, moments)
-            bar.advance(weight.size)
-            return encoded[layer.weight].decoded(weight.shape)
-
-        replace_layers(problem, layers, settings, replace, calibrated(problem))
-        if rest := [name for name in names if name not in encoded]:
-            recorder.say(f"chosen without data, since no layer with calibration inputs has them: {', '.join(rest)}")
-        for name in rest:
-            encoded[name] = plain(name, target[name])
-            bar.advance(target[name].size)
-    return found(problem, encoded, time.perf_counter() - started)
 
 
 def encode(weight: np.ndarray, moments: np.ndarray, grid: Grid, settings: Compensation) -> Encoded:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lth_runner.construct.compensation import Compensation
 from lth_runner.construct.prepare import folded, prepared, stored, without
+from lth_runner.construct.second_moments import calibrated, replace_layers
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.networks.interface import Architecture, parameter_shapes, state_shapes
-from lth_runner.networks.layers import approximable
+from lth_runner.networks.layers import WeightLayer, approximable, weight_layers
 from lth_runner.networks.quantised import SUFFIX, Code, Quantised
 from lth_runner.problem import Found, Problem
 from lth_runner.ticket.source import CODE, Source, Stored
@@ -35,6 +37,7 @@ class Encoded:
 
 
 Encode = Callable[[str, np.ndarray], Encoded]  # name of a weight, and the weight
+DataAware = Callable[[np.ndarray, np.ndarray], Encoded]  # a weight, and the second moments of `Replace`
 
 
 def quantised_names(network: Architecture, patterns: Sequence[str]) -> list[str]:
@@ -75,6 +78,44 @@ def quantise(problem: Problem, recorder: Recorder, patterns: Sequence[str], labe
     with recorder.progress(label, sum(target[name].size for name in names)) as bar:
         for name in names:
             encoded[name] = encode(name, target[name])
+            bar.advance(target[name].size)
+    return found(problem, encoded, time.perf_counter() - started)
+
+
+def quantise_with_inputs(
+    problem: Problem,
+    recorder: Recorder,
+    patterns: Sequence[str],
+    label: str,
+    settings: Compensation,
+    data_aware: DataAware,
+    plain: Encode,
+) -> Found:
+    """The ticket of the target with the weights of its layers in code, given what their inputs are.
+
+    Args:
+        patterns: of weights that are stored as they are.
+        label: shown beside the progress bar.
+        plain: for weights that no calibration input reaches, or that belong to no layer.
+    """
+    problem = prepared(problem)
+    network, target = problem.need("network", "target")
+    names = quantised_names(network, patterns)
+    layers = [layer for layer in weight_layers(network) if layer.weight in names]
+    started, encoded = time.perf_counter(), dict[str, Encoded]()
+    with recorder.progress(label, sum(target[name].size for name in names)) as bar:
+
+        def replace(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
+            weight = target[layer.weight]
+            encoded[layer.weight] = data_aware(weight, moments)
+            bar.advance(weight.size)
+            return encoded[layer.weight].decoded(weight.shape)
+
+        replace_layers(problem, layers, settings, replace, calibrated(problem))
+        if rest := [name for name in names if name not in encoded]:
+            recorder.say(f"chosen without data, since no layer with calibration inputs has them: {', '.join(rest)}")
+        for name in rest:
+            encoded[name] = plain(name, target[name])
             bar.advance(target[name].size)
     return found(problem, encoded, time.perf_counter() - started)
 

@@ -15,9 +15,8 @@ from lth_runner.networks.interface import Architecture
 from lth_runner.networks.scalar_code import matrix_shape
 from lth_runner.networks.trellis_code import TrellisCode
 from lth_runner.problem import Found, Problem
-from lth_runner.quantise.gptq import quantise_with_inputs
 from lth_runner.quantise.scalar import rotated, rotated_with
-from lth_runner.quantise.ticket import Encoded, check_quantised, quantise
+from lth_runner.quantise.ticket import Encoded, check_quantised, quantise, quantise_with_inputs
 from lth_runner.resources import CORES, Resources
 
 

@@ -101,8 +101,7 @@ class BitsPerWeight:
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """A row and a ticket for every method and setting."""
         self.check(methods)
-        (target,) = problem.need("target")
-        del target
+        problem.need("target")
         rows: list[dict[str, Any]] = [{"network": "target", **measure_target(problem), "relative_error": 0.0}]
         tickets: dict[str, Ticket] = {}
         for number, (name, changes, method) in enumerate(self.varied(methods)):
