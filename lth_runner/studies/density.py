@@ -200,7 +200,8 @@ class Density:
 
     def _about(self, grid: Grid) -> str:
         seeds = f"mean of {grid.repeats} seeds, least to greatest shaded" if grid.repeats > 1 else "one seed"
-        return f"{self.grid.capitalize()} grid: {len(grid.densities)} densities, {grid.epochs} epochs, {seeds}"
+        densities = f"{len(grid.densities)} densities" if len(grid.densities) > 1 else "one density"
+        return f"{self.grid.capitalize()} grid: {densities}, {grid.epochs} epochs, {seeds}"
 
     def _caption(self, grid: Grid) -> str:
         mine = self._about(grid)
