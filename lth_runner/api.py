@@ -365,7 +365,8 @@ class _Notebook:
     def say(self, line: str) -> None:
         self._terminal.say(line)
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
+        del shared
         return self._folder / f"{name}.safetensors"
 
 

@@ -45,11 +45,12 @@ class Recorder(Protocol):
         """One line of log for a person."""
         ...
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
         """Where a method may keep how far it has come: a later attempt at this run finds it there, until one ends well.
 
         Args:
             name: of the file without ending; different for everything that one run may have to take up.
+            shared: another part of the run may go on from it, so that it outlives the part that wrote it.
         """
         ...
 

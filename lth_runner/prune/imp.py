@@ -73,6 +73,10 @@ class IterativeMagnitudePruning(TrainedTicket):
             raise ConfigError("with scope=global a layer has the rate of all or 0 (whole): set scope=layer")
         Step.parse("rewind", self.rewind)
 
+    def key(self) -> str:
+        """That of the method without a control: what controls are compared with is the same chain, trained once."""
+        return repr(replace(self, control="none"))
+
     def together(self, device: str) -> bool:
         """Always: the levels on the way to one density are those on the way to the next."""
         del device

@@ -38,7 +38,7 @@ class Level:
 
 
 class Levels:
-    """The levels of one chain, kept in files of their own until the run has ended well.
+    """The levels of one chain, kept in files of their own until the run has ended well: controls share them.
 
     A file holds the level's masks and metrics; its weights too for the last two levels and for those that are
     `needed`, so disk use is that of a few networks. Another choice of levels is another chain.
@@ -85,7 +85,7 @@ class Levels:
             two_before, before = before, level
 
     def _path(self, number: int) -> Path:
-        return self._recorder.checkpoint(f"level{number}-{self._key}")
+        return self._recorder.checkpoint(f"level{number}-{self._key}", shared=True)
 
     def _save(self, level: Level, *, weights: bool) -> None:
         tensors: dict[str, np.ndarray] = {f"mask/{name}": np.packbits(mask) for name, mask in level.masks.items()}

@@ -87,8 +87,12 @@ class TrainedTicket(ABC):
             validation=self.validation,
             evaluate_every=self.evaluate_every,
             law=self.distribution,
-            key=repr(self),
+            key=self.key(),
         )
+
+    def key(self) -> str:
+        """All settings that its trainings depend on, as text; methods of one key share what they name alike."""
+        return repr(self)
 
 
 def summary(evaluations: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -132,7 +132,8 @@ class RunFolder:
         for line in lines:
             self._log.write(f"{datetime.now():%H:%M:%S} {line}")
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
+        del shared
         return self.path / CHECKPOINTS / f"{name}.safetensors"
 
     # what the life of a run adds

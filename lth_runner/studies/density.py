@@ -175,6 +175,7 @@ class Density:
                     best = ", ".join(percent(point["accuracy"]) for point in new)
                     recorder.say(f"{label}: accuracy {best}")
                     found += new
+            kept.forget_shared()  # chances and trainings of another seed are others
         return [self._placed(point, found) for point in found]
 
     def _placed(self, point: Point, points: Sequence[Point]) -> Point:

@@ -36,6 +36,7 @@ class Points:
         self._path = recorder.checkpoint(f"points-{hashlib.sha256(key.encode()).hexdigest()[:16]}")
         kept = load(self._path, key, recorder.say)
         self._parts: dict[str, Any] = dict(kept.history[0]) if kept else {}
+        self._shared: set[Path] = set()
         if self._parts:
             recorder.say(f"going on: {len(self._parts)} parts of this study were finished before")
 
@@ -46,19 +47,30 @@ class Points:
 
         Args:
             part: its name, different for each.
-            find: is given the recorder to work with; what it checkpoints there is removed once its points are kept.
+            find: is given the recorder to work with; what it checkpoints there is removed once its points are kept, and
+                what it shares with other parts when these are done too.
         """
         if part not in self._parts:
             work = _Work(self._recorder, part)
             points = find(work)
             self._parts[part] = {"lines": work.lines, "points": points}
             save(self._path, self._key, Checkpoint(tensors={}, history=[self._parts]))
-            for path in work.paths:
-                path.unlink(missing_ok=True)
+            self._shared |= work.shared
+            _remove(work.own)
         known = self._parts[part]
         for line in [*known["lines"], *known["points"]]:
             self._recorder.metrics(**{key: value for key, value in line.items() if value is not None})
         return known["points"]
+
+    def forget_shared(self) -> None:
+        """Removes what parts shared; to be called when no part that is still to come can go on from it."""
+        _remove(self._shared)
+        self._shared.clear()
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 class _Work:
@@ -67,7 +79,8 @@ class _Work:
     def __init__(self, recorder: Recorder, part: str) -> None:
         self._recorder, self._part = recorder, part
         self.lines: list[Point] = []
-        self.paths: list[Path] = []
+        self.own: set[Path] = set()
+        self.shared: set[Path] = set()
 
     def progress(self, label: str, total: int) -> contextlib.AbstractContextManager[Progress]:
         return self._recorder.progress(f"{self._part}: {label}", total)
@@ -78,6 +91,7 @@ class _Work:
     def say(self, line: str) -> None:
         self._recorder.say(f"{self._part}: {line}")
 
-    def checkpoint(self, name: str) -> Path:
-        self.paths.append(self._recorder.checkpoint(name))
-        return self.paths[-1]
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
+        path = self._recorder.checkpoint(name, shared=shared)
+        (self.shared if shared else self.own).add(path)
+        return path

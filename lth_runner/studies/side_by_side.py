@@ -121,7 +121,8 @@ class _Distant:
     def say(self, line: str) -> None:
         self._told.put(("say", line))
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
+        del shared
         return self._pattern.with_name(self._pattern.name.replace(NAME, name))
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pruning
 import pytest
 from plain_choice import ONE_BY_ONE
 from recorders import Memory
@@ -64,6 +66,9 @@ STUDY = Density(
 )
 
 
+LEVELS = re.compile(r": level \d: epoch 1/2")
+
+
 def problem(seed: int = 3) -> Problem:
     return Problem(network=PLAIN, target=None, data=DATA, streams=Streams(seed), device="cpu")
 
@@ -106,6 +111,20 @@ def test_table_and_summary_are_means_over_the_seeds(done: tuple[Any, Memory]) ->
     assert outcome.summary["plain/0.1/accuracy_min"] == min(values)
     assert outcome.summary["plain/0.1/accuracy_max"] == max(values)
     assert (row["offered_ratio"], row["kept_ratio"]) == (1.0, pytest.approx(0.1, abs=1e-2))
+
+
+def test_a_method_and_its_controls_share_the_levels(tmp_path: Path) -> None:
+    methods = {name: pruning.method("imp", control=name) for name in ("none", "reinitialised", "random_mask")}
+    grid = Grid(densities=[0.64, 0.512], epochs=2, repeats=2)
+    study = replace(STUDY, grids={"small": grid}, networks={}, labels={}, published={})
+    together = Memory(tmp_path / "together")
+    points = study.run(pruning.problem(), methods, together).points
+    trained = [name for label, _, _ in together.bars for name in LEVELS.findall(label)]
+    assert {name: trained.count(name) for name in set(trained)} == {f": level {n}: epoch 1/2": 2 for n in range(4)}
+    assert [path.name[:6] for path in (tmp_path / "together").iterdir()] == ["points"]
+    for name, method in methods.items():
+        alone = study.run(pruning.problem(), {name: method}, Memory(tmp_path / name)).points
+        assert [point for point in points if point["curve"] == name] == alone
 
 
 def test_published_values_stand_beside_ours_and_say_where_they_are_from(done: tuple[Any, Memory]) -> None:

@@ -45,6 +45,24 @@ def test_checkpoints_of_finished_parts_are_removed(tmp_path: Path) -> None:
     assert [path.name[:6] for path in tmp_path.iterdir()] == ["points"]
 
 
+def test_what_parts_share_stays_until_it_is_not_needed(tmp_path: Path) -> None:
+    points = Points(Memory(tmp_path), "key")
+
+    def share(work: Recorder) -> list[dict[str, Any]]:
+        path = work.checkpoint("level", shared=True)
+        assert path.exists() == (path in begun), "the second part goes on from the first one's"
+        begun.append(path)
+        path.write_text("far")
+        return measured(work, 1)
+
+    begun: list[Path] = []
+    for part in ("one", "two"):
+        points.get(part, share)
+        assert sorted(path.name[:6] for path in tmp_path.iterdir()) == ["level.", "points"]
+    points.forget_shared()
+    assert [path.name[:6] for path in tmp_path.iterdir()] == ["points"]
+
+
 def test_those_of_an_unfinished_part_stay(tmp_path: Path) -> None:
     def cut(work: Recorder) -> list[dict[str, Any]]:
         measured(work, 3)

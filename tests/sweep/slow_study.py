@@ -45,5 +45,5 @@ class Sleepy:
     def say(self, line: str) -> None:
         self._recorder.say(line)
 
-    def checkpoint(self, name: str) -> Path:
-        return self._recorder.checkpoint(name)
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
+        return self._recorder.checkpoint(name, shared=shared)
