@@ -12,6 +12,7 @@ import torch
 
 from lth_runner.config.compose import load_data, method_of, source_of
 from lth_runner.core import checks
+from lth_runner.core.devices import device as available_device
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.core.streams import Streams
@@ -24,7 +25,6 @@ from lth_runner.measure.verification import Finding, findings
 from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, tensors_of
 from lth_runner.problem import Method, Problem, check_fit
-from lth_runner.problem import device as available_device
 from lth_runner.prune.retraining import Retrained, retrained
 from lth_runner.prune.retraining import check as check_retraining
 from lth_runner.record.terminal import Terminal

@@ -11,13 +11,14 @@ from omegaconf import OmegaConf
 from lth_runner.config.build import build
 from lth_runner.config.compose import load_data
 from lth_runner.core import checks
+from lth_runner.core.devices import device
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.files import locked
 from lth_runner.core.finished import LOCK, damaged_files, is_finished
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, check_taken, device
+from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, check_taken
 from lth_runner.record.folder import RunFolder
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
