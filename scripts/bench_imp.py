@@ -220,7 +220,7 @@ class Silent:
     def say(self, line: str) -> None:
         del line
 
-    def checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str, *, shared: bool = False) -> Path:
         raise NotImplementedError
 
 
