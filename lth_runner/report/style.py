@@ -1,6 +1,7 @@
 """How every figure looks: readable in print at 7 inches, told apart without colour, equal bytes from equal numbers."""
 
 import contextlib
+import math
 import os
 import sys
 import textwrap
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, darkest first: told apart by people with any colour vision; the markers do it in grey
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-CLOSE = (90.0, 100.0)  # percent, where the good networks differ: the limits of panels that look closely
 LEGEND_SHARE = 0.4  # of a figure's height: more for the legend makes the figure higher
 NARROWER, STEPS = 0.9, 40  # how labels are broken that are too wide: lines shorter by so much, at most so often
 STYLE: Any = {
@@ -31,6 +31,12 @@ STYLE: Any = {
     "lines.markersize": 4.5,
     "svg.hashsalt": "lth_runner",  # ids in an SVG are otherwise random
 }
+
+
+def close_limits(percents: Iterable[float]) -> tuple[float, float]:
+    """Of a panel that looks closely where the good networks differ: ten percent, up to a round number above the best."""
+    top = 10.0 * math.ceil(max(percents) / 10)
+    return top - 10, top
 
 
 def load_matplotlib() -> None:

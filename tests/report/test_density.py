@@ -50,6 +50,14 @@ def test_one_panel_shows_all_and_one_the_top() -> None:
     assert (whole.get_ylim(), top.get_ylim()) == ((0, 100), (90, 100))
 
 
+def test_the_top_is_where_the_best_of_all_lie() -> None:
+    lines = [{**line, "accuracy": line["accuracy"] - 0.12} for line in LINES]
+    harder = {**DESCRIPTION, "published": {}, "target_accuracy": None}
+    assert density.figure(lines, harder).axes[1].get_ylim() == (80, 90)
+    assert density.figure(lines, {**harder, "target_accuracy": 0.93}).axes[1].get_ylim() == (90, 100)
+    assert density.figure(lines, {**harder, "published": {"wide": [[0.5, 0.91]]}}).axes[1].get_ylim() == (90, 100)
+
+
 def test_curves_stand_over_what_was_really_kept() -> None:
     """A search may keep fewer than asked for; the mean over its seeds is where the point stands."""
     lines = [{**line, "kept": kept} for line, kept in zip(LINES[:2], (2, 4), strict=True)]

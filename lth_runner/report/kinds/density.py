@@ -10,7 +10,7 @@ import numpy as np
 from lth_runner.report.plots import draw_accuracy
 from lth_runner.report.points import Description, Point
 from lth_runner.report.series import Series, kept_fractions, series
-from lth_runner.report.style import CLOSE, curve_looks, legend_below, panels
+from lth_runner.report.style import close_limits, curve_looks, legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.9, 2.0, 5.0, 1
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
-    """Two panels of the same curves over the fraction really kept: all accuracies, and those above 90 %.
+    """Two panels of the same curves over the fraction really kept: all accuracies, and the highest ones closely.
 
     Args:
         points: curve, density (asked for), accuracy, kept and offered; fractions and counts.
@@ -48,7 +48,7 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
             _percents(panel, densities)
             panel.set_xlabel("weights kept (%)")
         axes[0].set_ylim(0, 100)
-        axes[1].set_ylim(*CLOSE)
+        axes[1].set_ylim(*close_limits(_percentages(curves, description)))
         if published:
             axes[0].plot([], [], "o:", markerfacecolor="none", color="#444444", linewidth=0.8, label="published")
         drawn.suptitle(textwrap.fill(description["caption"], CAPTION_WIDTH), fontsize=8)
@@ -63,6 +63,14 @@ def over_kept(points: Sequence[Point]) -> dict[str, Series]:
         fractions = kept_fractions(points, name)
         curves[name] = replace(curve, x=np.array([fractions[x] for x in curve.x]))
     return curves
+
+
+def _percentages(curves: Mapping[str, Series], description: Description) -> list[float]:
+    """All accuracies that are drawn."""
+    target = description["target_accuracy"]
+    published = [y for pairs in description["published"].values() for _, y in pairs]
+    measured = [y for curve in curves.values() for y in curve.mean]
+    return [100 * y for y in [*measured, *published, *([] if target is None else [target])]]
 
 
 def _hollow(axes: "Axes", pairs: Sequence[Sequence[float]], look: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lth_runner.report.plots import draw_accuracy
 from lth_runner.report.points import Description, Point
 from lth_runner.report.series import series
-from lth_runner.report.style import CLOSE, curve_looks, legend_below, panels
+from lth_runner.report.style import close_limits, curve_looks, legend_below, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ CAPTION_WIDTH = 150  # characters
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
-    """Three panels over the same axis: accuracy, accuracy above 90 %, and the weights shared.
+    """Three panels over the same axis: accuracy, the highest accuracies closely, and the weights shared.
 
     Args:
         points: curve, the axis, accuracy; overlap_sums, the fraction of the constructed ticket's weights that the
@@ -36,7 +36,7 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
             draw_accuracy(panel, accuracy, looks)
             panel.axhline(level, color="#444444", linestyle="--", linewidth=1, label="target network")
         whole.set_ylim(0, 100)
-        close.set_ylim(*CLOSE)
+        close.set_ylim(*close_limits([level, *(100 * y for curve in accuracy.values() for y in curve.mean)]))
         draw_accuracy(overlap, shared, looks)
         for curve in chance.values():
             overlap.plot(curve.x, 100 * curve.mean, color="#000000", linestyle=":", linewidth=1.2, zorder=3)
