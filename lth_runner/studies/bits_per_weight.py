@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lth_runner.core import checks
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.laws.rate_distortion import entropy_coded_exact, random_codebook, shannon
@@ -18,9 +20,11 @@ from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column
+from lth_runner.studies.points import Points
 from lth_runner.study import Outcome, flat
+from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import approximated_by, materialise
-from lth_runner.ticket.names import recipe
+from lth_runner.ticket.names import foreign, recipe
 from lth_runner.ticket.ticket import Ticket
 
 Changes = Mapping[str, Any]  # of settings, nested ones by dotted names
@@ -99,19 +103,26 @@ class BitsPerWeight:
                 yield name, changes, changed(method, changes)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
-        """A row and a ticket for every method and setting."""
+        """A row and a ticket for every method and setting; a run that is killed goes on after the last of them."""
         self.check(methods)
         problem.need("target")
+        kept = Points(recorder, self._key(problem, methods))
         rows: list[dict[str, Any]] = [{"network": "target", **measure_target(problem), "relative_error": 0.0}]
         tickets: dict[str, Ticket] = {}
         for number, (name, changes, method) in enumerate(self.varied(methods)):
-            row, ticket = self._measured(method, problem, recorder)
             key = f"{name}_{number}"
             settings = ", ".join(f"{setting}={value}" for setting, value in changes.items())
+            file = recorder.checkpoint(f"ticket-{key}")
+
+            def find(work: Recorder, method: Method = method, file: Path = file) -> list[Point]:
+                row, ticket = self._measured(method, problem, work)
+                save_ticket(ticket, file)
+                return [row]
+
+            (row,) = kept.get(key, find)
+            tickets[key] = read_ticket(file, trust=foreign([recipe(problem.network), recipe(method)]))
             rows.append({"network": key, "curve": name, "settings": settings, **row})
-            tickets[key] = ticket
             recorder.say(_line(f"{name} {settings}".strip(), row))
-            recorder.metrics(**{measure: value for measure, value in rows[-1].items() if value is not None})
         points = [*_measured_points(rows[1:]), *self._law_points()]
         return Outcome(
             rows=rows,
@@ -121,6 +132,12 @@ class BitsPerWeight:
             figures={"bits": self._figure(points, rows[0]["accuracy"])},
             tickets=tickets,
         )
+
+    def _key(self, problem: Problem, methods: Mapping[str, Method]) -> str:
+        """What determines the rows."""
+        data = None if problem.data is None else problem.data.fingerprint()
+        parts = (self, dict(methods), problem.network, problem.device, problem.streams.seed, data)
+        return " ".join([*(repr(part) for part in parts), checksum(_target(problem))])
 
     def _measured(self, method: Method, problem: Problem, recorder: Recorder) -> tuple[dict[str, Any], Ticket]:
         found = method.find(problem, recorder)
