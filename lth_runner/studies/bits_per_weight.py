@@ -1,7 +1,7 @@
 """What a weight costs in bits, method by method: error, outputs and accuracy against bits, on one target."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,13 @@ from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
+from lth_runner.studies.changed import Changes, changed
 from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import approximated_by, materialise
 from lth_runner.ticket.names import foreign, recipe
 from lth_runner.ticket.ticket import Ticket
-
-Changes = Mapping[str, Any]  # of settings, nested ones by dotted names
 
 COLUMNS = {
     "network": Column("network", "text"),
@@ -177,23 +176,6 @@ class BitsPerWeight:
                 for measure, label, scale, less_from in shown
             ],
         }  # fmt: skip
-
-
-def changed(method: Any, changes: Changes) -> Any:
-    """The method with other settings.
-
-    Args:
-        changes: "n" or, of a part, "levels.bits".
-
-    Raises:
-        ConfigError: there is no such setting, or the method refuses it.
-    """
-    for name, value in changes.items():
-        own, _, inner = name.partition(".")
-        known = [setting for setting in recipe(method) if setting != "@"]
-        checks.choice("study.settings", own, known)
-        method = replace(method, **{own: changed(getattr(method, own), {inner: value}) if inner else value})
-    return method
 
 
 def _target(problem: Problem) -> dict[str, np.ndarray]:

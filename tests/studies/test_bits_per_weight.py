@@ -15,7 +15,8 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
-from lth_runner.studies.bits_per_weight import BitsPerWeight, changed
+from lth_runner.studies.bits_per_weight import BitsPerWeight
+from lth_runner.studies.changed import changed
 from lth_runner.ticket.file import save_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise
 
