@@ -205,3 +205,22 @@ def test_the_searches_of_the_figure_are_those_that_were_tuned_at_their_best() ->
         best = max(own, key=lambda row: row[JUDGED_BY])
         varied = {"learning_rate": best["learning_rate"], "density": figure["compare"][name]["density"]}
         assert figure["compare"][name] == {**search, **varied}
+
+
+def test_the_sparsest_tickets_of_data_aware_are_those_that_were_tuned_at_their_best() -> None:
+    shown, tuned = (composed([f"experiment={name}"]) for name in ("data_aware", "tune_data_aware"))
+    assert tuned["seed"] not in (0, 1, 2)
+    tries = csv_rows((RESULTS / "data_aware" / "tuning.csv").read_text(), ["network", "best"])
+    settings = tuned["study"]["settings"]
+    for name, label in tuned["study"]["labels"].items():
+        own = [row for row in tries if row["network"] == label]
+        for setting, values in settings.items():
+            assert list(dict.fromkeys(row[setting] for row in own)) == values
+        allowed = [row for row in own if row["kept_ratio"] <= tuned["study"]["most_kept"]]
+        best = max(allowed, key=lambda row: row[JUDGED_BY])
+        assert best["best"] == "best"
+        assert shown["compare"][name]["epsilon"] == best["epsilon"]
+        if shown["compare"][name]["compensate"] == "inputs":
+            chosen = {setting: shown["compare"][name]["compensation"][setting] for setting in ("damping", "samples")}
+            assert chosen == {setting: best[f"compensation.{setting}"] for setting in chosen}
+            assert chosen.items() <= shown["compare"]["closest_aware"]["compensation"].items()
