@@ -91,7 +91,7 @@ def docstrings() -> Iterator[str]:
 def descriptions() -> Iterator[str]:
     """What the packages that are installed say of themselves, without links and marks."""
     for package in importlib.metadata.distributions():
-        yield re.sub(r"[`*#>|\[\]()]|https?://\S+", "", str(package.metadata.get_payload()))
+        yield re.sub(r"[`*#>|\[\]()]|https?://\S+", "", str(package.metadata.json.get("description", "")))
 
 
 def sentences(texts: Iterable[str]) -> list[str]:
