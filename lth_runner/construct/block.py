@@ -19,6 +19,7 @@ from lth_runner.core.recorder import Progress, Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.constant import Constant
 from lth_runner.distributions.interface import Distribution
+from lth_runner.distributions.orthonormal import Orthonormal
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.block_expansion import BlockExpansion, blockable, check_sizes, num_blocks
 from lth_runner.networks.interface import Architecture, skeleton, state_shapes
@@ -34,7 +35,8 @@ class Block:
     """B weights of a row ~ s sum_j x_j g_j with x in {-1, 1}^n, the nearest of the 2^n for every block.
 
     g_j are the rows of one random n x B matrix, the same for all blocks and layers; n / B bits a weight. The network
-    that this is, and what of it is random, pruned and stored, stands at `BlockExpansion`.
+    that this is, and what of it is random, pruned and stored, stands at `BlockExpansion`. A random rotation of the
+    inputs, which makes all weights look normal, is QuIP's idea (arXiv:2307.13304).
 
     The idea of a codebook for blocks of weights with errors fed back is prior art in quantisation (GPTVQ,
     arXiv:2402.15319; QuIP#, arXiv:2402.04396); here the codebook is what a pruned random network can compute.
@@ -45,6 +47,7 @@ class Block:
         factor: standard deviation of the code over that of the weights that do not escape.
         group: columns that share a scale of their row, a multiple of `block`; None: all.
         escape: weights beyond so many robust standard deviations of their row are stored; None: none are.
+        rotate: whether inputs are rotated at random first.
         stored: patterns of weight names that are not approximated but stored.
         compensate: "inputs": blocks of a row take up the errors of those chosen before; "none".
         compensation: how.
@@ -58,6 +61,7 @@ class Block:
     factor: float
     group: int | None
     escape: float | None
+    rotate: bool
     stored: list[str]
     compensate: str
     compensation: Compensation
@@ -69,6 +73,7 @@ class Block:
         checks.positive("factor", self.factor)
         if self.escape is not None:
             checks.positive("escape", self.escape)
+        checks.boolean("rotate", self.rotate)
         checks.choice("compensate", self.compensate, COMPENSATE)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
@@ -85,7 +90,8 @@ class Block:
         if grouped := [layer.name for layer in every if layer.groups > 1]:
             recorder.say(f"grouped convolutions are stored: {', '.join(grouped)}")
         random = self._random(target_range(target, [layer.weight for layer in layers]))
-        work = _Work(self, Codebooks(random.draw(problem.streams.seed), numba.get_num_threads()), target)
+        seed = problem.streams.seed
+        work = _Work(self, Codebooks(random.draw(seed), numba.get_num_threads()), target, seed)
         total = sum(target[name].size for name in {layer.weight for layer in layers})
         started = time.perf_counter()
         with recorder.progress(f"blocks of {self.block} weights, {self.n / self.block:g} bits each", total) as bar:
@@ -130,23 +136,31 @@ class _Work:
     settings: Block
     codebooks: Codebooks
     target: Mapping[str, np.ndarray]
+    seed: int
 
     def plain(self, name: str, bar: Progress) -> BlockCode:
         """Each block as near as it can be."""
-        matrix = self._matrix(name)
+        matrix, _ = self._matrix(name)
         coder = self._coder(matrix, np.arange(matrix.shape[1]), bar)
         block_by_block(matrix, coder, self.settings.block)
         return coder.code()
 
     def compensated(self, name: str, moments: np.ndarray, bar: Progress) -> tuple[BlockCode, np.ndarray]:
         """The code, and what stands for the weight, in its shape."""
-        matrix, how = self._matrix(name), self.settings.compensation
+        (matrix, turn), how = self._matrix(name), self.settings.compensation
+        if turn is not None:
+            moments = turn @ moments @ turn.T
         coder = self._coder(matrix, ordered(moments, how.order), bar)
         found = compensated(matrix, moments, coder, block=self.settings.block, order=how.order, damping=how.damping)
-        return coder.code(), found.reshape(self.target[name].shape)
+        return coder.code(), (found if turn is None else found @ turn).reshape(self.target[name].shape)
 
-    def _matrix(self, name: str) -> np.ndarray:
-        return self.target[name].reshape(len(self.target[name]), -1)
+    def _matrix(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """The weights that are coded, (out, in): for rotated inputs, if they are; then also the rotation (in, in)."""
+        matrix = self.target[name].reshape(len(self.target[name]), -1)
+        if not self.settings.rotate:
+            return matrix, None
+        turn = rotation(matrix.shape[1]).draw(self.seed)
+        return matrix @ turn.T, turn
 
     def _coder(self, matrix: np.ndarray, columns: np.ndarray, bar: Progress) -> BlockCoder:
         settings = self.settings
@@ -164,11 +178,13 @@ def _ticket(
         block=method.block,
         group=method.group,
         permuted=method.compensate == "inputs" and method.compensation.order != "natural",
+        rotated=method.rotate,
         escapes={layer.name: len(codes[layer.weight].place) for layer in layers},
     )
     sources: dict[str, Source] = {}
     for layer in layers:
         sources |= _sources(layer.name, codes[layer.weight], random)
+        sources[f"{layer.name}.rotation.weight"] = rotation(layer.part.weight[0].numel())
     _, renamed = unpack_(skeleton(network))
     weights = {
         name: sources[name] if name in sources else stored(target[renamed.get(name, name)])
@@ -182,6 +198,11 @@ def _ticket(
         masks={f"{layer.name}.sum.weight": codes[layer.weight].mask for layer in layers},
         facts={"n": method.n, "block": method.block, "escaped": escaped},
     )
+
+
+def rotation(inputs: int) -> Drawn:
+    """Of so many inputs: a random orthogonal matrix."""
+    return Drawn(shape=(inputs, inputs), distribution=Orthonormal(), stream=("rotation", str(inputs)))
 
 
 def _sources(layer: str, code: BlockCode, random: Drawn) -> dict[str, Source]:

@@ -32,9 +32,14 @@ class BlockExpansion:
     so that output o takes each neuron with the sign 2 m - 1. What is subtracted is the same for all outputs: one more
     neuron, known from the seed. So every block of a row of W is s_o sum_j (2 m_okj - 1) g_j, with g_j the rows of G.
 
-    Random, and not stored: G. Pruned: the second layer; its mask is n / B bits for each target weight. Stored: a scale
-    s_o for each row, or for each row and group of columns; the bias c; single weights that are added to the network
-    ("escapes"); the order of the inputs, where that is not their own; and everything that is no weight layer.
+    Random, and not stored: G, and R if there is one. Pruned: the second layer; its mask is n / B bits for each target
+    weight. Stored: a scale s_o for each row, or for each row and group of columns; the bias c; single weights that are
+    added to the network ("escapes"); the order of the inputs, where that is not their own; and everything that is no
+    weight layer.
+
+    Where inputs are rotated, R x stands for x, with R a random orthogonal matrix, the same for all layers of as many
+    inputs; G R is still random and known from the seed, but no longer block-diagonal: each of the K n neurons sees all
+    inputs.
 
     A convolution is the same layer on its patches: G then is a random convolution. Grouped convolutions are stored.
     Attentions are unpacked. Layers with tied weights have a mask each.
@@ -45,6 +50,7 @@ class BlockExpansion:
         block: inputs of a block, B.
         group: columns that share a scale of their row, a multiple of `block`; None: all of the row.
         permuted: whether each layer takes its inputs in an order of its own.
+        rotated: whether each layer's inputs are rotated at random, before that.
         escapes: by the names of the layers that are replaced, how many single weights are added to each.
     """
 
@@ -54,11 +60,13 @@ class BlockExpansion:
     block: int
     group: int | None
     permuted: bool
+    rotated: bool
     escapes: dict[str, int]
 
     def __post_init__(self) -> None:
         check_sizes(self.n, self.block, self.group)
         checks.boolean("permuted", self.permuted)
+        checks.boolean("rotated", self.rotated)
         known = [layer.name for layer in blockable(weight_layers(self.target))]
         if not set(self.escapes) <= set(known):
             raise ConfigError(f"escapes must name weight layers of the target: {', '.join(known)}")
@@ -121,6 +129,7 @@ class BlockLayer(torch.nn.Module):
         self.part = None if isinstance(layer.part, torch.nn.Linear) else Geometry.of(layer.part)
         self.inputs, self.block, self.group = layer.part.weight[0].numel(), sizes.block, sizes.group
         blocks = num_blocks(self.inputs, sizes.block)
+        self.rotation = torch.nn.Linear(self.inputs, self.inputs, bias=False) if sizes.rotated else None
         self.split = torch.nn.Linear(sizes.block, sizes.n, bias=False)
         self.sum = _Weight(layer.outputs, blocks, sizes.n)
         self.bias = None if layer.bias is None else torch.nn.Parameter(torch.zeros(layer.outputs))
@@ -140,6 +149,7 @@ class BlockLayer(torch.nn.Module):
         return images if x.ndim == 4 else images[0]
 
     def _linear(self, x: torch.Tensor) -> torch.Tensor:
+        x = x if self.rotation is None else self.rotation(x)
         ordered = x[..., self.columns.long()] if self.permuted else x
         filled = torch.nn.functional.pad(ordered, (0, -self.inputs % self.block))
         hidden = self.split(filled.unflatten(-1, (-1, self.block)))  # (..., blocks, n)
@@ -173,7 +183,7 @@ class BlockLayer(torch.nn.Module):
             found[rows, columns] = code.reshape(len(code), -1)[:, : self.inputs]
         if self.escapes:
             found.reshape(-1)[self.escape_place.numpy()] += self.escape_value.numpy()
-        return found
+        return found if self.rotation is None else found @ self.rotation.weight.numpy()
 
 
 class _Weight(torch.nn.Module):

@@ -1,12 +1,14 @@
 """What a weight costs in bits, method by method: error, outputs and accuracy against bits, on one target."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lth_runner.core import checks
+from lth_runner.core.digest import checksum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.laws.rate_distortion import entropy_coded_exact, random_codebook, shannon
@@ -16,14 +18,15 @@ from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
-from lth_runner.report.points import Description, Point
+from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
+from lth_runner.studies.changed import Changes, changed
+from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome, flat
+from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import approximated_by, materialise
-from lth_runner.ticket.names import recipe
+from lth_runner.ticket.names import foreign, recipe
 from lth_runner.ticket.ticket import Ticket
-
-Changes = Mapping[str, Any]  # of settings, nested ones by dotted names
 
 COLUMNS = {
     "network": Column("network", "text"),
@@ -48,6 +51,7 @@ PANELS = (  # column, label, scale, and what the column is subtracted from
 )
 SHANNON, GRID, CODEBOOK = "Shannon's bound", "entropy-coded grid", "random codebook, {} weights"
 MOST = 11  # bits for which laws are drawn
+FAR = 0.012  # below the target's accuracy, of which the figure shows no more
 SAVED = 0.02  # share of the bits that coding must save for a curve of its own
 
 
@@ -99,19 +103,26 @@ class BitsPerWeight:
                 yield name, changes, changed(method, changes)
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
-        """A row and a ticket for every method and setting."""
+        """A row and a ticket for every method and setting; a run that is killed goes on after the last of them."""
         self.check(methods)
         problem.need("target")
+        kept = Points(recorder, self._key(problem, methods))
         rows: list[dict[str, Any]] = [{"network": "target", **measure_target(problem), "relative_error": 0.0}]
         tickets: dict[str, Ticket] = {}
         for number, (name, changes, method) in enumerate(self.varied(methods)):
-            row, ticket = self._measured(method, problem, recorder)
             key = f"{name}_{number}"
             settings = ", ".join(f"{setting}={value}" for setting, value in changes.items())
+            file = recorder.checkpoint(f"ticket-{key}")
+
+            def find(work: Recorder, method: Method = method, file: Path = file) -> list[Point]:
+                row, ticket = self._measured(method, problem, work)
+                save_ticket(ticket, file)
+                return [row]
+
+            (row,) = kept.get(key, find)
+            tickets[key] = read_ticket(file, trust=foreign([recipe(problem.network), recipe(method)]))
             rows.append({"network": key, "curve": name, "settings": settings, **row})
-            tickets[key] = ticket
             recorder.say(_line(f"{name} {settings}".strip(), row))
-            recorder.metrics(**{measure: value for measure, value in rows[-1].items() if value is not None})
         points = [*_measured_points(rows[1:]), *self._law_points()]
         return Outcome(
             rows=rows,
@@ -121,6 +132,12 @@ class BitsPerWeight:
             figures={"bits": self._figure(points, rows[0]["accuracy"])},
             tickets=tickets,
         )
+
+    def _key(self, problem: Problem, methods: Mapping[str, Method]) -> str:
+        """What determines the rows."""
+        data = None if problem.data is None else problem.data.fingerprint()
+        parts = (self, dict(methods), problem.network, problem.device, problem.streams.seed, data)
+        return " ".join([*(repr(part) for part in parts), checksum(_target(problem))])
 
     def _measured(self, method: Method, problem: Problem, recorder: Recorder) -> tuple[dict[str, Any], Ticket]:
         found = method.find(problem, recorder)
@@ -150,33 +167,21 @@ class BitsPerWeight:
             "x_limits": self.shown,
             "caption": (
                 "Bits per approximated weight, all counted. Dashed and hollow: the same tickets, masks and indices "
-                "entropy-coded. Laws are those of normal weights chosen without data."
+                "entropy-coded. Laws are those of normal weights chosen without data. Of accuracies the best are shown."
             ),
             "panels": [
                 {
                     "y": measure, "y_label": label, "y_scale": scale, "less_from": less_from,
-                    "level": [accuracy, "target"] if measure == "accuracy" and accuracy is not None else None,
+                    **(_beside(accuracy) if measure == "accuracy" and accuracy is not None else {"level": None}),
                 }
                 for measure, label, scale, less_from in shown
             ],
         }  # fmt: skip
 
 
-def changed(method: Any, changes: Changes) -> Any:
-    """The method with other settings.
-
-    Args:
-        changes: "n" or, of a part, "levels.bits".
-
-    Raises:
-        ConfigError: there is no such setting, or the method refuses it.
-    """
-    for name, value in changes.items():
-        own, _, inner = name.partition(".")
-        known = [setting for setting in recipe(method) if setting != "@"]
-        checks.choice("study.settings", own, known)
-        method = replace(method, **{own: changed(getattr(method, own), {inner: value}) if inner else value})
-    return method
+def _beside(accuracy: float) -> Description:
+    """How a panel shows accuracies: the target's as a line, and what is not far from it."""
+    return {"level": [accuracy, "target"], "y_limits": [accuracy - FAR, accuracy + FAR / 8]}
 
 
 def _target(problem: Problem) -> dict[str, np.ndarray]:

@@ -33,7 +33,9 @@ from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.source import Stored
 from lth_runner.ticket.ticket import Ticket
 
-METHOD = Block(n=10, block=4, factor=1.2, group=None, escape=4.0, stored=[], distribution=Orthonormal(), **ONE_BY_ONE)
+METHOD = Block(
+    n=10, block=4, factor=1.2, group=None, escape=4.0, rotate=False, stored=[], distribution=Orthonormal(), **ONE_BY_ONE
+)
 PLAIN = Scaling(factor=1.2, group=None, escape=None)
 
 
@@ -143,10 +145,10 @@ def ticket(name: str, **changes: Any) -> Ticket:
 
 
 @pytest.mark.parametrize("name", ["fc", "conv", "language", "tied_layers", "convolutions"])
-@pytest.mark.parametrize("aware", [False, True])
-def test_the_network_is_the_targets_with_the_weights_that_are_read(name: str, aware: bool) -> None:
+@pytest.mark.parametrize(("aware", "rotate"), [(False, False), (True, False), (False, True), (True, True)])
+def test_the_network_is_the_targets_with_the_weights_that_are_read(name: str, aware: bool, rotate: bool) -> None:
     """The two layers compute what one with their readings does, and every block is the nearest for plain choices."""
-    found = ticket(name, escape=2.0, group=8, compensate="inputs" if aware else "none")
+    found = ticket(name, escape=2.0, group=8, rotate=rotate, compensate="inputs" if aware else "none")
     network = materialise(found)
     assert isinstance(found.architecture, BlockExpansion) and found.architecture.permuted == aware
     x = moved(inputs(SMALL[name], 5), torch.float64)
@@ -163,14 +165,17 @@ def test_the_network_is_the_targets_with_the_weights_that_are_read(name: str, aw
     torch.testing.assert_close(own(x), expected(x), rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["fc", "conv", "vit", "language"])
-def test_compensation_lowers_the_error_of_the_outputs_of_the_first_layer(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "rotate"),
+    [("fc", False), ("conv", False), ("vit", False), ("language", False), ("fc", True), ("vit", True)],
+)
+def test_compensation_lowers_the_error_of_the_outputs_of_the_first_layer(name: str, rotate: bool) -> None:
     """On the inputs that calibrate, for which it is meant."""
     posed = problem(name)
     assert posed.target is not None and posed.data is not None
     errors = []
     for compensate in ("none", "inputs"):
-        method = replace(METHOD, compensate=compensate)
+        method = replace(METHOD, compensate=compensate, rotate=rotate)
         found = method.find(posed, Memory()).ticket
         layer = found.architecture.layers[0] if isinstance(found.architecture, BlockExpansion) else None
         assert layer is not None
@@ -183,6 +188,19 @@ def test_compensation_lowers_the_error_of_the_outputs_of_the_first_layer(name: s
 def moments_of(posed: Problem, layer: Any) -> np.ndarray:
     given, real = calibration_inputs(posed, 4096)
     return second_moments(calibrated(posed), [layer], given, real, 100)[layer.weight][0]
+
+
+def test_rotated_weights_are_coded_as_normal_ones_whatever_they_were() -> None:
+    """As the law says of normal weights, where nearly all weights are 0: those would have a scale of 0 otherwise."""
+    posed = problem("fc")
+    rng = np.random.default_rng(4)
+    sparse = {name: w * (rng.random(w.shape) < 0.05) for name, w in target(SMALL["fc"]).items()}
+    found = replace(METHOD, rotate=True, escape=None).find(replace(posed, target=sparse), Memory()).ticket
+    readings = materialise(found).readings
+    layer = max(readings, key=lambda name: readings[name][0].size)
+    error = np.linalg.norm(readings[layer][0] - sparse[layer]) / np.linalg.norm(sparse[layer])
+    rows = rng.normal(size=(2000, 16))
+    assert error == pytest.approx(relative_error(rows, random_matrix(10, 4), 4) ** 0.5, rel=0.25)
 
 
 def test_compensated_blocks_are_what_the_definition_says() -> None:
@@ -239,7 +257,7 @@ def test_grouped_convolutions_are_stored_and_said_so() -> None:
 @pytest.mark.parametrize("aware", [False, True])
 def test_a_file_says_it_all_and_a_tampered_one_does_not_pass(tmp_path: Path, aware: bool) -> None:
     small, path = SMALL["conv"], tmp_path / "ticket.safetensors"
-    method = replace(METHOD, escape=2.0, compensate="inputs" if aware else "none")
+    method = replace(METHOD, escape=1.0, rotate=aware, compensate="inputs" if aware else "none")
     given = {"target": target(small), "data": dataset(small)}
     found = lth.find(method, small.make(), progress=False, **given)
     found.ticket.save(path)
@@ -273,7 +291,9 @@ def test_refusals() -> None:
         with pytest.raises(ConfigError, match=said):
             replace(METHOD, **changes)
     with pytest.raises(ConfigError, match="escapes must name weight layers of the target"):
-        BlockExpansion(target=SMALL["fc"].make(), n=6, block=4, group=None, permuted=False, escapes={"fc9": 0})
+        BlockExpansion(
+            target=SMALL["fc"].make(), n=6, block=4, group=None, permuted=False, rotated=False, escapes={"fc9": 0}
+        )
     network: Architecture = SMALL["fc"].make()
     with pytest.raises(ConfigError, match="orthonormal is for matrices of at least as many rows as columns"):
         replace(METHOD, n=3).find(replace(problem("fc"), network=network), Memory())

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorders import Memory
+from recorders import Fragile, Killed, Memory
 from small_networks import SMALL, dataset, target
 
 import lth_runner as lth
@@ -15,8 +15,9 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
-from lth_runner.studies.bits_per_weight import BitsPerWeight, changed
-from lth_runner.ticket.file import save_ticket
+from lth_runner.studies.bits_per_weight import BitsPerWeight
+from lth_runner.studies.changed import changed
+from lth_runner.ticket.file import save_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise
 
 METHODS = {
@@ -107,3 +108,23 @@ def test_settings_that_a_method_refuses_are_refused_at_once() -> None:
             replace(STUDY, settings=settings).check(METHODS)
     with pytest.raises(ConfigError, match="approximates no target"):
         STUDY.check({**METHODS, "random": method_of("random_pruning", {})})
+
+
+@pytest.mark.parametrize("bars", [1, 4, 6])
+def test_killed_anywhere_it_goes_on_to_the_same_numbers_and_tickets(done: Any, tmp_path: Path, bars: int) -> None:
+    with pytest.raises(Killed):
+        STUDY.run(problem(), METHODS, Fragile(tmp_path, bars=bars))
+    begun = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("ticket-*")}
+    again = STUDY.run(problem(), METHODS, Memory(tmp_path))
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("ticket-*")}.items() >= begun.items()
+    assert list(map(timeless, again.rows)) == list(map(timeless, done.rows))
+    assert again.points == done.points and again.summary.keys() == done.summary.keys()
+    assert {name: to_bytes(ticket) for name, ticket in again.tickets.items()} == {
+        name: to_bytes(ticket) for name, ticket in done.tickets.items()
+    }
+    third = Memory(tmp_path)
+    assert STUDY.run(problem(), METHODS, third).rows == again.rows and not third.bars, "nothing is done twice"
+
+
+def timeless(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if not name.endswith("_s")}

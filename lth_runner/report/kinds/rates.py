@@ -23,7 +23,8 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: curve, bits, and the columns that the panels name.
         description: panels, a list of y (column), y_label, y_scale ("log", or "percent": fractions in percent),
-            less_from (null, or what y is subtracted from), level (null, or a dotted line's height and label); laws,
+            less_from (null, or what y is subtracted from), y_limits (least and greatest y shown; if not there, all),
+            level (null, or a dotted line's height and label); laws,
             names of the curves that are drawn as lines; labels; x_limits, least and most bits shown; caption.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
@@ -63,6 +64,8 @@ def _draw(
     if panel["level"] is not None:
         height, label = panel["level"]
         axes.axhline(factor * height, color="#444444", linestyle=":", linewidth=1, label=label)
+    if panel.get("y_limits") is not None:
+        axes.set_ylim(*(factor * limit for limit in panel["y_limits"]))
     axes.set_ylabel(panel["y_label"])
     if panel["y_scale"] == "log":
         axes.set_yscale("log")
