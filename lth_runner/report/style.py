@@ -34,7 +34,7 @@ STYLE: Any = {
 
 
 def close_limits(percents: Iterable[float]) -> tuple[float, float]:
-    """Of a panel that looks closely where the good networks differ: ten percent, up to a round number above the best."""
+    """Of a panel that looks closely at the best networks: ten percent, up to a round number above them."""
     top = 10.0 * math.ceil(max(percents) / 10)
     return top - 10, top
 
