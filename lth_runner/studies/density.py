@@ -195,7 +195,7 @@ class Density:
             "caption": caption,
             "curves": shown,
             "target_accuracy": target_accuracy,
-            "labels": self.labels,
+            "labels": {name: label for name, label in self.labels.items() if name in shown},
             "published": {name: pairs for name, pairs in self.published.items() if name in shown},
         }
 

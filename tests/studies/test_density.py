@@ -140,11 +140,13 @@ def test_published_values_stand_beside_ours_and_say_where_they_are_from(done: tu
 def test_figures_and_tables_show_the_curves_that_they_name(done: tuple[Any, Memory], tmp_path: Path) -> None:
     assert done[0].figures["density"]["curves"] == ["plain", "structure", "floor"]
     several = replace(
-        STUDY, networks={}, published={"floor": [[0.5, 0.1]]}, figures={"one": ["floor"], "both": [*FLOORS]}
-    )
+        STUDY, networks={}, published={"floor": [[0.5, 0.1]]}, figures={"one": ["floor"], "both": [*FLOORS]},
+        labels={"floor": "random mask", "other": "another"},
+    )  # fmt: skip
     outcome = several.run(problem(), FLOORS, Memory(tmp_path))
     assert list(outcome.figures) == ["one", "both"]
     assert outcome.figures["one"]["curves"] == ["floor"]
+    assert outcome.figures["one"]["labels"] == {"floor": "random mask"}
     assert [list(each["published"]) for each in outcome.figures.values()] == [["floor"], ["floor"]]
     headings = [
         next(line for line in outcome.texts[f"{name}.md"].splitlines() if "kept |" in line) for name in ("one", "both")
