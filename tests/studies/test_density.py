@@ -151,7 +151,7 @@ def test_figures_and_tables_show_the_curves_that_they_name(done: tuple[Any, Memo
     headings = [
         next(line for line in outcome.texts[f"{name}.md"].splitlines() if "kept |" in line) for name in ("one", "both")
     ]
-    assert headings == ["| kept | random mask | published |", "| kept | random mask | published | other |"]
+    assert headings == ["| kept | random mask | published |", "| kept | random mask | published | another |"]
     with pytest.raises(ConfigError, match="networks, published or figures must be one of floor, other"):
         replace(several, figures={"one": ["flor"]}).check(FLOORS)
 
