@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import ndtri
 
 from lth_runner.core.errors import ConfigError
+from lth_runner.core.orthonormal import orthonormal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,5 +35,4 @@ class Orthonormal:
 
     def tensor(self, uniform: np.ndarray) -> np.ndarray:
         """See `JointDistribution`."""
-        q, r = np.linalg.qr(ndtri(uniform))
-        return q * np.where(np.diag(r) < 0, -1.0, 1.0)
+        return orthonormal(uniform)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import ndtri
 
+from lth_runner.core.orthonormal import orthonormal
 from lth_runner.core.streams import Streams
 from lth_runner.networks.quantised import Code
 from lth_runner.networks.scalar_code import matrix_shape
@@ -45,9 +45,7 @@ class RotatedCode:
 
 @functools.lru_cache(maxsize=8)
 def rotation(seed: int, size: int) -> np.ndarray:
-    """(size, size) orthogonal, uniform among all of them: the factor of a normal matrix whose other has no minus."""
-    normal = ndtri(Streams(seed).uniform(("rotation",), 0, size * size)).reshape(size, size)
-    factor, triangle = np.linalg.qr(normal)
-    factor *= np.where(np.diag(triangle) < 0, -1.0, 1.0)
-    factor.flags.writeable = False
-    return factor
+    """(size, size) orthogonal, uniform among all of them; see `orthonormal`."""
+    drawn = orthonormal(Streams(seed).uniform(("rotation",), 0, size * size).reshape(size, size))
+    drawn.flags.writeable = False
+    return drawn

@@ -32,7 +32,7 @@ PLAIN_WIDTH = 160  # columns where nothing tells the width: logs must not squeez
 
 
 class _Console(Console):
-    """A console that whoever reads may leave: the program goes on, and shows nothing more."""
+    """A console whose reader may leave: the program goes on, and shows nothing more."""
 
     def on_broken_pipe(self) -> None:
         self.leave()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from brute_force import optimum
+from brute_force import assert_optimal, instances
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +15,6 @@ from lth_runner.subset_sum.gpu import Gpu
 from lth_runner.subset_sum.interface import OBJECTIVES, Status, Subsets
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
-GRID = st.integers(-64, 64).map(lambda k: k / 64)  # sums are exact: equal means equal
-REAL = st.floats(-2, 2, allow_subnormal=False)
 objectives = pytest.mark.parametrize("objective", OBJECTIVES)
 shared_or_not = pytest.mark.parametrize("shared", [False, True], ids=["own rows", "one row"])
 
@@ -51,16 +49,10 @@ def test_random_instances_have_the_very_subsets_of_meet_in_the_middle(
 
 @objectives
 @settings(max_examples=150, deadline=None)
-@given(
-    row=st.lists(GRID, min_size=1, max_size=9) | st.lists(REAL, min_size=1, max_size=9),
-    target=GRID,
-    epsilon=st.sampled_from([2**-9, 1 / 32, 33 / 128]),
-)
+@instances
 def test_brute_force_agrees(row: list[float], target: float, epsilon: float, objective: str) -> None:
-    error, terms = optimum(row, target, epsilon, objective)
     answer = solve(np.array(row), np.array(target), epsilon, objective)
-    assert answer.error[0] == pytest.approx(error, abs=1e-13)
-    assert terms is None or answer.chosen.sum() == terms
+    assert_optimal(answer.error[0], answer.chosen.sum(), row, target, epsilon, objective)
 
 
 @objectives

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from brute_force import optimum
+from brute_force import GRID, REAL, assert_optimal, instances, optimum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +14,6 @@ from lth_runner.subset_sum.kernels import bitmap, few, halves, shared, sizes
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle, binomials
 from lth_runner.subset_sum.threads import run
 
-GRID = st.integers(-64, 64).map(lambda k: k / 64)  # sums are exact: equal means equal
-REAL = st.floats(-2, 2, allow_subnormal=False)
 objectives = pytest.mark.parametrize("objective", OBJECTIVES)
 
 
@@ -30,16 +28,10 @@ def random_instances(count: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.
 
 @objectives
 @settings(max_examples=150, deadline=None)
-@given(
-    row=st.lists(GRID, min_size=1, max_size=9) | st.lists(REAL, min_size=1, max_size=9),
-    target=GRID,
-    epsilon=st.sampled_from([2**-9, 1 / 32, 33 / 128]),
-)
+@instances
 def test_brute_force_agrees(row: list[float], target: float, epsilon: float, objective: str) -> None:
-    error, terms = optimum(row, target, epsilon, objective)
     answer = solve(np.array(row), np.array(target), epsilon, objective)
-    assert answer.error[0] == pytest.approx(error, abs=1e-13)
-    assert terms is None or answer.chosen.sum() == terms
+    assert_optimal(answer.error[0], answer.chosen.sum(), row, target, epsilon, objective)
 
 
 @objectives
