@@ -108,7 +108,7 @@ def _derivatives(
     for tensor in by:
         tensor.requires_grad_()
     output = functional_call(part, tensors, by[0])
-    first, *others = torch.autograd.grad(output, by, back)
+    first, *others = torch.autograd.grad((output * back).sum(), by)  # with `back` as an argument torch imports sympy
     return [_positive(first), *others]
 
 

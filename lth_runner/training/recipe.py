@@ -56,7 +56,9 @@ class Recipe:
         checks.fraction("momentum", self.momentum)
         checks.not_negative("weight_decay", self.weight_decay)
         checks.choice("schedule_unit", self.schedule_unit, ("epoch", "step"))
-        self.build([torch.nn.Parameter(torch.zeros(1, 1))])
+        self._arguments(self._optimizer())
+        if self.optimizer_arguments or "." in self.optimizer:  # else all is checked: torch's first one takes a second
+            self.build([torch.nn.Parameter(torch.zeros(1, 1))])
         if self.schedule not in PLAIN:
             self._scheduled(1)
         elif self.schedule_arguments:
@@ -75,19 +77,27 @@ class Recipe:
         Raises:
             ConfigError: there is no such optimizer, or it does not take its settings or these parameters.
         """
-        kind = _found("optimizer", self.optimizer, "torch.optim", torch.optim.Optimizer)
-        arguments = {"lr": self.learning_rate, **_checked("optimizer", kind, self.optimizer_arguments, OWN)}
-        for name, value in (("momentum", self.momentum), ("weight_decay", self.weight_decay)):
-            if name in inspect.signature(kind).parameters:
-                arguments[name] = value
-            elif value:
-                raise ConfigError(f"optimizer={self.optimizer} has no {name}: set {name}=0 (got {value})")
+        kind = self._optimizer()
+        arguments = self._arguments(kind)
         if fused and "fused" in inspect.signature(kind).parameters and not IMPLEMENTATIONS & arguments.keys():
             arguments["fused"] = True
         try:
             return kind(parameters, **arguments)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(f"optimizer={self.optimizer} refuses its settings: {error}") from error
+
+    def _optimizer(self) -> type[torch.optim.Optimizer]:
+        return _found("optimizer", self.optimizer, "torch.optim", torch.optim.Optimizer)
+
+    def _arguments(self, kind: type[torch.optim.Optimizer]) -> dict[str, Any]:
+        """What the optimizer is made with, but for the parameters."""
+        arguments = {"lr": self.learning_rate, **_checked("optimizer", kind, self.optimizer_arguments, OWN)}
+        for name, value in (("momentum", self.momentum), ("weight_decay", self.weight_decay)):
+            if name in inspect.signature(kind).parameters:
+                arguments[name] = value
+            elif value:
+                raise ConfigError(f"optimizer={self.optimizer} has no {name}: set {name}=0 (got {value})")
+        return arguments
 
     def rates(self, steps_per_epoch: int) -> Callable[[int], float]:
         """The learning rate of every step, from 0."""

@@ -1,6 +1,8 @@
 """Settings of a training: any optimizer and schedule of torch, and refusals of what does not fit together."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +51,17 @@ def test_schedules_of_torch_are_its_own() -> None:
     assert max(cycle) == pytest.approx(0.5, rel=0.01)  # the peak lies between two steps
     halved = rates(schedule="torch.optim.lr_scheduler.ExponentialLR", schedule_arguments={"gamma": 0.5})
     assert halved[::4] == [0.1 / 2**epoch for epoch in range(6)]
+
+
+def test_a_plain_recipe_is_checked_without_the_imports_of_an_optimizer() -> None:
+    """torch imports its compiler when it makes its first optimizer: a second, for nothing where a target is cached."""
+    settings = ", ".join(f"{name}={value!r}" for name, value in vars(RECIPE).items())
+    made = f"import sys; from lth_runner.training.recipe import Recipe; recipe = Recipe({settings})"
+    seen = "print('torch._dynamo' in sys.modules)"
+    build = "import torch; recipe.build([torch.nn.Parameter(torch.zeros(1))])"
+    command = [sys.executable, "-c", f"{made}; {seen}; {build}; {seen}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]  # the second says that the first can fail
 
 
 def test_momentum_and_decay_reach_the_optimizer_that_has_them() -> None:
