@@ -1,5 +1,6 @@
 """How far searches stay from the best mask, where that is known: sums of random numbers near given weights."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,22 +43,21 @@ class Panel:
     Attributes:
         title: for people.
         networks: R, whose scores do not compete with each other's.
-        weights: d of each, whose scores do; of data, one for each input.
-        inputs: "white", or "data": the run's training inputs, whose second moments weigh the errors.
+        weights: d of each, whose scores do.
+        inputs: "white", or "data": the d features of the run's training inputs, whose second moments weigh the errors.
         searches: by name, and the values of n that each is put to.
     """
 
     title: str
     networks: int
-    weights: int | None
+    weights: int
     inputs: str
     searches: dict[str, list[int]]
 
     def __post_init__(self) -> None:
         checks.integer("networks", self.networks, at_least=1)
         checks.choice("inputs", self.inputs, ("white", "data"))
-        if (self.weights is None) != (self.inputs == "data"):
-            raise ConfigError(f"{self.title}: weights=null goes with inputs=data, whose inputs say how many there are")
+        checks.integer("weights", self.weights, at_least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +131,8 @@ class SearchGap:
         if data is None or not isinstance(data.train_inputs, torch.Tensor):
             raise ConfigError(f"{panel.title}: errors are weighed by training inputs, one tensor: add data=mnist")
         inputs = data.train_inputs.flatten(1).double().cpu()
+        if inputs.shape[1] != panel.weights:
+            raise ConfigError(f"{panel.title}: weights={panel.weights}, and inputs have {inputs.shape[1]} features")
         return (inputs.T @ inputs / len(inputs)).numpy()
 
     def _points(self, name: str, search: str, moments: np.ndarray | None, seed: int, recorder: Recorder) -> list[Point]:
@@ -148,12 +150,12 @@ class SearchGap:
 
     def _sums(self, panel: Panel, n: int, moments: np.ndarray | None, streams: Streams) -> Sums:
         """The same numbers and targets for every search."""
-        d = panel.weights if moments is None else len(moments)
-        levels = streams.uniform(("numbers",), 0, panel.networks * d * n)
-        wanted = streams.uniform(("targets",), 0, panel.networks * d)
+        shape = (panel.networks, panel.weights)
+        levels = streams.uniform(("numbers",), 0, math.prod(shape) * n)
+        wanted = streams.uniform(("targets",), 0, math.prod(shape))
         return Sums(
-            values=self.numbers.quantile(levels).reshape(panel.networks, d, n),
-            targets=self.targets.quantile(wanted).reshape(panel.networks, d),
+            values=self.numbers.quantile(levels).reshape(*shape, n),
+            targets=self.targets.quantile(wanted).reshape(shape),
             moments=moments,
         )
 
@@ -173,9 +175,9 @@ class SearchGap:
         rows = []
         for panel, curve, n in dict.fromkeys((p["panel"], p["curve"], p["n"]) for p in points):
             same = [p for p in points if (p["panel"], p["curve"], p["n"]) == (panel, curve, n)]
+            changed = None if same[0]["changed"] is None else mean(same, "changed")
             row = {key: mean(same, key) for key in ("error", "relative", "kept", "time_s")}
-            row["changed"] = None if same[0]["changed"] is None else mean(same, "changed")
-            rows.append({"panel": panel, "curve": curve, "n": n, **row})
+            rows.append({"panel": panel, "curve": curve, "n": n, **row, "changed": changed})
         return rows
 
     def _figure(self) -> Description:

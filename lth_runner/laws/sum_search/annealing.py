@@ -35,37 +35,37 @@ class Annealing:
 
     def find(self, sums: Sums, streams: Streams) -> Chosen:
         values = np.ascontiguousarray(sums.values.reshape(-1, sums.values.shape[2]))
-        generator = streams("annealing")
-        chosen = generator.integers(2, size=values.shape).astype(bool)
-        seeds = generator.integers(2**32, size=len(values), dtype=np.uint32)
+        chosen = np.empty(values.shape, bool)
         share = np.arange(self.steps) / max(self.steps - 1, 1)
         cooling = self.hottest * (self.coldest / self.hottest) ** share
-        anneal(values, np.ascontiguousarray(sums.targets.reshape(-1)), cooling, seeds, chosen)
+        for b, target in enumerate(sums.targets.flat):
+            generator = streams("annealing", str(b))
+            chosen[b] = generator.integers(2, size=values.shape[1])
+            anneal(values[b], float(target), cooling, generator, chosen[b])
         return kept(sums, chosen.reshape(sums.values.shape))
 
 
 @compiled(nogil=True)
-def anneal(values: np.ndarray, targets: np.ndarray, cooling: np.ndarray, seeds: np.ndarray, chosen: np.ndarray) -> None:
-    """Starts from the masks in `chosen` and leaves the best ones there."""
-    n = values.shape[1]
-    for b in range(targets.size):
-        np.random.seed(seeds[b])
-        row, unit = values[b], np.abs(values[b]).mean()
-        mask = chosen[b].copy()
-        error = (row * mask).sum() - targets[b]
-        best = abs(error)
-        for temperature in cooling:
-            i = np.random.randint(n)
-            j = np.random.randint(n) if np.random.random() < 0.5 else i
-            moved = error + (-row[i] if mask[i] else row[i])
+def anneal(
+    row: np.ndarray, target: float, cooling: np.ndarray, generator: np.random.Generator, chosen: np.ndarray
+) -> None:
+    """Starts from the mask in `chosen` and leaves the best one there."""
+    n, unit = row.size, np.abs(row).mean()
+    mask = chosen.copy()
+    error = (row * mask).sum() - target
+    best = abs(error)
+    for temperature in cooling:
+        i = generator.integers(0, n)
+        j = generator.integers(0, n) if generator.random() < 0.5 else i
+        moved = error + (-row[i] if mask[i] else row[i])
+        if j != i:
+            moved += -row[j] if mask[j] else row[j]
+        worse = abs(moved) - abs(error)
+        if worse <= 0 or generator.random() < np.exp(-worse / (temperature * unit)):
+            mask[i] = not mask[i]
             if j != i:
-                moved += -row[j] if mask[j] else row[j]
-            worse = abs(moved) - abs(error)
-            if worse <= 0 or np.random.random() < np.exp(-worse / (temperature * unit)):
-                mask[i] = not mask[i]
-                if j != i:
-                    mask[j] = not mask[j]
-                error = moved
-                if abs(error) < best:
-                    best = abs(error)
-                    chosen[b] = mask
+                mask[j] = not mask[j]
+            error = moved
+            if abs(error) < best:
+                best = abs(error)
+                chosen[:] = mask

@@ -8,7 +8,7 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.streams import Streams
-from lth_runner.laws.sum_search.interface import Chosen, SumSearch, Sums
+from lth_runner.laws.sum_search.interface import Chosen, Sums, SumSearch
 from lth_runner.search.score_search import ScoreSearch
 from lth_runner.search.top_fraction import kept_count
 
@@ -106,8 +106,8 @@ class _Training:
         errors = self.used(mask).view(self._sums.values.shape).sum(2).numpy() - self._sums.targets
         loss = self._sums.losses(errors)
         better = loss < self._least
-        self._least[better] = loss[better]
-        self.best[better] = mask[better]
+        self._least = np.where(better, loss, self._least)
+        self.best = torch.where(torch.from_numpy(better)[:, None], mask, self.best)
         slope = torch.from_numpy(2 * self._sums.seen(errors))
         return slope[..., None].expand(self._sums.values.shape).flatten(1)
 

@@ -26,9 +26,9 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
             ("linear", "log", or "density": logarithmic, fractions in percent); y_scale ("linear", "log" or "percent":
             fractions in percent); y_limits, lowest and highest, each perhaps null; level, a dashed line's height and
-            its label, or null; formulas, if there, by label the x and the y of grey
-            lines; part, if there, which points it shows: those whose column "panel" has that value; where not all curves are drawn, curves, the names of those that are, or without, of
-            those that are not. labels, names of the curves for people. caption, above the panels.
+            its label, or null; formulas, if there, by label the x and the y of grey lines; part, if there, which
+            points it shows: those of that "panel"; where not all curves are drawn, curves, the names of those that
+            are, or without, of those that are not. labels, names of the curves for people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
     found = [_curves(points, panel) for panel in asked]
