@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on(done: Any, tmp_path: Path) -> None:
 def test_the_figure_shows_every_panel_and_the_law(done: Any) -> None:
     drawn = figure(done.points, done.figures["search_gap"])
     one, data = drawn.axes[:2]
-    lines = {line.get_label(): line.get_ydata() for line in one.get_lines()}
+    lines = {line.get_label(): np.asarray(line.get_ydata()) for line in one.get_lines()}
     np.testing.assert_allclose(lines[DIFFERENCING][0], 4 ** (-np.log(4) / (2 * np.log(2))))
     at = [p["error"] for p in done.points if (p["panel"], p["curve"], p["n"]) == ("one", "exact", 4)]
     assert lines["best mask"][0] == pytest.approx(np.mean(at))
