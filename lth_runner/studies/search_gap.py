@@ -136,7 +136,8 @@ class SearchGap:
         return (inputs.T @ inputs / len(inputs)).numpy()
 
     def _points(self, name: str, search: str, moments: np.ndarray | None, seed: int, recorder: Recorder) -> list[Point]:
-        panel, found = self.panels[name], []
+        panel = self.panels[name]
+        found: list[Point] = []
         with recorder.progress("n", len(panel.searches[search])) as bar:
             for n in panel.searches[search]:
                 streams = Streams(seed)
@@ -190,7 +191,7 @@ class SearchGap:
                     "part": name,
                     "x": "n",
                     "x_label": f"n, random weights per target weight\n({panel.title})",
-                    "x_scale": "log",
+                    "x_scale": "log2",
                     "y": "error" if panel.inputs == "white" else "relative",
                     "y_label": "median |error|" if panel.inputs == "white" else "relative error of the output",
                     "y_scale": "log",

@@ -37,7 +37,10 @@ STUDY = SearchGap(
             title="one weight", networks=30, weights=1, inputs="white",
             searches={"exact": [4, 8], "differencing": [4, 8], "from": [8]},
         ),
-        "data": Panel(title="on data", networks=3, weights=4, inputs="data", searches={"exact": [4], "from": [4]}),
+        "data": Panel(
+            title="on data", networks=3, weights=4, inputs="data",
+            searches={"exact": [4], "from": [4]},
+        ),
     },
     repeats=2,
     labels={"exact": "best mask", "differencing": "differencing", "from": "from the best"},

@@ -24,11 +24,12 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: curve, and the columns that the panels name.
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
-            ("linear", "log", or "density": logarithmic, fractions in percent); y_scale ("linear", "log" or "percent":
-            fractions in percent); y_limits, lowest and highest, each perhaps null; level, a dashed line's height and
-            its label, or null; formulas, if there, by label the x and the y of grey lines; part, if there, which
-            points it shows: those of that "panel"; where not all curves are drawn, curves, the names of those that
-            are, or without, of those that are not. labels, names of the curves for people. caption, above the panels.
+            ("linear", "log", "log2": with ticks at powers of two, or "density": logarithmic, fractions in percent);
+            y_scale ("linear", "log" or "percent": fractions in percent); y_limits, lowest and highest, each perhaps
+            null; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y of
+            grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
+            curves, the names of those that are, or without, of those that are not. labels, names of the curves for
+            people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
     found = [_curves(points, panel) for panel in asked]
@@ -74,6 +75,9 @@ def _draw(
     axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
     if panel["x_scale"] == "log":
         axes.set_xscale("log")
+    elif panel["x_scale"] == "log2":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     elif panel["x_scale"] == "density":
         _densities(axes, [x for curve in curves.values() for x in curve.x])
 
