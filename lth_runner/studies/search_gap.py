@@ -30,7 +30,7 @@ COLUMNS = {
     "error": Column("median error", "error"),
     "relative": Column("relative error of the output", "error"),
     "kept": Column("kept of n", "number"),
-    "changed": Column("masks left of the first one", "percent"),
+    "changed": Column("networks that left the first mask", "percent"),
     "time_s": Column("time", "seconds"),
 }
 DIFFERENCING = "n^(-0.72 ln n)"
