@@ -1,4 +1,4 @@
-"""Which scores are the largest: exact counts, ties to the lowest index, nothing sorted.
+"""Which scores are the largest: exact counts, ties to the lowest index, no long row sorted.
 
 A mask keeps the `kept` largest |scores|; among equal ones the lowest index first. |score| is compared by its bits:
 without the sign bit, float32 patterns read as integers have the order of the numbers. Scores must be finite.
@@ -13,6 +13,7 @@ from lth_runner.search.captured import compiled_for_gpus
 
 DIGIT = 4  # bits of a key decided by one pass of `row_keys`: 15 counts in one reading of the scores
 KEY_BITS = 31
+SHORT = 256  # scores of a row up to which all rows are sorted
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,18 @@ def top_masks(scores: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         scores: (R, n) float32; kept: (R,) int32.
     """
     if scores.device.type == "cpu":
+        if scores.shape[1] <= SHORT:
+            return sorted_masks(magnitude_keys(scores), kept)
         return torch.stack([top_mask(row, int(count)) for row, count in zip(scores, kept, strict=True)])
     keys = magnitude_keys(scores)
     return row_masks(keys, row_keys(keys, kept), kept)
+
+
+def sorted_masks(keys: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """(R, n) bool: the `kept` largest keys of each row; many short rows are sorted faster than cut one by one."""
+    order = keys.argsort(dim=1, descending=True, stable=True)
+    first = torch.arange(keys.shape[1]) < kept[:, None]
+    return torch.zeros_like(first).scatter_(1, order, first)
 
 
 def row_keys(keys: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:

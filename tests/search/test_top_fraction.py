@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lth_runner.search.top_fraction import kept_count, magnitude_keys, row_keys, row_masks, top_mask, top_masks
+from lth_runner.search.top_fraction import (
+    kept_count,
+    magnitude_keys,
+    row_keys,
+    row_masks,
+    sorted_masks,
+    top_mask,
+    top_masks,
+)
 
 FEW_VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 1e-40, 3e38])  # ties, signs, a denormal and a huge number
 ANY_VALUES = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -42,6 +50,7 @@ def test_rows_are_cut_as_each_would_be_alone(rows: int, size: int, data: st.Data
     kept = data.draw(st.lists(st.integers(0, size), min_size=rows, max_size=rows))
     keys, wanted = magnitude_keys(torch.from_numpy(scores)), torch.tensor(kept, dtype=torch.int32)
     masks = row_masks(keys, row_keys(keys, wanted), wanted).numpy()
+    np.testing.assert_array_equal(sorted_masks(keys, wanted).numpy(), masks)
     for row in range(rows):
         np.testing.assert_array_equal(masks[row], sorted_mask(scores[row], kept[row]))
 

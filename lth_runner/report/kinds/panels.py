@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lth_runner.report.laws import FORMULA_STYLES
 from lth_runner.report.plots import band
 from lth_runner.report.points import Description, Point
 from lth_runner.report.series import Series, series
@@ -23,10 +24,12 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: curve, and the columns that the panels name.
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
-            ("linear", "log", or "density": logarithmic, fractions in percent); y_scale ("linear", "log" or "percent":
-            fractions in percent); y_limits, lowest and highest, each perhaps null; level, a dashed line's height and
-            its label, or null; where not all curves are drawn, curves, the names of those that are, or without, of
-            those that are not. labels, names of the curves for people. caption, above the panels.
+            ("linear", "log", "log2": with ticks at powers of two, or "density": logarithmic, fractions in percent);
+            y_scale ("linear", "log" or "percent": fractions in percent); y_limits, lowest and highest, each perhaps
+            null; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y of
+            grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
+            curves, the names of those that are, or without, of those that are not. labels, names of the curves for
+            people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
     found = [_curves(points, panel) for panel in asked]
@@ -43,8 +46,9 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
 
 
 def _curves(points: Sequence[Point], panel: Mapping[str, Any]) -> dict[str, Series]:
-    names = panel.get("curves")
-    found = series(points, panel["x"], panel["y"])
+    names, part = panel.get("curves"), panel.get("part")
+    shown = points if part is None else [point for point in points if point["panel"] == part]
+    found = series(shown, panel["x"], panel["y"])
     return {
         name: curve
         for name, curve in found.items()
@@ -62,6 +66,8 @@ def _draw(
     if panel["level"] is not None:
         height, label = panel["level"]
         axes.axhline(factor * height, color="#444444", linestyle="--", linewidth=1, label=label)
+    for (label, (x, y)), style in zip(panel.get("formulas", {}).items(), FORMULA_STYLES, strict=False):
+        axes.plot(x, y, color="#444444", linestyle=style, linewidth=1, label=label)
     axes.set_xlabel(panel["x_label"])
     axes.set_ylabel(panel["y_label"])
     if panel["y_scale"] == "log":
@@ -69,6 +75,9 @@ def _draw(
     axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
     if panel["x_scale"] == "log":
         axes.set_xscale("log")
+    elif panel["x_scale"] == "log2":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     elif panel["x_scale"] == "density":
         _densities(axes, [x for curve in curves.values() for x in curve.x])
 
