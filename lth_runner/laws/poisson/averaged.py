@@ -20,9 +20,10 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.laws.poisson.numbers import Moments
 
-Z = np.linspace(-9.0, 9.0, 3601)  # standard deviations of m, and their probabilities: the trapezoid is exact here
+Z = np.linspace(-9.0, 9.0, 721)  # standard deviations of m, and their probabilities: the trapezoid is exact here
 SHARES = norm.pdf(Z) / norm.pdf(Z).sum()
-HALVINGS = 100
+HALVINGS = 60
+NEGLIGIBLE = 1e-7  # probability of so many usable numbers
 
 
 def log_rates(n: int, number: Moments, targets: np.ndarray, shift_variance: float = 0.0) -> np.ndarray:
@@ -56,18 +57,29 @@ def failure(n: int, number: Moments, targets: Any, epsilon: float, shift_varianc
     return np.where((np.abs(targets) <= epsilon) & (shift_variance == 0), 0.0, none @ SHARES)
 
 
-def error_quantile(n: int, number: Moments, targets: Any, level: float) -> float:
+def error_quantile(n: int, number: Moments, targets: Any, level: float, usable: float = 1.0) -> float:
     """Below which the best error lies with probability `level`, over the numbers and over targets, all equally likely.
 
     Assumes: see the module.
+
+    Args:
+        usable: the probability that a number may be used at all; the others are pruned beforehand.
     """
     checks.fraction("level", level)
-    targets = np.atleast_1d(np.asarray(targets, float))
-    low, high = -700.0, math.log(max(float(np.abs(targets).max()), 1e-300))
+    checks.fraction("usable", usable)
+    size = np.abs(np.atleast_1d(np.asarray(targets, float)))
+    shares = binom.pmf(np.arange(n + 1), n, usable)
+    rates = {k: log_rates(k, number, targets) for k in range(1, n + 1) if shares[k] > NEGLIGIBLE}
+
+    def failed(log_error: float) -> float:
+        with np.errstate(over="ignore"):
+            none = sum(shares[k] * (np.exp(-2 * np.exp(rate + log_error)) @ SHARES) for k, rate in rates.items())
+        return float(np.mean((none + shares[0]) * (size > math.exp(log_error))))
+
+    low, high = -100.0, math.log(max(float(size.max()), 1e-40))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        reached = failure(n, number, targets, math.exp(middle)).mean() <= 1 - level
-        low, high = (low, middle) if reached else (middle, high)
+        low, high = (low, middle) if failed(middle) <= 1 - level else (middle, high)
     return math.exp(high)
 
 
