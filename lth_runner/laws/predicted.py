@@ -46,6 +46,21 @@ class LocalPoisson:
         return np.repeat(total / self.draws, step, axis=0)[: curve.search.max_n + 1]
 
 
+def predicted_n(failures: np.ndarray, share: float) -> int | None:
+    """The first n whose share of failures, (N + 1,), is at most 1 - share; None where none is."""
+    enough = np.flatnonzero(failures <= 1 - share)
+    return int(enough[0]) if enough.size else None
+
+
+def predicted_crossing(failures: np.ndarray, share: float) -> float | None:
+    """The same between whole n by straight lines: what `statistics.crossing` is to measured ones."""
+    n = predicted_n(failures, share)
+    if n is None or n == 0:
+        return n
+    before, there = failures[n - 1], failures[n]
+    return float(n - 1 + (share - (1 - before)) / (before - there))
+
+
 def failed(values: np.ndarray, targets: np.ndarray, windows: np.ndarray, epsilons: np.ndarray) -> np.ndarray:
     """(draws + 1, E) how many of some instances fail, in the mean, as their numbers come one by one.
 

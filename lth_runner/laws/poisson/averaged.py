@@ -22,7 +22,7 @@ from lth_runner.laws.poisson.numbers import Moments
 
 Z = np.linspace(-9.0, 9.0, 721)  # standard deviations of m, and their probabilities: the trapezoid is exact here
 SHARES = norm.pdf(Z) / norm.pdf(Z).sum()
-HALVINGS = 60
+HALVINGS = 45
 NEGLIGIBLE = 1e-7  # probability of so many usable numbers
 
 

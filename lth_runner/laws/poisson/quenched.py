@@ -13,7 +13,7 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.laws.poisson.tilt import tilt
 
-HALVINGS = 200  # of an interval of ln(error): to the last bit
+HALVINGS = 60  # of an interval of ln(error): to the last bit
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def mean_failure(law: LocalLaw, epsilons: Any) -> np.ndarray:
 def mean_error_quantile(law: LocalLaw, level: float) -> float:
     """The quantile of the best error over all instances, each equally likely: `mean_failure` solved for epsilon."""
     checks.fraction("level", level)
-    low, high = -700.0, math.log(max(float(law.known.max()), 1e-300))
+    low, high = -100.0, math.log(max(float(law.known.max()), 1e-40))
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (low, middle) if mean_failure(law, math.exp(middle))[0] <= 1 - level else (middle, high)
