@@ -25,7 +25,8 @@ from lth_runner.report.tables import Column, Row
 from lth_runner.study import Outcome
 from lth_runner.subset_sum.interface import SubsetSumSolver
 
-SAMPLE, PLACES = 1 << 20, 101  # numbers whose moments are taken; targets over which the average goes
+SAMPLE = 1 << 20  # numbers whose moments are taken
+PLACES = 100  # targets over which the average goes; even, so that none is 0, which the empty subset meets
 COLUMNS = {
     "label": Column("numbers", "text"),
     "targets": Column("targets", "text"),

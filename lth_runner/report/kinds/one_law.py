@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LIMITS = 0.6, 1.8
-TICKS = 0.6, 0.8, 1.0, 1.25, 1.5
-WIDTH = 0.25  # of n, over which curves stand beside each other
+LIMITS = 0.7, 1.5
+TICKS = 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4
+BESIDE = 1.025  # factor on n by which curves stand beside each other
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
@@ -52,10 +52,13 @@ def _draw(ax: "Axes", points: Sequence[Point], looks: Mapping[str, Mapping[str, 
             np.array([point[column] for point in here], float)
             for column in ("n", "given_ratio", "given_low", "given_high", "averaged_ratio")
         )
-        shift = WIDTH * (place - (len(looks) - 1) / 2)
+        x = n * BESIDE ** (place - (len(looks) - 1) / 2)
         bars = np.stack([ratio - low, high - ratio])
-        ax.errorbar(n + shift, ratio, bars, linestyle="none", elinewidth=1, **looks[name])
-        ax.plot(n + shift, other, color=looks[name]["color"], linestyle=":", linewidth=1.2)
+        ax.errorbar(x, ratio, bars, linestyle="none", elinewidth=1, **looks[name])
+        ax.plot(x, other, color=looks[name]["color"], linestyle=":", linewidth=1.2)
+    ax.set_xscale("log")
+    numbers = sorted({point["n"] for point in points})
+    ax.set_xticks(numbers, [f"{n:g}" for n in numbers])
     ax.set_yscale("log")
     ax.set_ylim(*LIMITS)
     ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
