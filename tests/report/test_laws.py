@@ -71,7 +71,7 @@ def test_every_point_is_drawn_and_exactness_grows_to_the_right() -> None:
     assert "95 %" in left.get_ylabel()
 
 
-def test_what_a_law_predicts_is_dotted_in_the_curves_colour() -> None:
+def test_what_a_law_predicts_is_dotted_above_the_curve() -> None:
     found = [point | {"n_law": point["n"] + 1.0} for point in curve("a", 0)]
     curves = {"a": {"label": "a", "growth": "logarithm", "fit": None}}
     formulas = {"logarithm": {}, "power": {}}
@@ -80,7 +80,7 @@ def test_what_a_law_predicts_is_dotted_in_the_curves_colour() -> None:
     assert laws.LAW_LABEL in [text.get_text() for text in drawn.legends[0].get_texts()]
     (law,) = (line for line in lines.values() if list(line.get_ydata()) == [11, 21, 41])
     np.testing.assert_allclose(law.get_xdata(), EPSILONS)
-    assert law.get_color() == drawn.axes[0].containers[0].lines[0].get_color()
+    assert law.get_zorder() > drawn.axes[0].containers[0].lines[0].get_zorder()
     assert laws.LAW_LABEL not in [text.get_text() for text in scaling().legends[0].get_texts()]
 
 

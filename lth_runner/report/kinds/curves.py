@@ -70,11 +70,11 @@ def _errors(
         band(axes, curve.x, lift(curve.low), lift(curve.high), curve.spread, looks[name])
     for name, curve in largest.items():
         axes.plot(curve.x, lift(curve.mean), color=looks[name]["color"], linestyle="--", linewidth=1, alpha=0.6)
-    for name, curve in law.items():
-        axes.plot(curve.x, curve.mean, color=looks[name]["color"], **LAW_STYLE)
+    for curve in law.values():
+        axes.plot(curve.x, curve.mean, **LAW_STYLE)
     axes.plot([], [], color="#888888", label="median error")
     if law:
-        axes.plot([], [], color="#888888", label=LAW_LABEL, **LAW_STYLE)
+        axes.plot([], [], label=LAW_LABEL, **LAW_STYLE)
     axes.plot([], [], color="#888888", linestyle="--", linewidth=1, alpha=0.6, label="largest error")
 
 
