@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plain_choice import ONE_BY_ONE
 from recorders import Memory
 
 from lth_runner.construct.subset_sum import SubsetSum
@@ -38,7 +39,8 @@ def parts() -> tuple[Problem, dict[str, Method]]:
     target = {name: rng.normal(0, 0.1, shape) for name, shape in (("fc1.weight", (80, 16)), ("fc2.weight", (4, 80)))}
     closest = SubsetSum(
         objective="closest", epsilon=0.01, c=3, n=11, stored=[], sharing="weight", mask="zero_one",
-        threshold_small=False, compensate="none", compensation=None, distribution=TargetRange(), solver=MeetInMiddle(),
+        threshold_small=False, distribution=TargetRange(), solver=MeetInMiddle(),
+        **ONE_BY_ONE,
     )  # fmt: skip
     problem = Problem(network=NETWORK, target=target, data=data, streams=Streams(0), device="cpu")
     return problem, {"closest": closest}
