@@ -30,6 +30,16 @@ class Distribution(Protocol):
 
 
 @runtime_checkable
+class Stepped(Protocol):
+    """A distribution on an even grid: its numbers, and so their sums, are multiples of `step`."""
+
+    @property
+    def step(self) -> float:
+        """Above 0."""
+        ...
+
+
+@runtime_checkable
 class JointDistribution(Protocol):
     """A distribution of a whole tensor whose entries are not independent: no quantile function gives one of them."""
 

@@ -8,12 +8,25 @@ import numpy as np
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
-from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.laws.first_hits import Hits, Search
 from lth_runner.laws.instances import Law
 from lth_runner.networks.layers import approximable
 from lth_runner.problem import Method, Problem
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Instances.
+
+    Attributes:
+        values, usable: (problems, B, draws).
+        targets: (B,).
+    """
+
+    values: np.ndarray
+    usable: np.ndarray
+    targets: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +57,44 @@ class Curve:
         Raises:
             ConfigError: target weights are needed and there is no target.
         """
-        weights = every_weight(problem)
-        if weights is None and self.targets is None:
-            raise ConfigError(f"{self.label} takes its targets from a target network and there is none: set targets")
-        law = self.law.fitted(None if weights is None else (float(weights.min()), float(weights.max())))
+        weights = self._weights(problem)
+        law = self._fitted(weights)
         found = []
         with recorder.progress(self.label, self.instances) as bar:
             for start in range(0, self.instances, self.search.block):
-                targets = self._targets(problem.streams, weights, start)
+                count = min(self.search.block, self.instances - start)
+                targets = self._targets(problem.streams.uniform(("targets",), start, count), weights)
                 path = ("values", type(self.search).__name__, str(start // self.search.block))
                 found.append(self.search.first(law, problem.streams, path, targets, epsilons))
                 bar.advance(targets.size)
         return Hits(np.concatenate([hits.first for hits in found]), np.concatenate([hits.given_up for hits in found]))
 
-    def _targets(self, streams: Streams, weights: np.ndarray | None, start: int) -> np.ndarray:
-        levels = streams.uniform(("targets",), start, min(self.search.block, self.instances - start))
+    def drawn(self, problem: Problem, path: tuple[str, ...], start: int, count: int, draws: int) -> Drawn:
+        """Instances of the same law beside those that are measured: other numbers, other targets.
+
+        Args:
+            path: of their streams.
+            start, count: which of them.
+            draws: numbers of each of an instance's problems.
+        """
+        weights = self._weights(problem)
+        targets = self._targets(problem.streams.uniform((*path, "targets"), start, count), weights)
+        block = (*path, "values", str(start))
+        return Drawn(*self._fitted(weights).draw(problem.streams, block, count, 0, draws), targets)
+
+    def _weights(self, problem: Problem) -> np.ndarray | None:
+        weights = every_weight(problem)
+        if weights is None and self.targets is None:
+            raise ConfigError(f"{self.label} takes its targets from a target network and there is none: set targets")
+        return weights
+
+    def _fitted(self, weights: np.ndarray | None) -> Law:
+        return self.law.fitted(None if weights is None else (float(weights.min()), float(weights.max())))
+
+    def _targets(self, levels: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         if self.targets is not None:
             return self.targets.quantile(levels)
-        assert weights is not None, "checked by the caller"
+        assert weights is not None, "checked by _weights"
         return weights[(levels * weights.size).astype(np.int64)]
 
 

@@ -11,6 +11,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.laws.closed_forms import ClosedForm
 from lth_runner.laws.curve import Curve, check_no_methods
+from lth_runner.laws.predicted import LocalPoisson
 from lth_runner.laws.statistics import Estimate, binomial_interval, decay
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
@@ -26,6 +27,7 @@ COLUMNS = {
     "failure_share": Column("share", "number"),
     "failure_low": Column("at least", "number"),
     "failure_high": Column("at most", "number"),
+    "failure_law": Column("by the Poisson law", "number"),
 }
 
 
@@ -64,6 +66,7 @@ class FailureProbability:
         tail: the share of failures below which decay is measured.
         least_failures: decay is followed down to so many failures.
         confidence: of every interval.
+        law: what predicts the curves, down to the share that `least_failures` of its draws are. None: nothing.
     """
 
     panels: dict[str, Comparable]
@@ -71,6 +74,7 @@ class FailureProbability:
     tail: float
     least_failures: int
     confidence: float
+    law: LocalPoisson | None
 
     def __post_init__(self) -> None:
         checks.fraction("study.tail", self.tail)
@@ -95,7 +99,8 @@ class FailureProbability:
                 hits = curve.hits(problem, np.array([panel.epsilon]), recorder)
                 counted = range(0, hits.known_to(curve.search.max_n) + 1, curve.law.offered_per_draw)
                 failures = {n: int(hits.failures(n)[0]) for n in counted}
-                found = self._points(name, curve, failures, recorder)
+                law = self._law(curve, problem, panel.epsilon, recorder)
+                found = self._points(name, curve, failures, law, recorder)
                 points += [{"panel": key, **point} for point in found]
                 looks = {"label": curve.label, "epsilon": panel.epsilon}
                 rows += [{**looks, **point} for n in self.table_n for point in found if point["n"] == n]
@@ -110,7 +115,16 @@ class FailureProbability:
             figures={"failure_probability": self._figure()},
         )
 
-    def _points(self, name: str, curve: Curve, failures: dict[int, int], recorder: Recorder) -> list[Point]:
+    def _law(self, curve: Curve, problem: Problem, epsilon: float, recorder: Recorder) -> dict[int, float]:
+        """The share of failures by n, where enough draws fail for it to be known."""
+        if self.law is None:
+            return {}
+        shares = self.law.failures(curve, problem, np.array([epsilon]), recorder)[:, 0]
+        return {n: float(share) for n, share in enumerate(shares) if share * self.law.draws >= self.least_failures}
+
+    def _points(
+        self, name: str, curve: Curve, failures: dict[int, int], law: Mapping[int, float], recorder: Recorder
+    ) -> list[Point]:
         """Every n that was followed; from the first number on in the metrics, too."""
         counts = np.array(list(failures.values()))
         share = counts / curve.instances
@@ -121,9 +135,10 @@ class FailureProbability:
                 "curve": name, "n": n, "failures": failures[n], "instances": curve.instances,
                 "failure_share": float(share[at]), "failure_low": float(low[at]), "failure_high": float(high[at]),
             }  # fmt: skip
+            predicted = {"failure_law": law[n]} if n in law else {}
             if n > 0:
-                recorder.metrics(**line)
-            points.append(line)
+                recorder.metrics(**line, **predicted)
+            points.append({**line, "failure_law": law.get(n)})
         return points
 
     def _figure(self) -> Description:

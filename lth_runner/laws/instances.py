@@ -12,7 +12,7 @@ import numpy as np
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
-from lth_runner.distributions.interface import Distribution
+from lth_runner.distributions.interface import Distribution, Stepped
 
 SIGNS = ("reserved", "as_drawn")
 
@@ -24,6 +24,11 @@ class Law(Protocol):
     @property
     def offered_per_draw(self) -> int:
         """By how much n grows when each problem of a weight draws one number more."""
+        ...
+
+    @property
+    def step(self) -> float | None:
+        """Of the grid on which all numbers, and so all sums, lie; None where they lie on none."""
         ...
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Law":
@@ -51,6 +56,10 @@ class Direct:
     @property
     def offered_per_draw(self) -> int:
         return 1
+
+    @property
+    def step(self) -> float | None:
+        return self.distribution.step if isinstance(self.distribution, Stepped) else None
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Direct":
         return replace(self, distribution=self.distribution.fitted((1, 1), target_range))
@@ -91,6 +100,10 @@ class Products:
     @property
     def offered_per_draw(self) -> int:
         return 2 if self.twin and self.signs == "reserved" else 1
+
+    @property
+    def step(self) -> float | None:
+        return self.distribution.step**2 if isinstance(self.distribution, Stepped) else None
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Products":
         return replace(self, distribution=self.distribution.fitted((1, 1), target_range))

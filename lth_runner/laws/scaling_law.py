@@ -12,6 +12,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.laws.closed_forms import ClosedForm, smallest_n
 from lth_runner.laws.curve import Curve, check_no_methods, every_weight
 from lth_runner.laws.first_hits import NEVER, Hits
+from lth_runner.laws.predicted import LocalPoisson, predicted_crossing, predicted_n
 from lth_runner.laws.statistics import Estimate, bootstrap, crossing, line, quantile_interval
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
@@ -24,6 +25,7 @@ COLUMNS = {
     "n": Column("smallest n", "count"),
     "n_low": Column("at least", "count"),
     "n_high": Column("at most", "count"),
+    "n_law": Column("by the Poisson law", "count"),
     "failures": Column("failures", "count"),
     "instances": Column("of instances", "count"),
 }
@@ -33,12 +35,13 @@ SURE = 0.9999  # a point is fitted only if its interval of this confidence ends:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The smallest n of one curve at one epsilon, None beyond the n that were looked at."""
+    """The smallest n of one curve at one epsilon, None beyond the n that were looked at; `n_law` is predicted."""
 
     epsilon: float
     n: int | None
     n_low: int | None
     n_high: int | None
+    n_law: int | None
     failures: int
 
 
@@ -61,6 +64,8 @@ class ScalingLaw:
         theorem: the curve beside which the theorem's form C log2(2 / epsilon) is drawn, with the least C that suffices
             at every epsilon of the fit; None: nowhere.
         closed_forms: drawn beside the powers, unless the targets are a network's weights: they hold for U[-1, 1].
+        law: what predicts the curves of subset sums; its n is fitted as the measured one is, which gives its C and D.
+            None: nothing.
     """
 
     curves: dict[str, Curve]
@@ -72,6 +77,7 @@ class ScalingLaw:
     target_range: float | None
     theorem: str | None
     closed_forms: dict[str, ClosedForm]
+    law: LocalPoisson | None
 
     def __post_init__(self) -> None:
         for name in ("share", "confidence"):
@@ -98,13 +104,16 @@ class ScalingLaw:
         for name, curve in self.curves.items():
             started = time.perf_counter()
             hits = curve.hits(problem, np.array(self.epsilons), recorder)
-            points[name] = self._points(name, curve, hits, recorder)
+            law = self._law(curve, problem, recorder)
+            points[name] = self._points(name, curve, hits, law, recorder)
             fits[name] = self._fit(curve, hits, problem.streams("bootstrap", name))
+            by_law = self._fit_of_law(self._used(hits), law)
             summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
             summary |= _summary_of_fit(name, curve, fits[name])
+            summary |= {f"{name}/{what}_law": value for what, value in zip("CD", by_law, strict=False)}
             summary[f"{name}/C_form"] = self._form(points[name])
             summary[f"{name}/search_time_s"] = time.perf_counter() - started
-            recorder.say(self._line(curve, points[name], fits[name]))
+            recorder.say(self._line(curve, points[name], fits[name], by_law))
         rows: list[Row] = [
             {"label": curve.label, **asdict(point), "instances": curve.instances}
             for name, curve in self.curves.items()
@@ -122,28 +131,47 @@ class ScalingLaw:
             figures={"scaling_law": self._figure(problem, points, fits)},
         )
 
-    def _points(self, name: str, curve: Curve, hits: Hits, recorder: Recorder) -> list[Point]:
+    def _law(self, curve: Curve, problem: Problem, recorder: Recorder) -> np.ndarray | None:
+        """(N + 1, E) predicted shares of failures; None for curves that the law is not about."""
+        if self.law is None or curve.search.growth != "logarithm":
+            return None
+        return self.law.failures(curve, problem, np.array(self.epsilons), recorder)
+
+    def _points(self, name: str, curve: Curve, hits: Hits, law: np.ndarray | None, recorder: Recorder) -> list[Point]:
         points = []
         for e, epsilon in enumerate(self.epsilons):
             first = hits.first[:, e]
             n, n_low, n_high = (_reached(n) for n in quantile_interval(first, self.share, self.confidence))
             at = curve.search.max_n if n is None else n
             failures = int(hits.failures(at)[e])
-            points.append(Point(epsilon=epsilon, n=n, n_low=n_low, n_high=n_high, failures=failures))
-            known = {"n": n, "n_low": n_low, "n_high": n_high}
+            n_law = None if law is None else predicted_n(law[:, e], self.share)
+            points.append(Point(epsilon=epsilon, n=n, n_low=n_low, n_high=n_high, n_law=n_law, failures=failures))
+            known = {"n": n, "n_low": n_low, "n_high": n_high, "n_law": n_law}
             recorder.metrics(
                 curve=name, axis="epsilon", epsilon=epsilon, failures=failures, instances=curve.instances,
                 **{key: value for key, value in known.items() if value is not None},
             )  # fmt: skip
         return points
 
-    def _fit(self, curve: Curve, hits: Hits, generator: np.random.Generator) -> list[Estimate]:
-        """Slope and offset with their intervals; empty where fewer than two points are there to fit."""
-        used = [
+    def _used(self, hits: Hits) -> list[int]:
+        """The epsilons that fits see, by their places."""
+        return [
             e
             for e, epsilon in enumerate(self.epsilons)
             if epsilon <= self.fit_epsilon and quantile_interval(hits.first[:, e], self.share, SURE)[2] < NEVER
         ]
+
+    def _fit_of_law(self, used: list[int], law: np.ndarray | None) -> tuple[float, ...]:
+        """Slope and offset of the same line through what the law predicts; empty where it reaches fewer points."""
+        found = [] if law is None else [predicted_crossing(law[:, e], self.share) for e in used]
+        n = [value for value in found if value is not None]
+        if len(n) < max(2, len(used)):
+            return ()
+        return line(np.log2(1 / np.array(self.epsilons)[used]), np.array(n))
+
+    def _fit(self, curve: Curve, hits: Hits, generator: np.random.Generator) -> list[Estimate]:
+        """Slope and offset with their intervals; empty where fewer than two points are there to fit."""
+        used = self._used(hits)
         if len(used) < 2:
             return []
         x = np.log2(1 / np.array(self.epsilons)[used])
@@ -155,7 +183,7 @@ class ScalingLaw:
         sample = np.asfortranarray(hits.first[:, used])
         return bootstrap(sample, slope_and_offset, self.resamples, self.confidence, generator)
 
-    def _line(self, curve: Curve, points: list[Point], fit: list[Estimate]) -> str:
+    def _line(self, curve: Curve, points: list[Point], fit: list[Estimate], by_law: tuple[float, ...]) -> str:
         missing = [f"{point.epsilon:g}" for point in points if point.n is None]
         words = [f"{curve.label}:"]
         if fit:
@@ -166,6 +194,8 @@ class ScalingLaw:
                 else f"n ~ epsilon^-k with k = {_interval(slope)}"
             )
             words.append(f"{form} for epsilon <= {self.fit_epsilon:g}")
+        if by_law:
+            words.append("(Poisson law C = {:.3f}, D = {:.3f})".format(*by_law))
         if missing:
             words.append(f"{100 * self.share:g} % not reached with n <= {curve.search.max_n} at {', '.join(missing)}")
         return " ".join(words)

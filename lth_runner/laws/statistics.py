@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,18 @@ def quantile_interval(values: np.ndarray, share: float, confidence: float) -> tu
     enough = np.argmax(high >= share), at, np.argmax(low >= share) if low[-1] >= share else values.size
     first, middle, last = (int(ordered[max(count, 1) - 1]) for count in enough)
     return middle, first, last
+
+
+def order_quantile(values: np.ndarray, level: float, confidence: float) -> Estimate:
+    """The quantile of continuous values, with the interval between two of them that the binomial law gives.
+
+    The value of rank r is below the quantile with probability P(Binomial(B, level) >= r), whatever the distribution.
+    """
+    ordered, count = np.sort(values), values.size
+    tail = (1 - confidence) / 2
+    low, middle, high = (int(binom.ppf(share, count, level)) for share in (tail, 0.5, 1 - tail))
+    ranks = (min(max(rank, 0), count - 1) for rank in (middle, low - 1, high))
+    return Estimate(*(float(ordered[rank]) for rank in ranks))
 
 
 def crossing(values: np.ndarray, share: float) -> float:

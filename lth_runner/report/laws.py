@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMULA_STYLES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))
+# above the curves and black: it lies on them where it is right
+LAW_STYLE: Mapping[str, Any] = {"color": "#000000", "linestyle": (0, (1, 1.5)), "linewidth": 1.3, "zorder": 3}
+LAW_LABEL = "Poisson law, nothing fitted"
 HEIGHT = 3.7  # inches: room for a legend of several rows
 MOST_MARKERS = 24  # across a panel: more run into each other
 
@@ -21,6 +24,7 @@ class Measured:
     Attributes:
         x, y, low, high: (K,) float64.
         fit: (x, y) of a line that was fitted to it, or None.
+        law: (x, y) of what a law predicts for it, nothing fitted, or None.
     """
 
     x: np.ndarray
@@ -28,6 +32,7 @@ class Measured:
     low: np.ndarray
     high: np.ndarray
     fit: tuple[np.ndarray, np.ndarray] | None = None
+    law: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,12 @@ def line(pair: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
     """A formula's x and y, as a description holds them."""
     x, y = (np.array(values, float) for values in pair)
     return x, y
+
+
+def predicted(points: Sequence[Mapping[str, Any]], x: str, y: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """A law's line over the points that have it; None where fewer than two do."""
+    there = [(point[x], point[y]) for point in points if point.get(y) is not None]
+    return line(list(zip(*there, strict=True))) if len(there) > 1 else None
 
 
 def formula_styles(parts: Sequence[Panel]) -> dict[str, Any]:
@@ -76,5 +87,9 @@ def draw_panel(
         )  # fmt: skip
         if curve.fit is not None:
             ax.plot(*curve.fit, color=looks[label]["color"], linewidth=1)
+        if curve.law is not None:
+            ax.plot(*curve.law, **LAW_STYLE)
+    if any(curve.law is not None for curve in panel.measured.values()):
+        ax.plot([], [], label=LAW_LABEL, **LAW_STYLE)
     for label, (x, y) in panel.formulas.items():
         ax.plot(x, y, color="#444444", linestyle=styles[label], linewidth=1, label=label)

@@ -7,6 +7,7 @@ from typing import Any
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
+from lth_runner.laws.weight_errors import WeightErrors
 from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import numbers, told_layer_uses
@@ -21,6 +22,7 @@ from lth_runner.ticket.names import recipe
 from lth_runner.ticket.plain import KIND
 from lth_runner.ticket.ticket import Ticket
 
+LAW = "weight_error_median_law"
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
 
 
@@ -37,6 +39,7 @@ class Comparison:
         against: what the figure's x axis shows: "axis", or "drawn", the random numbers drawn in all.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
+        laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines.
     """
 
     axis: str
@@ -47,6 +50,7 @@ class Comparison:
     against: str
     labels: dict[str, str]
     epsilon: float
+    laws: dict[str, WeightErrors]
 
     def __post_init__(self) -> None:
         checks.positive("epsilon", self.epsilon)
@@ -55,6 +59,8 @@ class Comparison:
         checks.choice("against", self.against, ("axis", "drawn"))
         for name in self.own_values:
             checks.choice("own_values", name, self.curves)
+        for name in self.laws:
+            checks.choice("study.laws", name, self.curves)
 
     def check(self, methods: Mapping[str, Method]) -> None:
         """Refuses curves of no method, and points that a method refuses; see `Study.check`."""
@@ -140,7 +146,8 @@ class Comparison:
                 else:
                     found, network = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
-                line = {"curve": name, "axis": self.axis, **found, self.axis: value}
+                law = {LAW: self.laws[name].median(problem, value)} if name in self.laws and self.axis == "n" else {}
+                line = {"curve": name, "axis": self.axis, **found, **law, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
                 points.append({key: value for key, value in line.items() if key != "axis"})
         return points

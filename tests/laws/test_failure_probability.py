@@ -16,6 +16,7 @@ from lth_runner.laws.curve import Curve
 from lth_runner.laws.failure_probability import Comparable, FailureProbability
 from lth_runner.laws.first_hits import SubsetSums
 from lth_runner.laws.instances import Direct, Products
+from lth_runner.laws.predicted import LocalPoisson
 from lth_runner.laws.statistics import binomial_interval
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
@@ -45,8 +46,23 @@ STUDY = FailureProbability(
     tail=0.2,
     least_failures=10,
     confidence=0.95,
+    law=LocalPoisson(draws=2000),
 )
 PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
+
+
+@pytest.mark.slow
+def test_the_law_stands_beside_the_share_while_its_draws_know_it() -> None:
+    points = STUDY.run(PROBLEM, {}, Memory()).points
+    direct = [point for point in points if point["curve"] == "direct"]
+    known = [point["failure_law"] is not None for point in direct]
+    assert known == sorted(known, reverse=True)
+    assert min(point["failure_law"] for point in direct if point["failure_law"]) >= 10 / 2000
+    for point in direct[6:10]:
+        assert point["failure_low"] < 1.3 * point["failure_law"]
+        assert point["failure_law"] < 1.3 * point["failure_high"]
+    silent = replace(STUDY, law=None).run(PROBLEM, {}, Memory()).points
+    assert [{**point, "failure_law": None} for point in points] == silent
 
 
 @pytest.mark.slow

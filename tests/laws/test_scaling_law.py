@@ -15,6 +15,7 @@ from lth_runner.laws.closed_forms import OneBestDirect
 from lth_runner.laws.curve import Curve
 from lth_runner.laws.first_hits import OneBest, SubsetSums
 from lth_runner.laws.instances import Direct
+from lth_runner.laws.predicted import LocalPoisson, predicted_crossing
 from lth_runner.laws.scaling_law import ScalingLaw
 from lth_runner.laws.statistics import crossing
 from lth_runner.networks.fc import FullyConnected
@@ -48,6 +49,7 @@ STUDY = ScalingLaw(
     target_range=2.0,
     theorem="sums",
     closed_forms={"one": OneBestDirect(label="closed form")},
+    law=LocalPoisson(draws=1000),
 )
 PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
 
@@ -84,6 +86,26 @@ def test_the_fits_find_the_laws() -> None:
     assert summary["sums/C"] == pytest.approx(slope)
     n = [row["n"] for row in STUDY.run(PROBLEM, {}, Memory()).rows[1:4]]
     assert summary["sums/C_form"] == pytest.approx(max(n / np.log2(2 / np.array([0.03, 0.01, 0.003]))))
+
+
+@pytest.mark.slow
+def test_the_law_predicts_points_and_fit() -> None:
+    """By the numbers of the law alone: at most one n off, and the same line, with other draws, within 0.1."""
+    outcome = STUDY.run(PROBLEM, {}, Memory())
+    summary: Any = outcome.summary
+    assert summary["sums/C_law"] == pytest.approx(summary["sums/C"], abs=0.1)
+    assert "one/C_law" not in summary
+    rows = {label: [row for row in outcome.rows if row["label"] == label] for label in CURVES}
+    assert all(abs(row["n_law"] - row["n"]) <= 1 for row in rows["sums"])
+    assert all(row["n_law"] is None for row in rows["one"])
+    shares = STUDY.law.failures(CURVES["sums"], PROBLEM, np.array(STUDY.epsilons), Memory())  # pyright: ignore
+    assert [row["n_law"] for row in rows["sums"]] == [int((shares[:, e] > 0.1).sum()) for e in range(4)]
+    assert predicted_crossing(shares[:, 1], 0.9) == pytest.approx(rows["sums"][1]["n_law"] - 0.5, abs=0.5)
+    silent = replace(STUDY, law=None, curves={"sums": CURVES["sums"]}).run(PROBLEM, {}, Memory())
+    assert "sums/C_law" not in silent.summary
+    assert all(row["n_law"] is None for row in silent.rows)
+    measured = [{key: value for key, value in row.items() if key != "n_law"} for row in silent.rows]
+    assert measured == [{key: value for key, value in row.items() if key != "n_law"} for row in rows["sums"]]
 
 
 def test_an_epsilon_out_of_reach_is_said_and_not_fitted() -> None:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from lth_runner.laws.statistics import binomial_interval, bootstrap, crossing, decay, line, quantile_interval
+from lth_runner.laws.statistics import (
+    binomial_interval,
+    bootstrap,
+    crossing,
+    decay,
+    line,
+    order_quantile,
+    quantile_interval,
+)
 
 NEVER = 1 << 62
 
@@ -85,3 +93,14 @@ def test_failures_that_halve_at_each_step_decay_by_a_half() -> None:
 def test_an_empty_stretch_knows_nothing_of_its_decay() -> None:
     found = decay(np.array([4, 2, 1]), 1, 1, 0.95)
     assert (found.low, found.high) == (0, 1)
+
+
+def test_a_quantile_of_continuous_values_and_how_often_its_interval_holds_it() -> None:
+    """Of 400 samples of 99, as many intervals miss as the binomial law says: at most 5 %, and chance."""
+    draws = np.random.default_rng(0).exponential(size=(400, 99))
+    found = [order_quantile(sample, 0.9, 0.95) for sample in draws]
+    missed = sum(not estimate.low <= np.log(10) <= estimate.high for estimate in found)
+    assert missed <= 40  # 20 expected at most; more than 40 with probability 2e-5
+    assert all(estimate.low <= estimate.value <= estimate.high for estimate in found)
+    whole = order_quantile(np.arange(1.0, 102.0), 0.5, 0.95)
+    assert (whole.value, whole.low, whole.high) == (51, 41, 61)  # P(41 <= Binomial(101, 1/2) <= 60) = 0.954

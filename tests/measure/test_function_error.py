@@ -149,7 +149,7 @@ def test_the_study_puts_them_side_by_side() -> None:
         solver=MeetInMiddle(),
     )
     comparison = Comparison(
-        axis="n", axis_label="n", own_values={}, against="axis", values=[], curves=[], labels={}, epsilon=0.05
+        axis="n", axis_label="n", own_values={}, against="axis", values=[], curves=[], labels={}, laws={}, epsilon=0.05
     )
     recorder = Memory()
     outcome = Theorem(comparison=comparison, function_error=SEARCH).run(

@@ -167,7 +167,7 @@ def test_a_comparison_warns_of_rows_and_of_points() -> None:
     """5 % of 12 and of 6 weights are 1 and 0."""
     study = Comparison(
         axis="density", axis_label="", values=[0.05, 1.0], own_values={}, curves=["whole"], against="axis", labels={},
-        epsilon=0.05,
+        laws={}, epsilon=0.05,
     )  # fmt: skip
     recorder = Memory()
     methods = {"whole": PRUNED, "sparse": RandomPruning(density=0.05, distribution=LAW)}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lth_runner.report import laws
 from lth_runner.report.kinds import failure_probability, scaling_law
 from lth_runner.report.plots import save_figure
 
@@ -68,6 +69,19 @@ def test_every_point_is_drawn_and_exactness_grows_to_the_right() -> None:
         assert axes.get_xlim()[0] > 1e-1 > 1e-6 > axes.get_xlim()[1]
     assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
     assert "95 %" in left.get_ylabel()
+
+
+def test_what_a_law_predicts_is_dotted_above_the_curve() -> None:
+    found = [point | {"n_law": point["n"] + 1.0} for point in curve("a", 0)]
+    curves = {"a": {"label": "a", "growth": "logarithm", "fit": None}}
+    formulas = {"logarithm": {}, "power": {}}
+    drawn: Any = scaling_law.figure(found, {"share": 0.95, "fit_epsilon": 1e-3, "curves": curves, "formulas": formulas})
+    lines = {str(line.get_label()): line for line in drawn.axes[0].get_lines()}
+    assert laws.LAW_LABEL in [text.get_text() for text in drawn.legends[0].get_texts()]
+    (law,) = (line for line in lines.values() if list(line.get_ydata()) == [11, 21, 41])
+    np.testing.assert_allclose(law.get_xdata(), EPSILONS)
+    assert law.get_zorder() > drawn.axes[0].containers[0].lines[0].get_zorder()
+    assert laws.LAW_LABEL not in [text.get_text() for text in scaling().legends[0].get_texts()]
 
 
 def test_failures_stand_on_a_logarithmic_axis_that_holds_them_all() -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lth_runner.report.laws import HEIGHT, Measured, Panel, draw_panel, formula_styles, line
+from lth_runner.report.laws import HEIGHT, Measured, Panel, draw_panel, formula_styles, line, predicted
 from lth_runner.report.points import Description, Point
 from lth_runner.report.style import curve_looks, legend_below, panels
 
@@ -17,7 +17,8 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     """The share of failures against n on a logarithmic axis; points without a failure are left out.
 
     Args:
-        points: panel, curve, n, failures, failure_share, failure_low and failure_high.
+        points: panel, curve, n, failures, failure_share, failure_low and failure_high; failure_law where a law
+            predicts the share.
         description: panels, by name their title, labels (of the curves by their names) and formulas (by label their
             n and their shares).
     """
@@ -43,7 +44,7 @@ def _panel(name: str, panel: Mapping[str, Any], points: Sequence[Point]) -> Pane
             np.array([point[column] for point in there], float)
             for column in ("n", "failure_share", "failure_low", "failure_high")
         )
-        measured[label] = Measured(x=x, y=y, low=low, high=high)
+        measured[label] = Measured(x=x, y=y, low=low, high=high, law=predicted(there, "n", "failure_law"))
     formulas = {label: line(pair) for label, pair in panel["formulas"].items()}
     return Panel(title=panel["title"], measured=measured, formulas=formulas)
 

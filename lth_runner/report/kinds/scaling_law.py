@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lth_runner.report.laws import HEIGHT, Measured, Panel, draw_panel, formula_styles, line
+from lth_runner.report.laws import HEIGHT, Measured, Panel, draw_panel, formula_styles, line, predicted
 from lth_runner.report.points import Description, Point
 from lth_runner.report.style import curve_looks, legend_below, panels
 
@@ -19,7 +19,8 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     """The smallest n against epsilon: where it grows as a logarithm, and on logarithmic axes where as a power.
 
     Args:
-        points: curve, epsilon, n, n_low, n_high and max_n; n_high is empty beyond max_n, and so is n.
+        points: curve, epsilon, n, n_low, n_high and max_n; n_high is empty beyond max_n, and so is n; n_law where a
+            law predicts n.
         description: share, the fraction of weights that are within epsilon; fit_epsilon, the largest one that fits
             saw; curves, by name their label, growth (logarithm or power) and fit (slope and offset of n, or of log2 n,
             over log2(1 / epsilon); or null); formulas, by growth and label their epsilons and their n.
@@ -64,7 +65,7 @@ def _measured(points: Sequence[Point], curve: Mapping[str, Any], fit_epsilon: fl
         at = x[x <= fit_epsilon]
         value = slope * np.log2(1 / at) + offset
         fitted = at, value if curve["growth"] == "logarithm" else 2**value
-    return Measured(x=x, y=y, low=low, high=high, fit=fitted)
+    return Measured(x=x, y=y, low=low, high=high, fit=fitted, law=predicted(points, "epsilon", "n_law"))
 
 
 def _span(parts: Sequence[Panel]) -> tuple[float, float]:

@@ -1,0 +1,71 @@
+"""What a comparison puts beside its curves."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from plain_choice import ONE_BY_ONE
+from recorders import Memory
+
+from lth_runner.construct.subset_sum import SubsetSum
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.data.synthetic import Synthetic
+from lth_runner.distributions.target_range import TargetRange
+from lth_runner.laws.instances import Direct
+from lth_runner.laws.weight_errors import SubsetErrors
+from lth_runner.networks.fc import FullyConnected
+from lth_runner.problem import Method, Problem
+from lth_runner.report.draw import figure
+from lth_runner.report.laws import LAW_LABEL
+from lth_runner.studies.comparison import LAW, Comparison
+from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+
+NETWORK = FullyConnected(inputs=16, hidden=80, outputs=4, depth=2, biases=False)
+LAWS: Any = {"closest": SubsetErrors(law=Direct(distribution=TargetRange()), per_n=1, most=None, draws=1600)}
+
+
+def comparison(**changes: Any) -> Comparison:
+    fixed: dict[str, Any] = {
+        "axis": "n", "axis_label": "n", "values": [11, 14], "own_values": {}, "curves": ["closest"], "against": "axis",
+        "labels": {}, "laws": LAWS, "epsilon": 0.01,
+    }  # fmt: skip
+    return Comparison(**{**fixed, **changes})
+
+
+def parts() -> tuple[Problem, dict[str, Method]]:
+    data = Synthetic(train_count=8, test_count=20, side=4, classes=4, seed=0, noise=0.2).load(lambda line: None)
+    rng = np.random.default_rng(1)
+    target = {name: rng.normal(0, 0.1, shape) for name, shape in (("fc1.weight", (80, 16)), ("fc2.weight", (4, 80)))}
+    closest = SubsetSum(
+        objective="closest", epsilon=0.01, c=3, n=11, stored=[], sharing="weight", mask="zero_one",
+        threshold_small=False, distribution=TargetRange(), solver=MeetInMiddle(),
+        **ONE_BY_ONE,
+    )  # fmt: skip
+    problem = Problem(network=NETWORK, target=target, data=data, streams=Streams(0), device="cpu")
+    return problem, {"closest": closest}
+
+
+@pytest.mark.slow
+def test_a_law_predicts_the_median_weight_error() -> None:
+    """1,600 weights: the median of an exponential is known to 15 % with probability 1 - 1e-4, the law to 5 %."""
+    outcome = comparison().run(*parts(), Memory())
+    assert [point["n"] for point in outcome.points] == [11, 14]
+    for point in outcome.points:
+        assert point["weight_error_median"] == pytest.approx(point[LAW], rel=0.2)
+    drawn = figure(outcome.points, outcome.figures["curves"])
+    assert LAW_LABEL in [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert all(LAW not in row for row in outcome.rows)
+
+
+@pytest.mark.slow
+def test_a_law_of_n_says_nothing_over_another_axis() -> None:
+    outcome = comparison(axis="epsilon", values=[0.01]).run(*parts(), Memory())
+    assert all(LAW not in point for point in outcome.points)
+    drawn = figure(outcome.points, outcome.figures["curves"])
+    assert LAW_LABEL not in [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+def test_a_law_needs_its_curve() -> None:
+    with pytest.raises(ConfigError, match=r"study\.laws"):
+        comparison(laws={"closets": LAWS["closest"]})
