@@ -16,6 +16,8 @@ from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
 from lth_runner.laws.curve import check_no_methods
+from lth_runner.laws.poisson.averaged import error_quantile
+from lth_runner.laws.poisson.numbers import equally_likely, moments
 from lth_runner.laws.sum_search.interface import Chosen, Sums, SumSearch
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
@@ -33,7 +35,8 @@ COLUMNS = {
     "changed": Column("networks that left the first mask", "percent"),
     "time_s": Column("time", "seconds"),
 }
-DIFFERENCING = "n^(-0.72 ln n)"
+DIFFERENCING, LAW = "n^(-0.72 ln n)", "best mask, the law's median"
+TARGETS, LAW_TO = 100, 28  # how many targets the law averages over, and the largest n that it is drawn for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,9 +207,12 @@ class SearchGap:
         }
 
     def _formulas(self, panel: Panel) -> dict[str, list[list[float]]]:
-        """What differencing is known to reach, by label: its n and its errors."""
+        """By label, n and errors: medians by the Poisson law, and what differencing is known to reach."""
         if panel.inputs == "data":
             return {}
-        n = [n for values in panel.searches.values() for n in values]
-        grid = np.geomspace(min(n), max(n), 50)
-        return {DIFFERENCING: [grid.tolist(), (grid ** (-np.log(grid) / (2 * np.log(2)))).tolist()]}
+        n = sorted({n for values in panel.searches.values() for n in values})
+        number, targets = moments(equally_likely(self.numbers)), equally_likely(self.targets, TARGETS)
+        few = [k for k in n if k <= LAW_TO]
+        law = [error_quantile(k, number, targets, 0.5) for k in few]
+        reached = [k ** (-math.log(k) / (2 * math.log(2))) for k in n]
+        return {LAW: [[*map(float, few)], law], DIFFERENCING: [[*map(float, n)], reached]}

@@ -19,7 +19,7 @@ from lth_runner.laws.sum_search.exact import Exact
 from lth_runner.laws.sum_search.scores import Scores
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
-from lth_runner.studies.search_gap import DIFFERENCING, Panel, SearchGap
+from lth_runner.studies.search_gap import DIFFERENCING, LAW, Panel, SearchGap
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
 DATA = Synthetic(train_count=200, test_count=100, side=2, classes=10, seed=0, noise=0.2).load(lambda line: None)
@@ -116,6 +116,7 @@ def test_the_figure_shows_every_panel_and_the_law(done: Any) -> None:
     one, data = drawn.axes[:2]
     lines = {line.get_label(): np.asarray(line.get_ydata()) for line in one.get_lines()}
     np.testing.assert_allclose(lines[DIFFERENCING][0], 4 ** (-np.log(4) / (2 * np.log(2))))
+    assert lines[LAW][1] == pytest.approx(lines["best mask"][1], rel=0.3)  # 60 weights
     at = [p["error"] for p in done.points if (p["panel"], p["curve"], p["n"]) == ("one", "exact", 4)]
     assert lines["best mask"][0] == pytest.approx(np.mean(at))
     assert DIFFERENCING not in {line.get_label() for line in data.get_lines()}
