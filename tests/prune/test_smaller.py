@@ -13,15 +13,19 @@ from lth_runner.config.compose import method_of
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
 from lth_runner.data.synthetic import Synthetic
+from lth_runner.measure.claims import claimed
+from lth_runner.measure.ticket import measure_ticket
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.resnet import ResNet
 from lth_runner.networks.vgg import VGG
 from lth_runner.networks.vit import ViT
 from lth_runner.problem import Problem
 from lth_runner.prune.channels import channels
+from lth_runner.prune.retraining import retrained
 from lth_runner.prune.smaller import Smaller, smaller
 from lth_runner.prune.transformer_units import heads, hidden_neurons
 from lth_runner.prune.units import masks
+from lth_runner.ticket.materialise import materialise
 from lth_runner.training.recipe import Recipe
 from lth_runner.training.state import State
 from lth_runner.training.train import train
@@ -191,10 +195,14 @@ def test_tickets_are_trained_so_and_stored_whole(tmp_path: Path, name: str, netw
         "window": 2,
         "density": 0.4,
     }
-    ticket = method_of(name, {**settings, "retrain": "rewound"}).find(problem, recorder).ticket
+    method = method_of(name, {**settings, "retrain": "rewound"})
+    ticket = method.find(problem, recorder).ticket
     assert any("trained without its empty units" in line for line in recorder.said)
     shapes = {key: tuple(tensor.shape) for key, tensor in NETWORKS[network].module().named_parameters()}
     assert {key: source.shape for key, source in ticket.weights.items() if key in shapes} == shapes
     for key, mask in ticket.masks.items():
         pruned = ~np.broadcast_to(mask.dense(), shapes[key])
         assert not ticket.weights[key].array[pruned].any()  # type: ignore[union-attr]
+    measured = measure_ticket(materialise(ticket), problem, epsilon=1.0, outputs=False, approximates=False)
+    again = retrained(claimed(ticket, measured, method, problem, epsilon=1.0), DATA, Memory(tmp_path / "again"))
+    assert again.differing == 0, "trained again, it takes the same steps"
