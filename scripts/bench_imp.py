@@ -8,7 +8,8 @@ and 10 % of the output layer a level. The plain way takes single images through 
 DataLoader, multiplies the weights by their masks at every step, and evaluates over a DataLoader. Ours are the steps of
 `training.training.Training`, their batches included. Before anything is timed, all ways must have the same weights
 after some steps on equal batches, up to rounding. Ways alternate; times are medians of processor time, which is that of
-the clock on an idle core. A whole run is not trained: its time is computed from the parts that were measured.
+the clock on an idle core. A whole run is not trained: its time is computed from the parts that were measured. Tickets
+whose masks empty whole channels, heads or neurons are those of `bench_units.py`: masked steps, and steps without them.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any
 import numba
 import numpy as np
 import torch
+from bench_units import pairs
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
@@ -340,6 +342,17 @@ def measured(rounds: int, steps: int) -> tuple[str, list[Row], list[list[str]]]:
     return data.name, rows, shown
 
 
+def units(rounds: int, steps: int) -> list[Row]:
+    """Steps of tickets of whole units, with masks and without the empty units."""
+    rows: list[Row] = []
+    for pair in pairs(Silent()):
+        masked, smaller = in_turn([(pair.masked, steps), (pair.smaller, steps)], rounds)
+        rows.append((f"{pair.name}: masked step", masked, ""))
+        note = f"{masked / smaller:.1f} times the masked; {pair.left:.0%} of the parameters"
+        rows.append((f"{pair.name}: without the others", smaller, note))
+    return rows
+
+
 def density(level: int) -> float:
     masks = masks_of(level).values()
     return sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks) if level else 1.0
@@ -361,6 +374,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     name, rows, levels = measured(options.rounds, options.steps)
+    rows += units(options.rounds, max(options.steps // 10, 2))
     text = markdown(["", "milliseconds", ""], [[what, f"{ms:,.3f}", note] for what, ms, note in rows])
     text += "\nThe levels of the whole run, ours:\n\n"
     text += markdown(["level", "kept", "steps", "step, ms", f"{EVALUATED:,} images, ms"], levels)

@@ -55,7 +55,7 @@ def parts(ticket: Ticket) -> Iterator[Part]:
         yield _part(name, kind, np.unpackbits(mask.bits, count=mask.size), 1)
     for name, source in ticket.weights.items():
         if isinstance(source, Stored):
-            width = ticket.architecture.width(name) if isinstance(ticket.architecture, Packed) else None
+            width = ticket.architecture.entry_bits(name) if isinstance(ticket.architecture, Packed) else None
             kind = "code" if _stands_for_weights(source) else "stored"
             yield _part(name, kind, _kept(ticket, name, source), width or 8 * source.array.itemsize)
 

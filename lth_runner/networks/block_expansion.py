@@ -107,7 +107,7 @@ class BlockExpansion:
             found |= with_earlier(found, {layer.weight: weight})
         return found
 
-    def width(self, name: str) -> int | None:
+    def entry_bits(self, name: str) -> int | None:
         """Bits of a place in a layer, and of a column; see `Packed`."""
         path, _, part = name.rpartition(".")
         weight = {layer.name: layer.part.weight for layer in self.layers if layer.name == path}

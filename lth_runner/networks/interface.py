@@ -82,7 +82,7 @@ class Expansion(Architecture, Protocol):
 class Packed(Architecture, Protocol):
     """An architecture some of whose tensors take fewer bits than their types have."""
 
-    def width(self, name: str) -> int | None:
+    def entry_bits(self, name: str) -> int | None:
         """Bits that are enough for each entry of a tensor; None: those of its type."""
         ...
 

@@ -89,7 +89,7 @@ class Quantised:
         weight = weight.removesuffix(SUFFIX)
         return (weight, part) if weight in self.codes and name == f"{weight}{SUFFIX}.{part}" else None
 
-    def width(self, name: str) -> int | None:
+    def entry_bits(self, name: str) -> int | None:
         """Bits that are enough for each entry of a tensor; None of one that is no part of a code; see `Packed`."""
         found = self.part(name)
         return None if found is None else self.codes[found[0]].width(found[1], self._shapes()[found[0]])

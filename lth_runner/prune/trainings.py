@@ -15,6 +15,7 @@ from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.networks.interface import filled
 from lth_runner.problem import Found, Problem
+from lth_runner.prune.smaller import smaller
 from lth_runner.search.space import random_space
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source, Stored
@@ -124,6 +125,8 @@ class Trainings:
     ) -> Trained:
         """Trains the network with these masks; what is pruned is 0 from the first step on.
 
+        Where masks empty whole units and it pays, the steps are those of the network without them; see `smaller`.
+
         Args:
             name: of this training among all of the method: a stopped one is taken up by it.
             start: None for step 0 with the drawn weights.
@@ -143,6 +146,13 @@ class Trainings:
 
         used = recipe or self.recipe
         last = (stop or Step.parse("length", used.length)).steps(self.steps_per_epoch)
+        shapes = {key: parameter.shape for key, parameter in module.named_parameters()}
+        tensors = {key: torch.from_numpy(mask).expand(shapes[key]) for key, mask in masks.items()}
+        begin = start or self.state(module)
+        less = smaller(self.network, module, tensors, used, self.split.train[0])
+        if less is not None:
+            recorder.say(f"{name}: trained without its empty units, {100 * less.share:.0f} % of all parameters")
+            module, tensors, start = less.module, less.masks(tensors), less.state(begin)
         with reproducible():
             end = train(
                 module,
@@ -151,13 +161,15 @@ class Trainings:
                 streams or self.streams,
                 PURPOSE,
                 Named(recorder, name),
-                masks={key: torch.from_numpy(mask) for key, mask in masks.items()},
+                masks=tensors,
                 start=start,
                 stop=stop,
                 on_step=[measure],
                 augment=self._augment,
                 checkpoint=self._checkpoint(name, recorder),
             )
+        if less is not None:
+            end = less.whole(end, begin)
         evaluations = [{k: v for k, v in line.items() if k not in told} for line in end.history]
         return Trained(state=replace(end, history=[]), evaluations=evaluations)
 

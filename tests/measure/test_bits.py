@@ -49,6 +49,15 @@ def test_a_ticket_of_fixed_density_costs_its_binary_entropy(n: int, share: float
     assert found["network_bits_per_weight"] == pytest.approx(total / (weights + stored), rel=1e-12)
 
 
+@pytest.mark.parametrize(("method", "name"), [("subset_sum", "resnet"), ("subset_sum", "vit"), ("pensia", "fc")])
+def test_networks_of_some_width_are_counted_like_all_others(method: str, name: str) -> None:
+    """Channels, tokens and expansions have a width too, which is none of the bits of an entry."""
+    small = SMALL[name]
+    found = lth.find(method, small.make(), n=6, target=target(small), data=dataset(small), progress=False).ticket
+    assert not isinstance(found.ticket.architecture, Packed)
+    assert found.bits()["bits_mask"] == sum(mask.size for mask in found.ticket.masks.values())
+
+
 def test_of_a_winning_ticket_the_kept_numbers_and_the_mask_are_stored() -> None:
     masks = {"fc1.weight": Mask.random((50, 100), 600, np.random.default_rng(1))}
     weights = {
@@ -99,7 +108,7 @@ def test_the_count_is_enough_to_rebuild_every_part(method: str) -> None:
     assert counted.keys() == {name for name, s in ticket.weights.items() if isinstance(s, Stored) and s.origin == CODE}
     weights, written = dict(ticket.weights), 0
     for name in counted:
-        source, width = ticket.weights[name], ticket.architecture.width(name)
+        source, width = ticket.weights[name], ticket.architecture.entry_bits(name)
         assert isinstance(source, Stored) and width is not None
         stream = packed(source.array, width)
         assert len(stream) == counted[name]

@@ -74,7 +74,7 @@ def test_codes_of_other_weights_are_refused() -> None:
 
 def test_a_width_is_that_of_a_part() -> None:
     network = Quantised(target=SMALL["fc"].make(), codes={"fc1.weight": CODES["scalar"]})
-    widths = {name: network.width(name) for name in state_shapes(network)}
+    widths = {name: network.entry_bits(name) for name in state_shapes(network)}
     assert widths == {
         "fc1.bias": None, "fc1.weight_code.indices": 3, "fc1.weight_code.scales": 16, "fc1.weight_code.zeros": 3,
         "fc1.weight_code.escape_places": 9, "fc1.weight_code.escape_values": 16, "fc2.weight": None, "fc2.bias": None,
