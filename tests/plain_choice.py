@@ -3,8 +3,15 @@
 from typing import Any
 
 from lth_runner.construct.compensation import Compensation
+from lth_runner.construct.matching import Matching
 
 ONE_BY_ONE: dict[str, Any] = {
     "compensate": "none",
     "compensation": Compensation(order="inputs", damping=0.01, samples=4096, follow="pruned"),
+}
+UNMATCHED: dict[str, Any] = {
+    "mask": "zero_one",
+    "centred": False,
+    "match": "none",
+    "matching": Matching(factor=1.7, reach=0.5, group=64),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 from safetensors.numpy import save_file
 
@@ -39,7 +39,7 @@ OFFER: dict[str, Any] = {"epsilon": 0.05, "c": 3, "n": 10, "distribution": LAW}
 HALVES: dict[str, Any] = {"halves": "both", "signs": "as_drawn"}
 METHODS: dict[str, Method] = {
     "subset_sum": SubsetSum(
-        stored=[], **SUBSETS, **OFFER, sharing="weight", mask="zero_one", threshold_small=False, **ONE_BY_ONE
+        stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED
     ),
     "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
     "pensia": Pensia(stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),

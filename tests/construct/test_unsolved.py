@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 
 from lth_runner.construct.burkholz import Burkholz
@@ -30,7 +30,7 @@ def methods(solver: Any) -> dict[str, Method]:
             stored=[],
             n=3,
             sharing="weight",
-            mask="zero_one",
+            **UNMATCHED,
             threshold_small=False,
             solver=solver,
             **OFFER,
