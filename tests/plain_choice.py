@@ -9,9 +9,6 @@ ONE_BY_ONE: dict[str, Any] = {
     "compensate": "none",
     "compensation": Compensation(order="inputs", damping=0.01, samples=4096, follow="pruned"),
 }
-UNMATCHED: dict[str, Any] = {
-    "mask": "zero_one",
-    "centred": False,
-    "match": "none",
-    "matching": Matching(factor=1.7, reach=0.5, group=64),
-}
+MATCHING = Matching(factor=1.7, reach=0.5, group=64)
+UNMATCHED: dict[str, Any] = {"mask": "zero_one", "centred": False, "match": "none", "matching": MATCHING}
+PLAIN_PATHS: dict[str, Any] = {**ONE_BY_ONE, "matching": MATCHING}

@@ -41,6 +41,17 @@ class Matching:
             checks.fraction("matching.reach", self.reach)
         checks.integer("matching.group", self.group, at_least=1)
 
+    def scale(self, size: np.ndarray, largest: np.ndarray, spread: float, top: float) -> np.ndarray:
+        """The factors for weights of these sizes.
+
+        Args:
+            size: roots of mean squares; largest: absolute values, of the same shape.
+            spread: standard deviation of sums before they are scaled.
+            top: the largest of these sums.
+        """
+        scale = self.factor * size / spread
+        return scale if self.reach is None else np.maximum(scale, largest / (self.reach * top))
+
     def scales(self, weight: np.ndarray, match: str, mask: str, centred: bool, law: Distribution, n: int) -> Scales:
         """Those of one tensor of weights, as they are stored.
 
@@ -57,9 +68,7 @@ class Matching:
         spread, top = sums(law, n, mask, centred)
         rows = weight.reshape(len(weight) if match != "tensor" and weight.ndim > 1 else 1, -1)
         size, largest = sizes(rows, self.group if match == "group" else rows.shape[1])
-        scale = self.factor * size / spread
-        if self.reach is not None:
-            scale = np.maximum(scale, largest / (self.reach * top))
+        scale = self.scale(size, largest, spread, top)
         with np.errstate(over="ignore"):
             rounded = scale.astype(np.float16)
         if not np.isfinite(rounded).all():

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE, UNMATCHED
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from safetensors.numpy import save_file
 
@@ -42,9 +42,9 @@ METHODS: dict[str, Method] = {
         stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED
     ),
     "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
-    "pensia": Pensia(stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
+    "pensia": Pensia(**PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(
-        stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
+        **PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
     ),
     "malach_pairs": MalachPairs(stored=[], **OFFER, **HALVES),
     "burkholz": Burkholz(**SUBSETS, **OFFER, twin="always", signs="as_drawn", max_paths=24),

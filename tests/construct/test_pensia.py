@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_choice import PLAIN_PATHS
 from recorders import Memory
 from small_convolution import SmallConvolution
 
@@ -43,7 +44,7 @@ EXHAUSTIVE = Exhaustive(max_n=16)
 def pensia(**changes: Any) -> Pensia:
     settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "halves": "both"}
     settings |= {"signs": "reserved", "gains": "fitted", "max_paths": 24, "distribution": LAW, "solver": MeetInMiddle()}
-    return Pensia(stored=[], **settings | changes)
+    return Pensia(stored=[], **PLAIN_PATHS | settings | changes)
 
 
 def problem(network: Architecture, seed: int, size: float = 0.3, zeros: float = 0.0) -> Problem:

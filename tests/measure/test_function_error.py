@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import ONE_BY_ONE, UNMATCHED
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from small_convolution import SmallConvolution
 from torch import nn
@@ -51,8 +51,8 @@ def methods(n: int) -> list[Any]:
     doubled: dict[str, Any] = {"signs": "as_drawn", "gains": "fitted", "max_paths": 24}
     return [
         SubsetSum(stored=[], **shared, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED),
-        Pensia(stored=[], **shared, **doubled, halves="both"),
-        Pensia(stored=[], **shared, **doubled, halves="positive"),
+        Pensia(**PLAIN_PATHS, stored=[], **shared, **doubled, halves="both"),
+        Pensia(**PLAIN_PATHS, stored=[], **shared, **doubled, halves="positive"),
     ]
 
 
