@@ -11,10 +11,10 @@ from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, Widened
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
-from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
+from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS, Column
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.names import recipe
@@ -22,6 +22,13 @@ from lth_runner.ticket.plain import KIND
 from lth_runner.ticket.ticket import Ticket
 
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
+
+
+AGAINST = ("axis", "drawn", "width")
+WIDTH_COLUMNS = {
+    "width": Column("hidden neurons per input", "number"),
+    "agreement": Column("same largest output", "percent"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +41,9 @@ class Comparison:
         values: what it takes; empty for no curve.
         own_values: what it takes for single curves instead, by their names.
         curves: names of the methods drawn.
-        against: what the figure's x axis shows: "axis", or "drawn", the random numbers drawn in all.
+        against: what the figure's x axis shows: "axis"; "drawn", the random numbers drawn in all; or "width", hidden
+            neurons for each input of a layer, for methods that build networks twice as deep. Then the outputs of every
+            point are compared with the target's.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
     """
@@ -52,7 +61,7 @@ class Comparison:
         checks.positive("epsilon", self.epsilon)
         checks.listed("study.values", self.values)
         checks.listed("study.curves", self.curves)
-        checks.choice("against", self.against, ("axis", "drawn"))
+        checks.choice("against", self.against, AGAINST)
         for name in self.own_values:
             checks.choice("own_values", name, self.curves)
 
@@ -99,7 +108,7 @@ class Comparison:
         measured = {name: row | layers.get(name, {}) for name, row in measured.items()}
         return Outcome(
             rows=[{**row, "network": name} for name, row in measured.items()],
-            columns=TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS,
+            columns=self._columns(problem),
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
             points=points,
             figures=self._figures(measured) if points else {},
@@ -113,7 +122,13 @@ class Comparison:
         network = materialise(found.ticket, bars=recorder.progress)
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
+        if self.against == "width":
+            row["width"] = _width(found.ticket)
         return row | dict(found.times), network
+
+    def _columns(self, problem: Problem) -> dict[str, Column]:
+        columns = TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS
+        return columns | WIDTH_COLUMNS if self.against == "width" else columns
 
     def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
         labels = None if problem.data is None else problem.data.test_labels
@@ -138,7 +153,8 @@ class Comparison:
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
-                    found, network = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
+                    method, outputs = self._at(methods[name], value), self.against == "width"
+                    found, network = self._measured(method, problem, recorder, outputs=outputs)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
                 line = {"curve": name, "axis": self.axis, **found, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
@@ -146,17 +162,27 @@ class Comparison:
         return points
 
     def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
-        drawn = self.against == "drawn"
+        axis, label = {
+            "axis": (self.axis, self.axis_label),
+            "drawn": ("drawn", "random weights drawn in all"),
+            "width": ("width", "hidden neurons for each input of a layer"),
+        }[self.against]
         description = {
             "kind": "curves",
-            "axis": "drawn" if drawn else self.axis,
-            "axis_label": "random weights drawn in all" if drawn else self.axis_label,
-            "log_axis": drawn,
+            "axis": axis,
+            "axis_label": label,
+            "log_axis": self.against == "drawn",
             "target_accuracy": measured["target"]["accuracy"] if "target" in measured else None,
             "epsilon": self.epsilon,
             "labels": self.labels,
         }
         return {"curves": description}
+
+
+def _width(ticket: Ticket) -> float:
+    if not isinstance(ticket.architecture, Widened):
+        raise ConfigError("study.against=width is for methods that add hidden neurons, such as pensia and block")
+    return ticket.architecture.hidden_per_input
 
 
 def _has_labels(problem: Problem) -> bool:

@@ -37,11 +37,17 @@ DATA = ["data.train_count=8", "data.test_count=50", "data.side=4", "data.classes
 SUBSETS: dict[str, Any] = {"objective": "closest", "solver": MeetInMiddle()}
 OFFER: dict[str, Any] = {"epsilon": 0.05, "c": 3, "n": 10, "distribution": LAW}
 HALVES: dict[str, Any] = {"halves": "both", "signs": "as_drawn"}
+SIGNS = SubsetSum(
+    stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE,
+    **{**UNMATCHED, "mask": "signs", "match": "row"},
+)  # fmt: skip
 METHODS: dict[str, Method] = {
     "subset_sum": SubsetSum(
         stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED
     ),
     "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
+    "signs": SIGNS,
+    "signed": replace(SIGNS, mask="signed"),
     "pensia": Pensia(**PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(
         **PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
