@@ -35,7 +35,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "subset_sum, centred": ("subset_sum", {"centred": True, "match": "tensor"}),
     "subset_sum, signs": ("subset_sum", {"mask": "signs", "match": "row"}),
     "subset_sum, signed": ("subset_sum", {"mask": "signed", "n": 7, "match": "group", "compensate": "inputs"}),
-    "pensia, matched": ("pensia", {"n": 8, "halves": "positive", "gains": "matched", "compensate": "inputs"}),
+    "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
 }
 METHODS = [*choices("method"), *VARIANTS]
 TRUST = ["small_networks"]
