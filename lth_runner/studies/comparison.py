@@ -27,8 +27,9 @@ Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a 
 AGAINST = ("axis", "drawn", "width")
 WIDTH_COLUMNS = {
     "width": Column("hidden neurons per input", "number"),
-    "agreement": Column("same largest output", "percent"),
+    "changed": Column("changed predictions", "percent"),
 }
+FAR = 0.012  # below the target's accuracy, of which a figure of widths shows no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class Comparison:
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
         if self.against == "width":
-            row["width"] = _width(found.ticket)
+            row |= {"width": _width(found.ticket), "changed": 1 - row["agreement"]}
         return row | dict(found.times), network
 
     def _columns(self, problem: Problem) -> dict[str, Column]:
@@ -162,21 +163,38 @@ class Comparison:
         return points
 
     def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
-        axis, label = {
-            "axis": (self.axis, self.axis_label),
-            "drawn": ("drawn", "random weights drawn in all"),
-            "width": ("width", "hidden neurons for each input of a layer"),
-        }[self.against]
+        accuracy = measured["target"]["accuracy"] if "target" in measured else None
+        if self.against == "width":
+            return {"width": _width_figure(accuracy, self.labels)}
+        drawn = self.against == "drawn"
         description = {
             "kind": "curves",
-            "axis": axis,
-            "axis_label": label,
-            "log_axis": self.against == "drawn",
-            "target_accuracy": measured["target"]["accuracy"] if "target" in measured else None,
+            "axis": "drawn" if drawn else self.axis,
+            "axis_label": "random weights drawn in all" if drawn else self.axis_label,
+            "log_axis": drawn,
+            "target_accuracy": accuracy,
             "epsilon": self.epsilon,
             "labels": self.labels,
         }
         return {"curves": description}
+
+
+def _width_figure(accuracy: float | None, labels: dict[str, str]) -> Description:
+    """Accuracies near the target's, and the share of outputs that differ from it in their largest entry."""
+    common = {"x": "width", "x_label": "hidden neurons for each input of a layer", "x_scale": "linear"}
+    shown = {"level": None, "y_limits": [None, None]}
+    if accuracy is not None:
+        shown = {"level": [accuracy, "target network"], "y_limits": [accuracy - FAR, accuracy + FAR / 8]}
+    changed = {"y_scale": "log", "y_limits": [None, None], "level": None}
+    return {
+        "kind": "panels",
+        "labels": labels,
+        "caption": "The network of each method is random, pruned, and twice as deep as its target.",
+        "panels": [
+            {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", **shown},
+            {**common, "y": "changed", "y_label": "share of changed predictions", **changed},
+        ],
+    }
 
 
 def _width(ticket: Ticket) -> float:

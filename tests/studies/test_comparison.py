@@ -13,6 +13,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Problem
+from lth_runner.report.kinds.panels import figure
 from lth_runner.studies.comparison import Comparison
 
 PENSIA = method_of("pensia", {"n": 5})
@@ -33,11 +34,14 @@ def test_widths_are_hidden_neurons_for_each_input() -> None:
     outcome = STUDY.run(problem(), {"pensia": PENSIA, "block": BLOCK}, Memory())
     rows: dict[str, Any] = {str(row["network"]): row for row in outcome.rows}
     assert rows["pensia"]["width"] == 10 and rows["block"]["width"] == pytest.approx(9 * 25 / 72)
-    assert {"width", "agreement"} <= set(outcome.columns)
+    assert {"width", "changed"} <= set(outcome.columns)
     points: dict[Any, Any] = {point["curve"]: point for point in outcome.points}
     assert points["pensia"]["width"] == 8 and points["block"]["width"] == pytest.approx(5 * 25 / 72)
-    assert all(0 <= point["agreement"] <= 1 for point in outcome.points), "the outputs of points are compared too"
-    assert outcome.figures["curves"]["axis"] == "width"
+    for point in [*points.values(), rows["pensia"], rows["block"]]:
+        assert point["changed"] == 1 - point["agreement"], "the outputs of points are compared too"
+    description = outcome.figures["width"]
+    assert [panel["y"] for panel in description["panels"]] == ["accuracy", "changed"]
+    figure(outcome.points, description)
 
 
 @pytest.mark.parametrize("halves", ["both", "positive"])
