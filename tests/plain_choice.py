@@ -3,8 +3,12 @@
 from typing import Any
 
 from lth_runner.construct.compensation import Compensation
+from lth_runner.construct.matching import Matching
 
 ONE_BY_ONE: dict[str, Any] = {
     "compensate": "none",
     "compensation": Compensation(order="inputs", damping=0.01, samples=4096, follow="pruned"),
 }
+MATCHING = Matching(factor=1.7, reach=0.5, group=64)
+UNMATCHED: dict[str, Any] = {"mask": "zero_one", "centred": False, "match": "none", "matching": MATCHING}
+PLAIN_PATHS: dict[str, Any] = {**ONE_BY_ONE, "matching": MATCHING}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from torch import nn
 from torch.nn.utils import prune
 
@@ -74,7 +74,7 @@ def test_parts_of_a_method_by_name_as_settings_or_as_objects(tmp_path: Path) -> 
     assert same_file(named, objects, tmp_path)
     method = SubsetSum(
         objective="closest", epsilon=0.01, c=3, n=8, stored=[], sharing="weight", threshold_small=False,
-        mask="zero_one", distribution=law, solver=solver, **ONE_BY_ONE,
+        distribution=law, solver=solver, **ONE_BY_ONE, **UNMATCHED,
     )  # fmt: skip
     assert same_file(named, lth.find(method, network(), progress=False).ticket, tmp_path)
     assert same_file(quick(n=5, distribution=law, solver=solver).ticket, quick(method=method, n=5).ticket, tmp_path)

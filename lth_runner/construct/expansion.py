@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lth_runner.construct.paths import LayerTargets, reach, usable_neurons
+from lth_runner.construct.compensated_paths import ExpandedLayer, compensated_paths
+from lth_runner.construct.compensation import Compensation
+from lth_runner.construct.matching import Matching
+from lth_runner.construct.paths import LayerTargets, products, reach, usable_neurons
 from lth_runner.construct.prepare import folded, prepared, stored, target_range, without
 from lth_runner.construct.sums import Choose, Paths, SumSolver, warn_of_unsolved
 from lth_runner.core import checks
@@ -29,7 +32,7 @@ from lth_runner.ticket.ticket import Ticket
 
 HALVES = ("both", "positive")
 SIGNS = ("reserved", "as_drawn")
-GAINS = ("fitted", "none")
+GAINS = ("fitted", "matched", "none")
 BLOCK = 1 << 20  # random numbers looked through at a time for those on the diagonal
 
 
@@ -45,7 +48,9 @@ class Layout:
             negative ones, and those whose weight has the wrong sign are pruned, as in the theorem; "as_drawn": every
             neuron is for the inputs of the sign its weight happens to have. Equal where only positive inputs occur.
         gains: "fitted": a layer whose largest weight is out of reach of sums of products gets a gain above 1 that
-            brings it within; "none": never, as in the theorem.
+            brings it within; "matched": every layer gets the gain with which sums of products have the size of its
+            weights; "none": never, as in the theorem.
+        matching: how that is chosen, where it is.
         max_paths: hidden neurons that one sum may use, since exact search takes 2^(max_paths / 2) steps; a coordinate's
             neurons beyond these are pruned.
         epsilon: absolute error allowed per target weight.
@@ -57,6 +62,7 @@ class Layout:
     halves: str
     signs: str
     gains: str
+    matching: Matching | None
     max_paths: int
     epsilon: float
     stored: Sequence[str]
@@ -82,11 +88,22 @@ class Layout:
         return Paths(first=first, usable=usable, neurons_last=True)
 
 
-def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, choose: Choose) -> Found:
+def expand(
+    problem: Problem,
+    recorder: Recorder,
+    layout: Layout,
+    label: str,
+    choose: Choose,
+    compensation: Compensation | None = None,
+) -> Found:
     """The pruned random network, and as its facts n, unsolved, and the gain of every layer that has one.
 
+    Args:
+        compensation: how weights of a row take up the errors of those chosen before; None: not at all.
+
     Raises:
-        ConfigError: no target, a network without a layer to replace, or a distribution without one of the signs.
+        ConfigError: no target, a network without a layer to replace, a distribution without one of the signs, or
+            nothing to calibrate on where that is asked for.
     """
     problem = prepared(problem)
     (target,) = problem.need("target")
@@ -94,22 +111,25 @@ def expand(problem: Problem, recorder: Recorder, layout: Layout, label: str, cho
     targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
     random = _random_network(problem, layout, layers)
     drawn = _drawn(target, layout, random)
-    if layout.gains == "fitted":
-        gains = {
-            layer.weight: max(1.0, targets[layer.name].largest / _reach(layer, layout, random, drawn))
-            for layer in layers
-        }
+    if layout.gains != "none":
+        gains = {layer.weight: _gain(layer, targets[layer.name], layout, random, drawn) for layer in layers}
         random = replace(random, gains=gains)
     solver = SumSolver(problem.streams.seed, layout.epsilon, choose)
     masks: dict[str, Mask] = {}
     instances = sum(_instances(layer, targets[layer.name], random) for layer in layers)
     with recorder.progress(label, instances) as bar:
+        every = []
         for layer in layers:
             split, total = (f"{layer.name}.{which}.weight" for which in ("split", "sum"))
             paths = layout.paths(layer, drawn[split], random, problem.streams.seed)
             masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
-            gain = random.gains[layer.weight]
-            masks[total] = solver.mask(drawn[total], paths, targets[layer.name], gain, bar, layer.groups)
+            own, gain = targets[layer.name], random.gains[layer.weight]
+            every.append(ExpandedLayer(layer=layer, targets=own, total=drawn[total], paths=paths, gain=gain))
+        aware = compensated_paths(problem, every, solver, compensation, recorder, bar) if compensation else {}
+        for each in every:
+            name, groups = each.layer.name, each.layer.groups
+            mask = aware.get(name) or solver.mask(each.total, each.paths, each.targets, each.gain, bar, groups)
+            masks[f"{name}.sum.weight"] = mask
     warn_of_unsolved(label, solver.unsolved, instances, recorder)
     facts = {"n": layout.n, "unsolved": solver.unsolved}
     facts |= {f"gain/{name}": gain for name, gain in random.gains.items() if gain != 1}
@@ -195,10 +215,16 @@ def _sources(
     }
 
 
-def _reach(layer: WeightLayer, layout: Layout, random: TwoLayerExpansion, drawn: Mapping[str, Drawn]) -> float:
+def _gain(
+    layer: WeightLayer, targets: LayerTargets, layout: Layout, random: TwoLayerExpansion, drawn: Mapping[str, Drawn]
+) -> float:
     twin = layer.weight in random.twins
     split, total = (drawn[f"{layer.name}.{which}.weight"].distribution for which in ("split", "sum"))
-    return reach(split, total, layout.n * (1 + (twin and layout.signs == "as_drawn")), layout.max_paths, twin)
+    neurons = layout.n * (1 + (twin and layout.signs == "as_drawn"))
+    if layout.matching is None or layout.gains == "fitted":
+        return max(1.0, targets.largest / reach(split, total, neurons, layout.max_paths, twin))
+    size, largest = np.array(targets.size), np.array(targets.largest)
+    return float(layout.matching.scale(size, largest, *products(split, total, neurons, layout.max_paths, twin))) or 1.0
 
 
 def own_edges(split: Drawn, width: int, seed: int) -> np.ndarray:

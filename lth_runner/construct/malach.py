@@ -72,7 +72,16 @@ class Malach:
 
     def _offer(self) -> Offer:
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        return Offer(n=n, sharing=self.sharing, mask="zero_one", stored=self.stored, distribution=self.distribution)
+        return Offer(
+            n=n,
+            sharing=self.sharing,
+            mask="zero_one",
+            centred=False,
+            match="none",
+            matching=None,
+            stored=self.stored,
+            distribution=self.distribution,
+        )
 
     def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
         return single_best(values, targets, self.epsilon)

@@ -61,6 +61,7 @@ class Orseau:
             halves=self.halves,
             signs=self.signs,
             gains="none",
+            matching=None,
             max_paths=2 * n,
             epsilon=self.epsilon,
             stored=self.stored,

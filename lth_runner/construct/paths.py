@@ -1,5 +1,6 @@
 """The paths of an expanded layer: which target numbers are sought, and which hidden neurons may be used for each."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -61,6 +62,11 @@ class LayerTargets:
         """Of the absolute values."""
         return float(np.abs(self.weight).max())
 
+    @property
+    def size(self) -> float:
+        """Root of the mean square of what is asked for."""
+        return float(np.sqrt(np.mean(self.weight[:, self.coordinate, self.tap] ** 2)))
+
     def batches(self, usable: np.ndarray) -> Iterator[Batch]:
         """The places by how many neurons they may use; those that may use none stay without a path.
 
@@ -101,20 +107,30 @@ def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, co
 def reach(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> float:
     """Half of the sum that all products of one sign are expected to have: what subsets of them reach as a rule.
 
+    Raises:
+        ConfigError: one of the signs is never drawn.
+    """
+    return 0.5 * products(split, total, neurons, max_paths, twin)[1]
+
+
+def products(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> tuple[float, float]:
+    """Of sums of products: their standard deviation over random subsets, and the sum of all products of one sign.
+
     Of `neurons` independent pairs about m = neurons * P(a > 0) can be used for positive inputs, at most `max_paths` of
     them are used, and m * E[a | a > 0] * E[b+] is the expected sum of those that are positive; the least of the signs
-    in use counts.
+    in use counts. The variance is m E[a^2 | a > 0] E[b^2] / 4.
 
     Raises:
         ConfigError: one of the signs is never drawn.
     """
     a, b = split.quantile(LEVELS), total.quantile(LEVELS)
-    sums = []
+    sums, variances = [], []
     for first in (a, -a) if twin else (a,):
         share = float((first > 0).mean())
         paths = min(neurons * share, max_paths)
         mean = float(first[first > 0].mean()) if share else 0.0
         sums += [paths * mean * float(np.maximum(second, 0).mean()) for second in (b, -b)]
+        variances.append(paths * float((first[first > 0] ** 2).mean()) * float((b**2).mean()) / 4 if share else 0.0)
     if min(sums) == 0:
         raise ConfigError(f"{total} draws weights of one sign only, so that targets of the other are out of reach")
-    return 0.5 * min(sums)
+    return math.sqrt(min(variances)), min(sums)

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from lth_runner.construct.compensation import COMPENSATE, Compensation, check_training_inputs
 from lth_runner.construct.expansion import Layout, check_layers, count_offered, expand
+from lth_runner.construct.matching import Matching
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
@@ -30,6 +32,10 @@ class Pensia:
     Attributes:
         objective: "closest" or "sparsest" (fewest paths within epsilon).
         stored: patterns of weight names ("head.*") that are not approximated but stored.
+        matching: how large sums are beside the weights, with gains=matched.
+        compensate: "inputs": weights of a row take up the errors of those chosen before, see `compensated_paths`, so
+            that epsilon is about a weight with what it took up; "none".
+        compensation: how.
         others: see `Layout`.
     """
 
@@ -43,24 +49,30 @@ class Pensia:
     halves: str
     signs: str
     gains: str
+    matching: Matching
     max_paths: int
+    compensate: str
+    compensation: Compensation
     distribution: Distribution
     solver: SubsetSumSolver
 
     def __post_init__(self) -> None:
         checks.choice("objective", self.objective, OBJECTIVES)
+        checks.choice("compensate", self.compensate, COMPENSATE)
         self._layout()
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
-        del data
+        check_training_inputs(self.compensate, data)
         check_layers(network, self.stored)
         check_licence(self.solver, self._layout().most_paths)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
         layout = self._layout()
-        return expand(problem, recorder, layout, f"{self.objective} sums of products, n = {layout.n}", self._choose)
+        label = f"{self.objective} sums of products, n = {layout.n}"
+        compensation = self.compensation if self.compensate == "inputs" else None
+        return expand(problem, recorder, layout, label, self._choose, compensation)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`."""
@@ -72,6 +84,7 @@ class Pensia:
             halves=self.halves,
             signs=self.signs,
             gains=self.gains,
+            matching=self.matching,
             max_paths=self.max_paths,
             epsilon=self.epsilon,
             stored=self.stored,

@@ -7,10 +7,9 @@ import numpy as np
 
 from lth_runner.construct.compensated_sums import masks_by
 from lth_runner.construct.compensation import Compensation, check_training_inputs
+from lth_runner.construct.matching import Matching
 from lth_runner.construct.prepare import folded
 from lth_runner.construct.substitution import (
-    MASKS,
-    SHARING,
     Offer,
     approximated,
     count_offered,
@@ -38,8 +37,10 @@ class SubsetSum:
 
     Attributes:
         objective: "closest" or "sparsest" (fewest terms within epsilon).
-        mask: "zero_one", or "signs", as in a signed supermask: see `Offer`. Solved as exactly: the signed sum closest
-            to w is that of the subset of the 2 a_j closest to w + sum_j a_j.
+        mask: "zero_one", "signs" or "signed": see `Offer`, which says what network each of them is. All are solved as
+            exactly: the signed sum closest to w is that of the subset of the 2 a_j closest to w + sum_j a_j; and
+            signs with zeros are a subset of the 2 n numbers a_j and -a_j.
+        centred, match, matching: see `Offer`.
         threshold_small: weights with |w| <= epsilon get the empty subset, as the published code's --check_w_lt_eps.
         compensate: "inputs": weights of a row take up the errors of those chosen before, so that epsilon is about a
             weight with what it took up; "none".
@@ -55,6 +56,9 @@ class SubsetSum:
     stored: list[str]
     sharing: str
     mask: str
+    centred: bool
+    match: str
+    matching: Matching
     threshold_small: bool
     compensate: str
     compensation: Compensation
@@ -63,19 +67,18 @@ class SubsetSum:
 
     def __post_init__(self) -> None:
         checks.choice("objective", self.objective, OBJECTIVES)
-        checks.choice("sharing", self.sharing, SHARING)
         checks.boolean("threshold_small", self.threshold_small)
-        checks.choice("mask", self.mask, MASKS)
-        if self.threshold_small and self.mask != "zero_one":
+        offer = self._offer()
+        if self.threshold_small and (self.mask == "signs" or self.centred):
             raise ConfigError("threshold_small needs empty subsets to be 0, as with mask=zero_one: set one of the two")
         masks_by(self.compensate, self.compensation)
-        check_size(self.solver, offered_per_weight(self.n, self.c, self.epsilon))
+        check_size(self.solver, offer.values)
 
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
         check_training_inputs(self.compensate, data)
         approximated(folded(network), self.stored)
-        check_licence(self.solver, self._offer().n)
+        check_licence(self.solver, self._offer().values)
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, certified; see `Method.find`."""
@@ -89,7 +92,16 @@ class SubsetSum:
 
     def _offer(self) -> Offer:
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        return Offer(n=n, sharing=self.sharing, mask=self.mask, stored=self.stored, distribution=self.distribution)
+        return Offer(
+            n=n,
+            sharing=self.sharing,
+            mask=self.mask,
+            centred=self.centred,
+            match=self.match,
+            matching=self.matching,
+            stored=self.stored,
+            distribution=self.distribution,
+        )
 
     def _choose(self, values: np.ndarray, targets: np.ndarray) -> Subsets:
         if not self.threshold_small:

@@ -90,12 +90,13 @@ class SumSolver:
                 where = (slice(None), coordinate, batch.neurons, batch.tap[:, None])
                 values = second[where] * paths.first[coordinate, batch.neurons]  # (rows, P, m)
                 sought = targets.weight[rows][:, batch.coordinate, batch.tap] / gain
-                answer = self._solve(values.reshape(-1, values.shape[2]), sought.ravel(), gain)
+                answer = self.solve(values.reshape(-1, values.shape[2]), sought.ravel(), gain)
                 chosen[where] = answer.chosen.reshape(values.shape)
                 bar.advance(sought.size)
             yield kept
 
-    def _solve(self, values: np.ndarray, targets: np.ndarray, gain: float) -> Subsets:
+    def solve(self, values: np.ndarray, targets: np.ndarray, gain: float) -> Subsets:
+        """Subsets of B rows of products (B, m) whose sums, times the gain, are to be the targets times the gain."""
         started = time.perf_counter()
         answer = self._choose(values, targets, self._epsilon / gain)
         self.solve_time += time.perf_counter() - started

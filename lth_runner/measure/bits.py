@@ -1,8 +1,9 @@
 """How many bits a ticket takes, with everything that its network is rebuilt from counted.
 
-What is counted: the seed; masks; the numbers that fit distributions and architecture to the target, as ranges, gains
-and steps of a grid; what stands for weights of the target in code; and, apart, tensors stored as they are. Not counted
-is what a receiver of many tickets has once for all: this package, and the plain settings of the architecture.
+What is counted: the seed; masks; the numbers that fit distributions and architecture to the target, as ranges, gains,
+steps of a grid and scales of rows; what stands for weights of the target in code; and, apart, tensors stored as they
+are. Not counted is what a receiver of many tickets has once for all: this package, and the plain settings of the
+architecture.
 """
 
 import math
@@ -15,6 +16,7 @@ import numpy as np
 from lth_runner.measure.ticket import num_parameters
 from lth_runner.networks.interface import Packed, parameter_shapes
 from lth_runner.ticket.coder import code_bits, entropy_bits, histogram
+from lth_runner.ticket.compact import mask_symbols
 from lth_runner.ticket.materialise import target_architecture
 from lth_runner.ticket.names import recipe
 from lth_runner.ticket.source import CODE, FITTED, Drawn, Source, Stored
@@ -51,9 +53,13 @@ def parts(ticket: Ticket) -> Iterator[Part]:
     if count := NUMBER * sum(1 for _ in _fitted(ticket)):
         yield Part(name="fitted numbers", kind="numbers", raw=count, coded=count, ideal=count)
     for name, mask in ticket.masks.items():
-        kind = "mask" if _stands_for_weights(ticket.weights[name]) else "stored"
-        yield _part(name, kind, np.unpackbits(mask.bits, count=mask.size), 1)
+        source = ticket.weights[name]
+        kind = "mask" if _stands_for_weights(source) else "stored"
+        mirrored = isinstance(source, Drawn) and source.mirrored
+        yield _part(name, kind, mask_symbols(mask, mirrored), 2 if mirrored else 1)
     for name, source in ticket.weights.items():
+        if isinstance(source, Drawn) and source.scales is not None:
+            yield _part(f"{name}, scales", "numbers", source.scales.array, 16)
         if isinstance(source, Stored):
             width = ticket.architecture.entry_bits(name) if isinstance(ticket.architecture, Packed) else None
             kind = "code" if _stands_for_weights(source) else "stored"

@@ -82,6 +82,12 @@ class BlockExpansion:
         """Always: nothing in it looks at signs."""
         return True
 
+    @property
+    def hidden_per_input(self) -> float:
+        """See `Widened`: n linear neurons for each block, and the one that is subtracted."""
+        inputs = [layer.part.weight[0].numel() for layer in self.layers]
+        return (self.n + 1) * sum(num_blocks(count, self.block) for count in inputs) / sum(inputs)
+
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
         module, _ = unpack_(self.target.module())

@@ -44,6 +44,16 @@ class Masked(Protocol):
 
 
 @runtime_checkable
+class Widened(Protocol):
+    """An architecture that puts hidden neurons between the inputs and the outputs of its target's layers."""
+
+    @property
+    def hidden_per_input(self) -> float:
+        """These neurons for each input, over all layers that are replaced."""
+        ...
+
+
+@runtime_checkable
 class Expansion(Architecture, Protocol):
     """An architecture that approximates another one, its target: each target weight is a sum over several paths."""
 

@@ -67,6 +67,13 @@ class TwoLayerExpansion:
         """Hidden neurons per input coordinate."""
         return self.n * (2 if layer.weight in self.twins else 1)
 
+    @property
+    def hidden_per_input(self) -> float:
+        """See `Widened`; a constant input is one of them."""
+        coordinates = [layer.inputs + has_constant(layer) for layer in self.layers]
+        hidden = [count * self.width(layer) for count, layer in zip(coordinates, self.layers, strict=True)]
+        return sum(hidden) / sum(coordinates)
+
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
         module, _ = unpack_(self.target.module())

@@ -12,10 +12,10 @@ from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.networks.interface import Architecture
+from lth_runner.networks.interface import Architecture, Widened
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
-from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS
+from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS, Column
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.names import recipe
@@ -24,6 +24,14 @@ from lth_runner.ticket.ticket import Ticket
 
 LAW = "weight_error_median_law"
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
+
+
+AGAINST = ("axis", "drawn", "width")
+WIDTH_COLUMNS = {
+    "width": Column("hidden neurons per input", "number"),
+    "changed": Column("changed predictions", "percent"),
+}
+FAR = 0.012  # below the target's accuracy, of which a figure of widths shows no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,9 @@ class Comparison:
         values: what it takes; empty for no curve.
         own_values: what it takes for single curves instead, by their names.
         curves: names of the methods drawn.
-        against: what the figure's x axis shows: "axis", or "drawn", the random numbers drawn in all.
+        against: what the figure's x axis shows: "axis"; "drawn", the random numbers drawn in all; or "width", hidden
+            neurons for each input of a layer, for methods that build networks twice as deep. Then the outputs of every
+            point are compared with the target's.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
         laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines.
@@ -56,7 +66,7 @@ class Comparison:
         checks.positive("epsilon", self.epsilon)
         checks.listed("study.values", self.values)
         checks.listed("study.curves", self.curves)
-        checks.choice("against", self.against, ("axis", "drawn"))
+        checks.choice("against", self.against, AGAINST)
         for name in self.own_values:
             checks.choice("own_values", name, self.curves)
         for name in self.laws:
@@ -105,7 +115,7 @@ class Comparison:
         measured = {name: row | layers.get(name, {}) for name, row in measured.items()}
         return Outcome(
             rows=[{**row, "network": name} for name, row in measured.items()],
-            columns=TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS,
+            columns=self._columns(problem),
             summary={key: value for name, row in measured.items() for key, value in flat(name, row).items()},
             points=points,
             figures=self._figures(measured) if points else {},
@@ -119,7 +129,13 @@ class Comparison:
         network = materialise(found.ticket, bars=recorder.progress)
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
+        if self.against == "width":
+            row |= {"width": _width(found.ticket), "changed": 1 - row["agreement"]}
         return row | dict(found.times), network
+
+    def _columns(self, problem: Problem) -> dict[str, Column]:
+        columns = TICKET_COLUMNS if _has_labels(problem) else TICKET_COLUMNS | OUTPUT_COLUMNS
+        return columns | WIDTH_COLUMNS if self.against == "width" else columns
 
     def _warn(self, accuracy: float | None, problem: Problem, recorder: Recorder) -> None:
         labels = None if problem.data is None else problem.data.test_labels
@@ -144,7 +160,8 @@ class Comparison:
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
-                    found, network = self._measured(self._at(methods[name], value), problem, recorder, outputs=False)
+                    method, outputs = self._at(methods[name], value), self.against == "width"
+                    found, network = self._measured(method, problem, recorder, outputs=outputs)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
                 law = {LAW: self.laws[name].median(problem, value)} if name in self.laws and self.axis == "n" else {}
                 line = {"curve": name, "axis": self.axis, **found, **law, self.axis: value}
@@ -153,17 +170,44 @@ class Comparison:
         return points
 
     def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
+        accuracy = measured["target"]["accuracy"] if "target" in measured else None
+        if self.against == "width":
+            return {"width": _width_figure(accuracy, self.labels)}
         drawn = self.against == "drawn"
         description = {
             "kind": "curves",
             "axis": "drawn" if drawn else self.axis,
             "axis_label": "random weights drawn in all" if drawn else self.axis_label,
             "log_axis": drawn,
-            "target_accuracy": measured["target"]["accuracy"] if "target" in measured else None,
+            "target_accuracy": accuracy,
             "epsilon": self.epsilon,
             "labels": self.labels,
         }
         return {"curves": description}
+
+
+def _width_figure(accuracy: float | None, labels: dict[str, str]) -> Description:
+    """Accuracies near the target's, and the share of outputs that differ from it in their largest entry."""
+    common = {"x": "width", "x_label": "hidden neurons for each input of a layer", "x_scale": "linear"}
+    shown = {"level": None, "y_limits": [None, None]}
+    if accuracy is not None:
+        shown = {"level": [accuracy, "target network"], "y_limits": [accuracy - FAR, accuracy + FAR / 8]}
+    changed = {"y_scale": "log", "y_limits": [None, None], "level": None}
+    return {
+        "kind": "panels",
+        "labels": labels,
+        "caption": "The network of each method is random, pruned, and twice as deep as its target.",
+        "panels": [
+            {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", **shown},
+            {**common, "y": "changed", "y_label": "share of changed predictions", **changed},
+        ],
+    }
+
+
+def _width(ticket: Ticket) -> float:
+    if not isinstance(ticket.architecture, Widened):
+        raise ConfigError("study.against=width is for methods that add hidden neurons, such as pensia and block")
+    return ticket.architecture.hidden_per_input
 
 
 def _has_labels(problem: Problem) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.subset_sum.interface import Status, Subsets, certify, check_instances
-from lth_runner.subset_sum.kernels import bitmap, few, halves, shared, sizes
+from lth_runner.subset_sum.kernels import bitmap, few, halves, mirrored, shared, sizes
 from lth_runner.subset_sum.threads import run
 
 MAX_VALUES = 40  # two halves of 2^20 sums: 32 MiB for each thread
@@ -23,6 +23,8 @@ NS_PER_MERGE, NS_PER_LOOKUP, NS_PER_HALF_SUM = 3.0, 60.0, 2.0  # only speed depe
 @dataclass(frozen=True, kw_only=True)
 class MeetInMiddle:
     """Solves every instance exactly, on all of numba's threads, in 2^(n/2) time and memory.
+
+    More than MAX_BITMAP_VALUES values that come in pairs a, -a take 3^(n/4).
 
     Exact up to the rounding of float64 sums: subsets whose errors differ by less than that are equally good.
     """
@@ -50,6 +52,9 @@ class MeetInMiddle:
 def closest(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, epsilon: float) -> None:
     """Writes the closest subsets of the instances `rows`; epsilon plays no part."""
     n = values.shape[1]
+    if n > MAX_BITMAP_VALUES and in_pairs(values):
+        run(mirrored.solve, values, targets, rows, chosen)
+        return
     table_values = worthwhile_table(n, rows.size) if values.shape[0] == 1 else 0
     if table_values:
         sums, masks = shared.sorted_table(values[0, :table_values])
@@ -59,6 +64,11 @@ def closest(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: n
     if n <= MAX_BITMAP_VALUES:
         rows = rows[~run(bitmap.solve, values, targets, rows, chosen)]
     run(halves.solve, values, targets, rows, chosen)
+
+
+def in_pairs(values: np.ndarray) -> bool:
+    """Whether value 2 j + 1 of every row is value 2 j negated."""
+    return values.shape[1] % 2 == 0 and np.array_equal(values[:, ::2], -values[:, 1::2])
 
 
 def sparsest(values: np.ndarray, targets: np.ndarray, rows: np.ndarray, chosen: np.ndarray, epsilon: float) -> None:

@@ -24,7 +24,7 @@ from lth_runner.ticket import names
 from lth_runner.ticket.compact import Tensors, compact, expanded
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.plain import check_dataset, check_drawn, check_numbers
-from lth_runner.ticket.source import Drawn, Source, Stored
+from lth_runner.ticket.source import Drawn, Scales, Source, Stored
 from lth_runner.ticket.ticket import Origin, Ticket
 
 FORMAT = "lth_runner.ticket/2"
@@ -52,7 +52,8 @@ def to_bytes(ticket: Ticket, coded: bool = False) -> bytes:
     """The file's content; see `save_ticket`."""
     tensors, recipe = _tensors(ticket), _recipe(ticket)
     if coded:
-        tensors, recipes = compact(tensors, {MASK + name: mask for name, mask in ticket.masks.items()})
+        mirrored = {MASK + name for name, source in ticket.random.items() if source.mirrored}
+        tensors, recipes = compact(tensors, {MASK + name: mask for name, mask in ticket.masks.items()}, mirrored)
         recipe |= {"format": CODED_FORMAT, "coded": recipes}
     text = json.dumps(recipe, sort_keys=True, allow_nan=False)
     # one entry alone: safetensors writes several in an order that changes from run to run
@@ -122,15 +123,23 @@ def _source(source: Source) -> dict[str, Any]:
         return {"stored": source.origin}
     law = names.recipe(source.distribution)
     found = {"shape": list(source.shape), "distribution": law, "stream": list(source.stream), "scale": source.scale}
-    return {**found, "centred": True} if source.centred else found
+    marks = {"centred": source.centred, "mirrored": source.mirrored, "scaled": source.scales is not None}
+    return found | {name: True for name, holds in marks.items() if holds}
 
 
 def _tensors(ticket: Ticket) -> Tensors:
     tensors = {MASK + name: mask.bits for name, mask in ticket.masks.items()}
     for prefix, sources in ((STORED, ticket.weights), (START, ticket.start)):
-        stored = {name: source for name, source in sources.items() if isinstance(source, Stored)}
-        tensors |= {prefix + name: np.require(source.array, requirements="C") for name, source in stored.items()}
+        arrays = {name: array for name, source in sources.items() if (array := _numbers(source)) is not None}
+        tensors |= {prefix + name: np.require(array, requirements="C") for name, array in arrays.items()}
     return tensors
+
+
+def _numbers(source: Source) -> np.ndarray | None:
+    """What of it stands in the file: a stored tensor, or the scales of a random one."""
+    if isinstance(source, Stored):
+        return source.array
+    return None if source.scales is None else source.scales.array
 
 
 def _digest(text: str, tensors: Mapping[str, np.ndarray]) -> str:
@@ -158,7 +167,7 @@ def _ticket(recipe: dict[str, Any], tensors: Tensors, trust: Collection[str], mo
         )
     expected = {MASK + name for name in recipe["masks"]}
     for prefix, key in ((STORED, "weights"), (START, "start")):
-        expected |= {prefix + name for name, source in recipe[key].items() if "stored" in source}
+        expected |= {prefix + name for name, source in recipe[key].items() if _has_numbers(source)}
     if expected != tensors.keys():
         raise DataError(
             f"it holds tensors that its recipe does not name, or lacks some: {_few(expected ^ tensors.keys())}"
@@ -196,8 +205,14 @@ def _sources(
                     stream=tuple(recipe["stream"]),
                     scale=recipe["scale"],
                     centred=recipe.get("centred", False),
+                    mirrored=recipe.get("mirrored", False),
+                    scales=Scales(array=tensors[prefix + name]) if _has_numbers(recipe) else None,
                 ),
             )
+
+
+def _has_numbers(recipe: Mapping[str, Any]) -> bool:
+    return "stored" in recipe or recipe.get("scaled", False)
 
 
 def _few(words: set[str]) -> str:

@@ -85,7 +85,7 @@ class Materialised:
         with self._bars("random numbers drawn again", self.ticket.drawn()) as bar:
             for name, source in self.ticket.weights.items():
                 found[name] = array(self.ticket, name, len(shapes.get(name, ())))
-                bar.advance(int(np.prod(source.shape)) if isinstance(source, Drawn) else 0)
+                bar.advance(int(np.prod(source.drawn_shape)) if isinstance(source, Drawn) else 0)
         return found
 
 

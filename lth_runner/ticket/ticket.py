@@ -83,7 +83,7 @@ class Ticket:
 
     def drawn(self) -> int:
         """Random numbers really drawn, before pruning."""
-        return sum(_size(source.shape) for source in self.random.values())
+        return sum(_size(source.drawn_shape) for source in self.random.values())
 
     def offered(self) -> int:
         """Prunable weights before pruning: shared random numbers count once for each place they can be used."""
@@ -100,9 +100,15 @@ class Ticket:
         return places if mask is None else mask.kept() * (places // mask.size if mask.size else 0)
 
     def stored(self) -> int:
-        """Numbers that stand in the ticket as they are: of masked tensors those kept, if each place has its own."""
+        """Numbers that stand in the ticket as they are: of masked tensors those kept, if each place has its own.
+
+        Scales of random tensors are such numbers too.
+        """
+        scales = sum(source.scales.array.size for source in self.random.values() if source.scales is not None)
         found = {name: source.shape for name, source in self.weights.items() if isinstance(source, Stored)}
-        return sum(self.kept_of(name) if shape == self.places(name) else _size(shape) for name, shape in found.items())
+        return scales + sum(
+            self.kept_of(name) if shape == self.places(name) else _size(shape) for name, shape in found.items()
+        )
 
     def _prunable(self) -> list[str]:
         return [name for name, source in self.weights.items() if isinstance(source, Drawn) or name in self.masks]
@@ -114,6 +120,8 @@ class Ticket:
         except ValueError:
             places = ()
         extra = isinstance(source, Drawn) and len(places) == len(shape) + 1
+        if isinstance(source, Drawn) and source.mirrored and (mask is None or mask.shape[-1:] != source.shape[-1:]):
+            raise DataError(f"the ticket's {name} holds every number twice, and no mask keeps one of them")
         if (places[:-1] if extra else places) != shape or (mask is not None and not mask.shape):
             masked = "" if mask is None else f" and its mask {mask.shape}"
             raise DataError(f"the ticket's {name} has shape {source.shape}{masked}, the architecture's {shape}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 from safetensors.torch import load_file
 
@@ -27,7 +27,7 @@ from lth_runner.ticket.file import read_ticket, save_ticket
 NETWORK = ResNet(channels=1, width=4, blocks=1, outputs=3, shortcut="projection")
 METHOD = SubsetSum(
     objective="closest", epsilon=0.01, c=3, n=6, stored=["fc.*"], sharing="weight", threshold_small=False,
-    mask="zero_one", distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(), **ONE_BY_ONE,
+    distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(), **ONE_BY_ONE, **UNMATCHED,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from safetensors.numpy import save_file
 
@@ -37,14 +37,20 @@ DATA = ["data.train_count=8", "data.test_count=50", "data.side=4", "data.classes
 SUBSETS: dict[str, Any] = {"objective": "closest", "solver": MeetInMiddle()}
 OFFER: dict[str, Any] = {"epsilon": 0.05, "c": 3, "n": 10, "distribution": LAW}
 HALVES: dict[str, Any] = {"halves": "both", "signs": "as_drawn"}
+SIGNS = SubsetSum(
+    stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE,
+    **{**UNMATCHED, "mask": "signs", "match": "row"},
+)  # fmt: skip
 METHODS: dict[str, Method] = {
     "subset_sum": SubsetSum(
-        stored=[], **SUBSETS, **OFFER, sharing="weight", mask="zero_one", threshold_small=False, **ONE_BY_ONE
+        stored=[], **SUBSETS, **OFFER, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED
     ),
     "malach": Malach(stored=[], **OFFER, sharing="weight", **ONE_BY_ONE),
-    "pensia": Pensia(stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
+    "signs": SIGNS,
+    "signed": replace(SIGNS, mask="signed"),
+    "pensia": Pensia(**PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, **HALVES, gains="fitted", max_paths=24),
     "positive": Pensia(
-        stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
+        **PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
     ),
     "malach_pairs": MalachPairs(stored=[], **OFFER, **HALVES),
     "burkholz": Burkholz(**SUBSETS, **OFFER, twin="always", signs="as_drawn", max_paths=24),

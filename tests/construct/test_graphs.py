@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_choice import PLAIN_PATHS
 from recorders import Memory
 from torch import nn
 
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "objective": "closest", "epsilon": 0.01, "c": 3, "signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(),
     "distribution": Uniform(low=-1.0, high=1.0),
 }  # fmt: skip
-PENSIA = Pensia(n=32, halves="both", gains="fitted", stored=[], **SETTINGS)
+PENSIA = Pensia(**PLAIN_PATHS, n=32, halves="both", gains="fitted", stored=[], **SETTINGS)
 BURKHOLZ = Burkholz(n=40, twin="always", **SETTINGS)
 
 

@@ -1,32 +1,37 @@
 """Direct substitution: what is offered, what is chosen, and that the ticket alone gives it back."""
 
+import tempfile
 import tracemalloc
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 
 from lth_runner.construct import substitution
 from lth_runner.construct.malach import Malach
 from lth_runner.construct.subset_sum import SubsetSum
-from lth_runner.construct.substitution import offered_per_weight
+from lth_runner.construct.substitution import offered_per_weight, without_pairs
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.target_range import TargetRange
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.bits import bits
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import filled, parameter_shapes
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.exhaustive import Exhaustive
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket import masked_tensor
-from lth_runner.ticket.file import to_bytes
+from lth_runner.ticket.file import read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.source import Drawn
+from lth_runner.ticket.ticket import Ticket
 
 NETWORK = FullyConnected(inputs=5, hidden=4, outputs=3, depth=2, biases=False)
 METHOD = SubsetSum(
@@ -37,7 +42,7 @@ METHOD = SubsetSum(
     c=3,
     n=8,
     sharing="weight",
-    mask="zero_one",
+    **UNMATCHED,
     threshold_small=False,
     distribution=Uniform(low=-1.0, high=1.0),
     solver=Exhaustive(max_n=20),
@@ -93,6 +98,122 @@ def test_signs_are_optimal_too(sharing: str) -> None:
         np.testing.assert_allclose(weights[name], signed, rtol=0, atol=1e-14)
 
 
+SIGNED = replace(METHOD, mask="signed", n=5)
+CENTRED = replace(METHOD, centred=True)
+
+
+def every_sum(method: SubsetSum, numbers: np.ndarray) -> np.ndarray:
+    """All sums of n numbers (..., n) that masks of this kind can leave, (..., choices)."""
+    entries = {
+        "zero_one": (-0.5, 0.5) if method.centred else (0.0, 1.0),
+        "signs": (-1.0, 1.0),
+        "signed": (-1.0, 0.0, 1.0),
+    }
+    return numbers @ np.array(list(product(entries[method.mask], repeat=numbers.shape[-1]))).T
+
+
+def numbers_of(source: Drawn, seed: int, n: int) -> np.ndarray:
+    """The n numbers for each weight, scaled, as the docstring of `Offer` says, by definition."""
+    uniform = Streams(seed).uniform(source.stream, 0, int(np.prod(source.shape[:-1])) * n)
+    numbers = source.distribution.quantile(uniform).reshape(*source.shape[:-1], n)
+    if source.scales is None:
+        return numbers
+    rows, groups = source.scales.array.shape
+    places = numbers.reshape(rows, -1, n)
+    width = -(-places.shape[1] // groups)
+    factors = [[source.scales.array[r, k // width] for k in range(places.shape[1])] for r in range(rows)]
+    return (np.array(factors, np.float64)[..., None] * places).reshape(numbers.shape)
+
+
+@pytest.mark.parametrize("match", ["none", "tensor", "row", "group"])
+@pytest.mark.parametrize("method", [METHOD, CENTRED, SIGNS, SIGNED], ids=["zero_one", "centred", "signs", "signed"])
+def test_every_kind_of_mask_is_optimal_in_every_scale(method: SubsetSum, match: str) -> None:
+    posed = problem()
+    assert posed.target is not None
+    method = replace(method, n=5, match=match, matching=replace(METHOD.matching, group=2))
+    ticket = method.find(posed, Memory()).ticket
+    again = materialise(read_back(ticket)).readings
+    for name, target in posed.target.items():
+        numbers = numbers_of(ticket.random[name], ticket.seed, 5)
+        best = np.abs(every_sum(method, numbers) - target[..., None]).min(-1)
+        np.testing.assert_allclose(np.abs(again[name] - target), best, rtol=0, atol=1e-14)
+
+
+def read_back(ticket: Ticket, coded: bool = True) -> Ticket:
+    with tempfile.TemporaryDirectory() as folder:
+        save_ticket(ticket, f"{folder}/ticket.safetensors", coded)
+        found = read_ticket(f"{folder}/ticket.safetensors")
+    assert to_bytes(found) == to_bytes(ticket)
+    return found
+
+
+def test_of_a_pair_no_two_are_kept_and_half_of_the_places_are_drawn() -> None:
+    for objective in ("closest", "sparsest"):
+        ticket = replace(SIGNED, objective=objective, epsilon=0.3).find(problem(), Memory()).ticket
+        for mask in ticket.masks.values():
+            assert mask.dense().reshape(-1, 2).sum(1).max() <= 1
+        assert (ticket.drawn(), ticket.offered()) == (5 * 32, 2 * 5 * 32)
+        assert ticket.offered() == replace(SIGNED, objective=objective).offered(NETWORK)
+    assert not without_pairs(np.ones((3, 4), bool)).any()
+
+
+@pytest.mark.parametrize(("match", "count"), [("tensor", 2), ("row", 7), ("group", 3 * 4 + 2 * 3)])
+def test_scales_are_stored_in_half_precision_and_counted(match: str, count: int) -> None:
+    posed = problem()
+    assert posed.target is not None
+    method = replace(SIGNS, n=5, match=match, matching=replace(METHOD.matching, group=2))
+    plain, ticket = (each.find(posed, Memory()).ticket for each in (replace(method, match="none"), method))
+    assert ticket.stored() == count and plain.stored() == 0
+    assert bits(ticket)["bits_numbers"] == bits(plain)["bits_numbers"] + 16 * count
+    whole = replace(method, match="tensor", matching=replace(METHOD.matching, reach=None)).find(posed, Memory()).ticket
+    for name, target in posed.target.items():
+        scales = whole.random[name].scales
+        assert scales is not None
+        expected = 1.7 * np.sqrt(np.mean(target**2)) / np.sqrt(5 / 3)  # of U[-1, 1]
+        assert float(scales.array[0, 0]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_largest_weight_takes_no_more_than_its_share_of_the_largest_sum() -> None:
+    weight = np.full((2, 50), 0.01)
+    weight[1, 7] = -1.0
+    law, matching = Uniform(low=-1.0, high=1.0), METHOD.matching
+    found = matching.scales(weight, "row", "signs", False, law, 8).array[:, 0]
+    assert found[1] == np.float16(1.0 / (0.5 * 8 * 0.5)) and found[0] < 0.02
+    assert matching.scales(weight, "row", "zero_one", False, law, 8).array[1, 0] == np.float16(2.0)
+    assert matching.scales(weight, "row", "zero_one", True, law, 8).array[1, 0] == np.float16(1.0 / (0.5 * 8 * 0.25))
+
+
+def test_weights_that_are_all_zero_are_exact_at_scale_zero() -> None:
+    posed = problem()
+    assert posed.target is not None
+    posed.target["fc1.weight"][2] = 0.0  # pyright: ignore[reportIndexIssue]
+    for method in (SIGNS, SIGNED, METHOD):
+        for sharing in ("weight", "row"):
+            found = replace(method, match="row", sharing=sharing, solver=MeetInMiddle()).find(posed, Memory()).ticket
+            assert (materialise(found).readings["fc1.weight"][2] == 0).all()
+
+
+def test_what_cannot_be_matched_is_refused() -> None:
+    for change, reason in (
+        ({"mask": "signs", "centred": True}, "no offset that could be subtracted: set centred=false"),
+        ({"centred": True, "threshold_small": True}, "threshold_small needs empty subsets"),
+        ({"match": "group", "sharing": "row"}, "share a scale too: set match=row"),
+        ({"match": "rows"}, "match must be one of none, tensor, row, group"),
+        ({"mask": "signed", "n": 11}, "exhaustive search of n=22 values was refused"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            replace(METHOD, **change)
+    positive = replace(METHOD, match="row", distribution=Uniform(low=0.5, high=1.0))
+    with pytest.raises(ConfigError, match="numbers of one sign only"):
+        positive.find(problem(), Memory())
+    replace(positive, mask="signs").find(problem(), Memory())
+    posed = problem()
+    assert posed.target is not None
+    huge = replace(posed, target={name: 1e6 * weight for name, weight in posed.target.items()})
+    with pytest.raises(ConfigError, match="need a scale beyond float16"):
+        replace(SIGNS, match="row").find(huge, Memory())
+
+
 def test_signs_need_fewer_numbers_than_subsets() -> None:
     """Their law has twice the spread of sums and no mean: the median error falls for matched scales."""
     rng = np.random.default_rng(0)
@@ -111,8 +232,8 @@ def test_signs_need_fewer_numbers_than_subsets() -> None:
 def test_signs_leave_no_small_weight_empty() -> None:
     with pytest.raises(ConfigError, match="threshold_small needs empty subsets to be 0"):
         replace(SIGNS, threshold_small=True)
-    with pytest.raises(ConfigError, match="mask must be one of zero_one, signs"):
-        replace(METHOD, mask="ternary")
+    with pytest.raises(ConfigError, match="mask must be one of zero_one, signs, signed"):
+        replace(METHOD, mask="binary")
 
 
 def test_a_single_number_is_never_better_than_a_subset() -> None:
@@ -142,10 +263,10 @@ def test_equal_seeds_give_equal_tickets_and_others_do_not(method: Any) -> None:
     assert any(differ)
 
 
-@pytest.mark.parametrize("mask", ["zero_one", "signs"])
+@pytest.mark.parametrize("mask", ["zero_one", "signs", "signed"])
 @pytest.mark.parametrize("sharing", ["weight", "row"])
 def test_the_size_of_a_block_changes_nothing(monkeypatch: pytest.MonkeyPatch, sharing: str, mask: str) -> None:
-    method = replace(METHOD, sharing=sharing, mask=mask)
+    method = replace(METHOD, sharing=sharing, mask=mask, match="row" if sharing == "row" else "group")
     whole = method.find(problem(), Memory()).ticket
     monkeypatch.setattr(substitution, "BLOCK", 3)
     parts = method.find(problem(), Memory()).ticket
@@ -244,7 +365,14 @@ def output_error(method: Any, posed: Problem) -> float:
 
 
 @pytest.mark.parametrize(
-    "method", [replace(METHOD, n=3), replace(METHOD, n=3, sharing="row"), replace(SIGNS, n=3), MALACH]
+    "method",
+    [
+        replace(METHOD, n=3),
+        replace(METHOD, n=3, sharing="row"),
+        replace(SIGNS, n=3),
+        replace(SIGNED, n=2, match="row"),
+        MALACH,
+    ],
 )
 @pytest.mark.parametrize("follow", ["pruned", "target"])
 def test_compensation_lowers_the_error_of_the_outputs_and_keeps_the_counts(method: Any, follow: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 
 from lth_runner.construct.burkholz import Burkholz
@@ -30,13 +30,15 @@ def methods(solver: Any) -> dict[str, Method]:
             stored=[],
             n=3,
             sharing="weight",
-            mask="zero_one",
+            **UNMATCHED,
             threshold_small=False,
             solver=solver,
             **OFFER,
             **ONE_BY_ONE,
         ),
-        "pensia": Pensia(stored=[], n=3, halves="positive", gains="none", solver=solver, **layout, **OFFER),
+        "pensia": Pensia(
+            **PLAIN_PATHS, stored=[], n=3, halves="positive", gains="none", solver=solver, **layout, **OFFER
+        ),
         "burkholz": Burkholz(n=2, twin="needed", solver=solver, **layout, **OFFER),
     }
 

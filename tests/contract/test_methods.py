@@ -25,12 +25,19 @@ from lth_runner.networks.interface import filled, first_names
 from lth_runner.problem import Found, Method, Problem
 from lth_runner.ticket.file import read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise, original_architecture
-from lth_runner.ticket.source import Stored
+from lth_runner.ticket.source import Drawn, Scales, Stored
 from lth_runner.ticket.ticket import Ticket
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-METHODS = choices("method")
+# Methods with other settings than those of their files, which make tickets of another kind.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "subset_sum, centred": ("subset_sum", {"centred": True, "match": "tensor"}),
+    "subset_sum, signs": ("subset_sum", {"mask": "signs", "match": "row"}),
+    "subset_sum, signed": ("subset_sum", {"mask": "signed", "n": 7, "match": "group", "compensate": "inputs"}),
+    "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
+}
+METHODS = [*choices("method"), *VARIANTS]
 TRUST = ["small_networks"]
 
 # Sizes for tiny networks, for every method that has such a setting; the others keep the defaults of their files.
@@ -49,7 +56,14 @@ OWN: dict[str, dict[str, Any]] = {
 
 # How far the outputs may be from the target's, as a share of their size; 1 is what a network of zeros reaches. Methods
 # that are not named here find no approximation (searches), or none so near with so few numbers.
-CLOSE = {"subset_sum": 0.25, "pensia": 0.4, "malach": 0.45, "malach_pairs": 0.6, "block": 0.45}
+CLOSE = {
+    "subset_sum": 0.25,
+    **{name: 0.4 if name.startswith("pensia") else 0.05 for name in VARIANTS},
+    "pensia": 0.4,
+    "malach": 0.45,
+    "malach_pairs": 0.6,
+    "block": 0.45,
+}
 CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
 
 # What a method does not support, and the reason that it gives.
@@ -60,6 +74,7 @@ NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAt
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
+    ("pensia, matched", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
     ("orseau", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
@@ -85,8 +100,9 @@ NETWORKS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) 
 @functools.cache
 def tiny(name: str) -> Any:
     """The method with the defaults of its file and the sizes of a test."""
+    name, changes = VARIANTS.get(name, (name, {}))
     known = composed(["~data", "~network", "~target", f"method={name}"])["method"]
-    wanted = {**TINY, **OWN.get(name, {})}
+    wanted = {**TINY, **(changes or OWN.get(name, {}))}
     return method_of(name, {key: value for key, value in wanted.items() if key in known})
 
 
@@ -172,7 +188,8 @@ def dense(ticket: Ticket, name: str) -> np.ndarray:
     """A tensor as its source and its mask say, without any of the code that draws by blocks or counts bits."""
     source = ticket.weights[name]
     whole = source.array if isinstance(source, Stored) else source.draw(ticket.seed)
-    return whole if name not in ticket.masks else whole * ticket.masks[name].dense()
+    less = 0.5 if isinstance(source, Drawn) and source.centred else 0.0
+    return whole if name not in ticket.masks else whole * (ticket.masks[name].dense() - less)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -190,7 +207,8 @@ def test_the_forward_pass_uses_what_is_counted(cases: Any, method: str, network:
         if isinstance(source, Stored):
             counts["stored"] += kept
         else:
-            counts["drawn"] += int(np.prod(source.shape))
+            counts["drawn"] += int(np.prod(source.shape)) // (1 + source.mirrored)
+            counts["stored"] += 0 if source.scales is None else source.scales.array.size
         if not isinstance(source, Stored) or name in ticket.masks:
             counts["offered"] += array.size
             counts["kept"] += kept
@@ -301,6 +319,15 @@ def with_other_mask(ticket: Ticket) -> Ticket:
     return replace(ticket, masks={**ticket.masks, name: type(ticket.masks[name]).pack(pruned)})
 
 
+def with_other_scales(ticket: Ticket) -> Ticket:
+    """Those of the random numbers of the last tensor that has any are a little larger."""
+    name, source, scales = [(name, source, source.scales) for name, source in ticket.random.items() if source.scales][
+        -1
+    ]
+    larger = Scales(array=(scales.array * np.float16(1.25)).astype(np.float16))
+    return replace(ticket, weights={**ticket.weights, name: replace(source, scales=larger)})
+
+
 def with_other_code(ticket: Ticket) -> Ticket:
     """The scales of the last tensor in code are a little larger."""
     codes = {name: source for name, source in ticket.weights.items() if ".scale" in name}
@@ -318,6 +345,13 @@ def test_another_seed_or_mask_under_the_same_claims_does_not_pass(cases: Any, tm
     if case.method.needs_target and case.ticket.drawn():  # of a search the accuracy of 16 samples may stay what it was
         save_ticket(replace(case.ticket, seed=case.ticket.seed + 1), path)
         assert not case.verified(path)
+
+
+@pytest.mark.parametrize("method", [name for name in VARIANTS if name.startswith("subset_sum")])
+def test_other_scales_under_the_same_claims_do_not_pass(cases: Any, tmp_path: Path, method: str) -> None:
+    case, path = cases(method, home(method)), tmp_path / "forged.safetensors"
+    save_ticket(with_other_scales(case.ticket), path)
+    assert not case.verified(path)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -135,3 +135,26 @@ def unpacked(stream: str, width: int, dtype: Any, shape: tuple[int, ...]) -> np.
     if np.dtype(dtype).kind == "i" and width <= 8 * np.dtype(dtype).itemsize and np.dtype(dtype).itemsize == 1:
         entries = np.where(entries >= 1 << (width - 1), entries - (1 << width), entries)  # two's complement
     return entries.astype(dtype).reshape(shape)
+
+
+@pytest.mark.parametrize("shares", [(1 / 3, 1 / 3), (0.1, 0.2)])
+def test_signs_with_zeros_cost_the_entropy_of_three_symbols(shares: tuple[float, float]) -> None:
+    n, weights = 12, 5500
+    positive, negative = shares
+    generator = np.random.default_rng(0)
+    sources: dict[str, Any] = {}
+    masks = {}
+    for name, shape in parameter_shapes(NETWORK).items():
+        if name.endswith("bias"):
+            sources[name] = Stored(array=np.zeros(shape, np.float32), origin="target")
+            continue
+        law = Uniform(low=-0.25, high=0.75)
+        sources[name] = Drawn(shape=(*shape, 2 * n), distribution=law, stream=(name,), mirrored=True)
+        uniform = generator.random((*shape, n))
+        pairs = np.stack((uniform < positive, uniform > 1 - negative), axis=-1)
+        masks[name] = Mask.pack(pairs.reshape(*shape, 2 * n))
+    found = bits(Ticket(architecture=NETWORK, seed=0, weights=sources, masks=masks))
+    probabilities = np.array([positive, negative, 1 - positive - negative])
+    entropy = float(-probabilities @ np.log2(probabilities))
+    assert found["bits_mask"] == 2 * n * weights
+    assert found["bits_mask_coded"] == pytest.approx(entropy * n * weights, rel=0.01)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from plain_choice import PLAIN_PATHS
 from recorders import Memory
 from small_convolution import SmallConvolution
 
@@ -35,6 +36,7 @@ class Grouped:
 
 def constructed(network: Architecture = NETWORK, n: int = 6) -> Ticket:
     method = Pensia(
+        **PLAIN_PATHS,
         stored=[], objective="closest", epsilon=0.01, c=3, n=n, halves="both", signs="reserved", gains="fitted",
         max_paths=24, distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from small_convolution import SmallConvolution
 from torch import nn
@@ -50,9 +50,9 @@ def methods(n: int) -> list[Any]:
     shared |= {"solver": MeetInMiddle()}
     doubled: dict[str, Any] = {"signs": "as_drawn", "gains": "fitted", "max_paths": 24}
     return [
-        SubsetSum(stored=[], **shared, sharing="weight", mask="zero_one", threshold_small=False, **ONE_BY_ONE),
-        Pensia(stored=[], **shared, **doubled, halves="both"),
-        Pensia(stored=[], **shared, **doubled, halves="positive"),
+        SubsetSum(stored=[], **shared, sharing="weight", threshold_small=False, **ONE_BY_ONE, **UNMATCHED),
+        Pensia(**PLAIN_PATHS, stored=[], **shared, **doubled, halves="both"),
+        Pensia(**PLAIN_PATHS, stored=[], **shared, **doubled, halves="positive"),
     ]
 
 
@@ -99,7 +99,7 @@ def test_one_linear_layer_is_bounded_exactly_and_ascent_reaches_it() -> None:
             c=1,
             n=2,
             sharing="weight",
-            mask="zero_one",
+            **UNMATCHED,
             threshold_small=False,
             distribution=LAW,
             solver=MeetInMiddle(),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_choice import PLAIN_PATHS
 from recorders import Memory
 from torch import nn
 
@@ -94,7 +95,7 @@ def test_of_several_numbers_for_a_weight_those_kept_count() -> None:
 def test_an_expansion_is_four_layers(seed: int) -> None:
     """Whatever is kept, also edges beside the block diagonal."""
     found = constructed(
-        Pensia(stored=[], n=4, halves="both", signs="as_drawn", gains="fitted", max_paths=24, **SUBSETS)
+        Pensia(**PLAIN_PATHS, stored=[], n=4, halves="both", signs="as_drawn", gains="fitted", max_paths=24, **SUBSETS)
     )
     ticket = Ticket(
         architecture=found.architecture, seed=0, weights=found.weights, masks=random_masks(found, 0.1, seed)

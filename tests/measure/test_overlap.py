@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from plain_choice import PLAIN_PATHS
 from recorders import Memory
 
 from lth_runner.construct.pensia import Pensia
@@ -70,6 +71,7 @@ def test_second_weights_are_on_a_path_where_their_neuron_has_an_input() -> None:
 def constructed() -> Ticket:
     law = Uniform(low=-1.0, high=1.0)
     method = Pensia(
+        **PLAIN_PATHS,
         stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted",
         max_paths=24, distribution=law, solver=MeetInMiddle(),
     )  # fmt: skip

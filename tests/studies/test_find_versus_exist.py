@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS
 from recorders import Memory
 
 from lth_runner.construct.malach import Malach
@@ -41,6 +41,7 @@ from lth_runner.ticket.ticket import Ticket
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)
 EXISTS = Pensia(
+        **PLAIN_PATHS,
     stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted",
     max_paths=24, distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
 )  # fmt: skip

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lth_runner.subset_sum.kernels import bitmap, few, halves, shared, sizes, sums
+from lth_runner.subset_sum.kernels import bitmap, few, halves, mirrored, shared, sizes, sums
 from lth_runner.subset_sum.meet_in_middle import binomials
 
 ROW = np.array([0.5, -0.25, 0.125, 0.5, -1.0, 0.0, 0.375])
@@ -107,3 +107,35 @@ def test_bits_and_masks() -> None:
     chosen = np.ones(4, bool)
     sums.write_mask(chosen, 0b1010)
     np.testing.assert_array_equal(chosen, [False, True, False, True])
+
+
+def signed_sums(row: np.ndarray) -> np.ndarray:
+    return np.array(
+        [
+            sum(x * a for x, a in zip(signs, row, strict=True))
+            for signs in itertools.product((0, 1, -1), repeat=row.size)
+        ]
+    )
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 7])
+def test_sorted_signed_sums(n: int) -> None:
+    found = mirrored.sorted_sums(ROW[:n], np.empty(3**n + 1), np.empty(3**n + 1))
+    np.testing.assert_array_equal(found, np.sort(signed_sums(ROW[:n])))
+
+
+@pytest.mark.parametrize("shared_row", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_pairs_are_solved_as_signed_sums_are_by_brute_force(n: int, shared_row: bool) -> None:
+    rng = np.random.default_rng(n)
+    rows = np.round(rng.uniform(-1, 1, (1 if shared_row else 20, n)), 2)
+    rows[0, n // 2] = 0.0
+    pairs = np.stack((rows, -rows), axis=2).reshape(len(rows), 2 * n)
+    targets = rng.normal(0, 1, 20)
+    targets[:2] = (99.0, 0.0)
+    chosen, solved = np.zeros((20, 2 * n), bool), np.zeros(20, bool)
+    mirrored.solve(pairs, targets, np.arange(20), chosen, solved)
+    assert solved.all() and not (chosen[:, ::2] & chosen[:, 1::2]).any()
+    errors = np.abs((pairs * chosen).sum(1) - targets)
+    best = [np.abs(signed_sums(rows[0 if shared_row else b]) - targets[b]).min() for b in range(20)]
+    np.testing.assert_allclose(errors, best, rtol=0, atol=1e-13)

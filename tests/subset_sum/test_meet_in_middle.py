@@ -198,3 +198,21 @@ def test_number_of_threads_changes_nothing() -> None:
 def test_refuses_more_values_than_memory_holds() -> None:
     with pytest.raises(ConfigError, match=r"n=41 .*at most 40.*n=40, or choose the solver milp"):
         solve(np.ones(41), np.array(1.0))
+
+
+@objectives
+@pytest.mark.parametrize("count", [1, 6])
+def test_many_values_in_pairs_are_solved_as_without_the_knowledge(
+    monkeypatch: pytest.MonkeyPatch, count: int, objective: str
+) -> None:
+    """13 pairs: beside the sorted halves of 26 values that know nothing of them."""
+    rows, targets = random_instances(6, 13)
+    pairs = np.stack((rows, -rows), axis=2).reshape(6, 26)[:count]
+    assert meet_in_middle.in_pairs(pairs) and not meet_in_middle.in_pairs(rows)
+    found = solve(pairs, targets, 1e-5, objective)
+    monkeypatch.setattr(meet_in_middle, "in_pairs", lambda values: False)
+    plain = solve(pairs, targets, 1e-5, objective)
+    np.testing.assert_allclose(found.error, plain.error, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(found.status, plain.status)
+    if objective == "sparsest":
+        np.testing.assert_array_equal(found.chosen.sum(1), plain.chosen.sum(1))

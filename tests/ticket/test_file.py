@@ -229,7 +229,40 @@ def _negative_seed(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> No
     recipe["seed"] = -1
 
 
-@pytest.mark.parametrize("change", [_shadow, _extra, _extra_mask, _padding, _other_shape, _missing, _negative_seed])
+def _odd_pairs(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["weights"]["fc1.weight"]["mirrored"] = True  # five numbers for each weight
+
+
+def _scaled_by_nothing(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    recipe["weights"]["fc1.weight"]["scaled"] = True
+
+
+def _wide_scales(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    _scaled_by_nothing(recipe, tensors)
+    tensors["stored/fc1.weight"] = np.ones((3, 1), np.float32)
+
+
+def _scales_of_other_rows(recipe: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    _scaled_by_nothing(recipe, tensors)
+    tensors["stored/fc1.weight"] = np.ones((5, 1), np.float16)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _shadow,
+        _extra,
+        _extra_mask,
+        _padding,
+        _other_shape,
+        _missing,
+        _negative_seed,
+        _odd_pairs,
+        _scaled_by_nothing,
+        _wide_scales,
+        _scales_of_other_rows,
+    ],
+)
 def test_files_whose_parts_make_no_ticket_are_refused(tmp_path: Path, change: Any) -> None:
     path = tmp_path / "forged.safetensors"
     forged(path, lambda recipe, tensors: None)
@@ -277,6 +310,8 @@ def test_claims_and_facts_are_numbers(tmp_path: Path, what: str, value: Any) -> 
     [
         {"scale": "a"},
         {"centred": 1},
+        {"mirrored": 1},
+        {"scaled": 0},
         {"scale": None},
         {"scale": float("nan")},
         {"stream": [1, 2]},
