@@ -4,9 +4,9 @@ For constructions that choose each weight by itself, the closest subset of rando
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,11 @@ PATH = ("law of weight errors",)
 @runtime_checkable
 class WeightErrors(Protocol):
     """A law of weight errors. Implementations are frozen keyword-only dataclasses."""
+
+    @property
+    def holds_for(self) -> Mapping[str, Any]:
+        """Settings of the method without which it says nothing, as plain values."""
+        ...
 
     def median(self, problem: Problem, n: int) -> float:
         """The median error over the target's weights, of the worse one where a weight has two problems.
@@ -47,12 +52,14 @@ class SubsetErrors:
         per_n: numbers that each problem of a weight draws per n of the method.
         most: usable ones that a sum may take; further ones are left aside. None: all.
         draws: weights, each with numbers of its own.
+        holds_for: see `WeightErrors`.
     """
 
     law: Law
     per_n: int
     most: int | None
     draws: int
+    holds_for: dict[str, Any]
 
     def __post_init__(self) -> None:
         checks.integer("per_n", self.per_n, at_least=1)
@@ -75,13 +82,14 @@ class OneErrors:
     but that two problems of one weight count as independent.
 
     Attributes:
-        law, per_n: as in `SubsetErrors`.
+        law, per_n, holds_for: as in `SubsetErrors`.
         draws: weights.
     """
 
     law: Law
     per_n: int
     draws: int
+    holds_for: dict[str, Any]
 
     def __post_init__(self) -> None:
         checks.integer("per_n", self.per_n, at_least=1)

@@ -49,7 +49,8 @@ class Comparison:
             point are compared with the target's.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
-        laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines.
+        laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines,
+            for methods with the settings that a law is for.
     """
 
     axis: str
@@ -156,6 +157,7 @@ class Comparison:
     ) -> list[Point]:
         points = []
         for name in self.curves:
+            law = self._law(name, methods[name], recorder)
             for value in self.own_values.get(name, self.values):
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
@@ -163,11 +165,22 @@ class Comparison:
                     method, outputs = self._at(methods[name], value), self.against == "width"
                     found, network = self._measured(method, problem, recorder, outputs=outputs)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
-                law = {LAW: self.laws[name].median(problem, value)} if name in self.laws and self.axis == "n" else {}
-                line = {"curve": name, "axis": self.axis, **found, **law, self.axis: value}
+                median = {} if law is None else {LAW: law.median(problem, value)}
+                line = {"curve": name, "axis": self.axis, **found, **median, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
                 points.append({key: value for key, value in line.items() if key != "axis"})
         return points
+
+    def _law(self, name: str, method: Method, recorder: Recorder) -> WeightErrors | None:
+        """The law of a curve, where it is one over n and the method has the settings that the law is for."""
+        if name not in self.laws or self.axis != "n":
+            return None
+        law, has = self.laws[name], recipe(method)
+        if other := [key for key, value in law.holds_for.items() if has[key] != value]:
+            differs = ", ".join(f"{key}={has[key]} (not {law.holds_for[key]})" for key in other)
+            recorder.say(f"no line of the law beside {name}: it has {differs}")
+            return None
+        return law
 
     def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
         accuracy = measured["target"]["accuracy"] if "target" in measured else None

@@ -18,7 +18,7 @@ from lth_runner.problem import Problem
 WEIGHTS = np.linspace(-0.5, 0.5, 101)
 NETWORK = FullyConnected(inputs=101, hidden=1, outputs=1, depth=1, biases=False)
 PROBLEM = Problem(network=NETWORK, target={"fc1.weight": WEIGHTS[None]}, data=None, streams=Streams(0), device="cpu")
-SUBSETS = SubsetErrors(law=Direct(distribution=TargetRange()), per_n=1, most=None, draws=1000)
+SUBSETS = SubsetErrors(law=Direct(distribution=TargetRange()), per_n=1, most=None, draws=1000, holds_for={})
 BOTH = Products(twin=True, signs="as_drawn", distribution=Uniform(low=-1.0, high=1.0))
 COUNT = 1500
 
@@ -35,7 +35,7 @@ def test_the_worse_of_two_problems_counts() -> None:
     a, b = uniform(3, COUNT, 16), uniform(4, COUNT, 16)
     targets = np.random.default_rng(5).choice(WEIGHTS, COUNT)
     errors = [best_errors(np.where(sign * a > 0, a * b, 0.0), targets) for sign in (1, -1)]
-    law = SubsetErrors(law=BOTH, per_n=2, most=None, draws=1000).median(PROBLEM, 8)
+    law = SubsetErrors(law=BOTH, per_n=2, most=None, draws=1000, holds_for={}).median(PROBLEM, 8)
     assert agrees(int((np.maximum(*errors) > law).sum()), COUNT, 0.5, off=0.08)
 
 
@@ -43,7 +43,7 @@ def test_the_worse_of_two_problems_counts() -> None:
 def test_one_number(n: int) -> None:
     targets = np.random.default_rng(6).choice(WEIGHTS, COUNT)
     errors = np.minimum(np.abs(0.5 * uniform(7, COUNT, n) - targets[:, None]).min(axis=1), np.abs(targets))
-    law = OneErrors(law=SUBSETS.law, per_n=1, draws=1000).median(PROBLEM, n)
+    law = OneErrors(law=SUBSETS.law, per_n=1, draws=1000, holds_for={}).median(PROBLEM, n)
     assert agrees(int((errors > law).sum()), COUNT, 0.5)
 
 
@@ -53,7 +53,7 @@ def test_numbers_beyond_the_most_are_left_aside() -> None:
     assert SUBSETS.median(PROBLEM, 12) < 0.1 * three
 
 
-@pytest.mark.parametrize("law", [SUBSETS, OneErrors(law=SUBSETS.law, per_n=1, draws=10)])
+@pytest.mark.parametrize("law", [SUBSETS, OneErrors(law=SUBSETS.law, per_n=1, draws=10, holds_for={})])
 def test_without_a_target_there_is_no_law(law: WeightErrors) -> None:
     with pytest.raises(ConfigError, match="choose a target"):
         law.median(replace(PROBLEM, target=None), 3)

@@ -1,10 +1,11 @@
 """What a comparison puts beside its curves."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE
+from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 
 from lth_runner.construct.subset_sum import SubsetSum
@@ -22,7 +23,10 @@ from lth_runner.studies.comparison import LAW, Comparison
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
 NETWORK = FullyConnected(inputs=16, hidden=80, outputs=4, depth=2, biases=False)
-LAWS: Any = {"closest": SubsetErrors(law=Direct(distribution=TargetRange()), per_n=1, most=None, draws=1600)}
+OF_TARGET = Direct(distribution=TargetRange())
+LAWS: Any = {
+    "closest": SubsetErrors(law=OF_TARGET, per_n=1, most=None, draws=1600, holds_for={"mask": "zero_one", "stored": []})
+}
 
 
 def comparison(**changes: Any) -> Comparison:
@@ -38,9 +42,8 @@ def parts() -> tuple[Problem, dict[str, Method]]:
     rng = np.random.default_rng(1)
     target = {name: rng.normal(0, 0.1, shape) for name, shape in (("fc1.weight", (80, 16)), ("fc2.weight", (4, 80)))}
     closest = SubsetSum(
-        objective="closest", epsilon=0.01, c=3, n=11, stored=[], sharing="weight", mask="zero_one",
-        threshold_small=False, distribution=TargetRange(), solver=MeetInMiddle(),
-        **ONE_BY_ONE,
+        objective="closest", epsilon=0.01, c=3, n=11, stored=[], sharing="weight", threshold_small=False,
+        distribution=TargetRange(), solver=MeetInMiddle(), **UNMATCHED, **ONE_BY_ONE,
     )  # fmt: skip
     problem = Problem(network=NETWORK, target=target, data=data, streams=Streams(0), device="cpu")
     return problem, {"closest": closest}
@@ -64,6 +67,22 @@ def test_a_law_of_n_says_nothing_over_another_axis() -> None:
     assert all(LAW not in point for point in outcome.points)
     drawn = figure(outcome.points, outcome.figures["curves"])
     assert LAW_LABEL not in [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+@pytest.mark.slow
+def test_a_law_says_nothing_of_a_method_that_it_is_not_for() -> None:
+    problem, methods = parts()
+    closest: Any = methods["closest"]
+    recorder = Memory()
+    outcome = comparison(values=[6]).run(problem, {"closest": replace(closest, mask="signs")}, recorder)
+    assert all(LAW not in point for point in outcome.points)
+    assert "no line of the law beside closest: it has mask=signs (not zero_one)" in recorder.said
+
+
+def test_a_law_needs_settings_that_there_are() -> None:
+    laws = {"closest": replace(LAWS["closest"], holds_for={"masks": "zero_one"})}
+    with pytest.raises(ConfigError, match=r"holds_for.*did you mean mask"):
+        comparison(laws=laws).check(parts()[1])
 
 
 def test_a_law_needs_its_curve() -> None:

@@ -19,8 +19,8 @@ from lth_runner.studies.comparison import Comparison
 PENSIA = method_of("pensia", {"n": 5})
 BLOCK = method_of("block", {"n": 8, "block": 3})
 STUDY = Comparison(
-    axis="n", axis_label="n", values=[4], own_values={}, curves=["pensia", "block"], against="width", labels={}, laws={},
-    epsilon=0.01,
+    axis="n", axis_label="n", values=[4], own_values={}, curves=["pensia", "block"], against="width", labels={},
+    laws={}, epsilon=0.01,
 )  # fmt: skip
 
 
