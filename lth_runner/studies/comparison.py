@@ -80,6 +80,8 @@ class Comparison:
             self._check_axis(name, methods[name])
             for value in self.own_values.get(name, self.values):
                 self._at(methods[name], value)
+            for key in self.laws[name].holds_for if name in self.laws else ():
+                checks.choice(f"study.laws.{name}.holds_for", key, recipe(methods[name]))
 
     def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
         """The methods as they are, and at every point of their curves; see `Tries`."""
