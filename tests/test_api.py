@@ -205,7 +205,7 @@ def empty() -> nn.Module:
     ("given", "message"),
     [
         ({"method": "pensiaa"}, r"did you mean pensia\?"),
-        ({"m": 3}, "setting of subset_sum must be one of distribution, solver, compensation, objective"),
+        ({"m": 3}, "setting of subset_sum must be one of distribution, solver, compensation, matching, objective"),
         ({"scores": "uniform"}, "setting of subset_sum must be one of"),
         ({"n": 0}, "n must be at least 1, got 0"),
         ({"n": "many"}, "n must be an integer, got 'many'"),
