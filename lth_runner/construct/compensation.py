@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
 
+from lth_runner.construct.rows import columns_times
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.data.interface import Dataset
@@ -84,20 +85,50 @@ def compensated(
     Raises:
         ConfigError: without enough damping the moments have no inverse.
     """
+    return in_turn(weight, weighed(moments, order, damping), choose, block)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """What passes errors on from column to column, in the order in which the columns are chosen.
+
+    Attributes:
+        columns: (in,) that order.
+        factor: U of `compensated`, (in, in).
+        inverse: U^-1.
+    """
+
+    columns: np.ndarray
+    factor: np.ndarray
+    inverse: np.ndarray
+
+
+def weighed(moments: np.ndarray, order: str, damping: float) -> Weighed:
+    """Of the second moments of a layer's inputs; see `compensated`.
+
+    Raises:
+        ConfigError: without enough damping the moments have no inverse.
+    """
     columns = ordered(moments, order)
-    factor, inverse = inverse_factor(moments[np.ix_(columns, columns)], damping)
+    return Weighed(columns, *inverse_factor(moments[np.ix_(columns, columns)], damping))
+
+
+def in_turn(weight: np.ndarray, passed: Weighed, choose: Choose, block: int) -> np.ndarray:
+    """The approximation of `compensated`, for rows that begin with a tile of their matrix (see `construct.rows`)."""
+    columns, factor, inverse = passed.columns, passed.factor, passed.inverse
     current = np.ascontiguousarray(weight.T[columns], np.float64)  # (in, out): a block of columns lies together
-    errors = np.empty_like(current)
     lazy = max(1, LAZY // block) * block
+    errors = np.empty((lazy, len(weight)))
     for start in range(0, len(columns), lazy):
         stop = min(start + lazy, len(columns))
         for first in range(start, stop, block):
             b, later = slice(first, min(first + block, stop)), slice(min(first + block, stop), stop)
             chosen = choose(current[b].T, columns[b]).T
-            errors[b] = inverse[b, b].T @ (current[b] - chosen)  # of a triangular matrix, U_bb^-1 = (U^-1)_bb
+            # of a triangular matrix, U_bb^-1 = (U^-1)_bb
+            error = errors[b.start - start : b.stop - start] = columns_times(inverse[b, b].T, current[b] - chosen)
             current[b] = chosen
-            current[later] -= factor[b, later].T @ errors[b]
-        current[stop:] -= factor[start:stop, stop:].T @ errors[start:stop]
+            current[later] -= columns_times(factor[b, later].T, error)
+        current[stop:] -= columns_times(factor[start:stop, stop:].T, errors[: stop - start])
     found = np.empty(weight.shape)
     found[:, columns] = current.T
     return found
