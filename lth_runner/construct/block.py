@@ -85,11 +85,11 @@ class Block:
     def find(self, problem: Problem, recorder: Recorder) -> Found:
         """The ticket, put together where the problem has its parts; see `Method.find`."""
         coding, random = self._coding(problem, recorder)
-        started = time.perf_counter()
         if problem.parts:
             codes = coding.joined((read_part(path) for path in problem.parts), needed=coding.sizes)
-        else:
-            codes = coding.coded({name: slice(0, rows) for name, (rows, _) in coding.sizes.items()}, recorder)
+            return Found(ticket=_ticket(coding.problem, self, coding.layers, codes, random))
+        started = time.perf_counter()
+        codes = coding.coded({name: slice(0, rows) for name, (rows, _) in coding.sizes.items()}, recorder)
         times = {"solve_time_s": time.perf_counter() - started}
         return Found(ticket=_ticket(coding.problem, self, coding.layers, codes, random), times=times)
 
