@@ -129,13 +129,18 @@ def second_moments(
 
     def add(layer: WeightLayer, part: Any, x: torch.Tensor, rows: torch.Tensor | None) -> None:
         total, count = moment_sum(part, x, rows)
-        sums[layer.weight] = sums.get(layer.weight, 0) + total
+        if layer.weight in sums:
+            sums[layer.weight] += total
+        else:
+            sums[layer.weight] = total
         counts[layer.weight] = counts.get(layer.weight, 0) + count
 
     rows = [None] * -(-num_samples(inputs) // batch) if real is None else real.split(batch)
     for block, marks in zip(split(inputs, batch), rows, strict=True):
         _watch(module, layers, block, marks, add)
-    return {name: total / max(1, counts[name]) for name, total in sums.items()}
+    for name, total in sums.items():
+        total /= max(1, counts[name])  # in place: one copy of them
+    return sums
 
 
 def moment_sum(part: Any, x: torch.Tensor, real: torch.Tensor | None) -> tuple[np.ndarray, int]:
