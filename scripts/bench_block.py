@@ -54,13 +54,10 @@ def measured(millions: float, way: str, samples: int, parts: int) -> Row:
     assert isinstance(method, InParts), "block tickets are made in parts"
     Codebook(np.random.default_rng(0).normal(size=(method.n, method.block)))  # once, so that it is no part of the peak
     before, clock, layers = peak(), Clock(), weight_layers(architecture)
-    with tempfile.TemporaryDirectory() as folder, clock("find"):
-        if parts > 1:
-            tensors = method.make(problem, Bars(), Share(index=0, count=parts))
-            size = sum(tensor.nbytes for tensor in tensors.values()) / MIB
-        else:
-            ticket = method.find(problem, Bars()).ticket
-    after = peak()
+    with clock("find"):
+        ticket = method.find(problem, Bars()).ticket if parts == 1 else None
+        tensors = {} if ticket else method.make(problem, Bars(), Share(index=0, count=parts))
+    after, size = peak(), sum(tensor.nbytes for tensor in tensors.values()) / MIB
     row = {
         "weights": f"{sum(array.size for array in weights.values()) / 1e6:.1f} M",
         "inputs": way,
@@ -69,7 +66,7 @@ def measured(millions: float, way: str, samples: int, parts: int) -> Row:
         "find, s": f"{clock.wall['find']:,.0f}",
         "CPU s": f"{clock.cpu['find']:,.0f}",
     }
-    if parts == 1:
+    if ticket is not None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "ticket.safetensors"
             with clock("save"):
@@ -107,6 +104,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the .md file to write; none: print only")
     options = parser.parse_args()
     found: list[Row] = []
+    text = ""
     for row in rows(options):
         found.append(row)
         text = (
