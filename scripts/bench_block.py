@@ -23,12 +23,13 @@ import torch
 from bench_scale import MIB, Bars, Clock, Row, machine, network, peak, random_target
 
 from lth_runner.config.compose import method_of
+from lth_runner.construct.block import Block
 from lth_runner.construct.block_coding import sizes_of
 from lth_runner.construct.codebook import Codebook
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import from_tensors
 from lth_runner.networks.layers import weight_layers
-from lth_runner.problem import InParts, Problem, Share
+from lth_runner.problem import Problem, Share
 from lth_runner.report.tables import markdown
 from lth_runner.ticket.file import read_ticket, save_ticket
 
@@ -51,7 +52,7 @@ def measured(millions: float, way: str, samples: int, parts: int) -> Row:
     problem = Problem(network=architecture, target=weights, data=data, streams=Streams(0), device="cpu")
     follow = {"compensation": {"follow": way, "samples": samples}} if way != "none" else {}
     method = method_of("block", {"compensate": "none" if way == "none" else "inputs", **follow})
-    assert isinstance(method, InParts), "block tickets are made in parts"
+    assert isinstance(method, Block), "as its file says"
     Codebook(np.random.default_rng(0).normal(size=(method.n, method.block)))  # once, so that it is no part of the peak
     before, clock, layers = peak(), Clock(), weight_layers(architecture)
     with clock("find"):
