@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,7 @@ class Problem:
         data: the dataset on the device; None for studies of subset sum alone.
         streams: of this run's seed.
         device: "cpu", "cuda", "cuda:1" or "mps".
+        parts: files with parts of the ticket that other runs have made; see `InParts`.
     """
 
     network: Architecture | None
@@ -42,6 +44,7 @@ class Problem:
     data: Dataset | None
     streams: Streams
     device: str
+    parts: Sequence[Path] = ()
 
     def need(self, *parts: str) -> tuple[Any, ...]:
         """These parts ("network", "target", "data"), none of them None.
@@ -103,6 +106,36 @@ class FindsEach(Protocol):
 
     def find_each(self, problem: Problem, recorder: Recorder, densities: Sequence[float]) -> list[Found]:
         """One ticket per density; see `Method.find`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """One of several parts of about equal size.
+
+    Attributes:
+        index: which of them, from 0.
+        count: how many there are.
+    """
+
+    index: int
+    count: int
+
+
+@runtime_checkable
+class InParts(Method, Protocol):
+    """A method whose ticket can be made in parts, by one run each; `find` puts it together where a problem has them."""
+
+    def stages(self, network: Architecture) -> int:
+        """How many times something has to be made before the next can be: 1 where no part waits for another."""
+        ...
+
+    def make(self, problem: Problem, recorder: Recorder, share: Share) -> dict[str, np.ndarray]:
+        """One share of a stage: of the one after those whose parts, all of them, the problem has.
+
+        Returns:
+            tensors by name, from which the part's file is made.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 import itertools
 import shlex
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,19 @@ from lth_runner.core.finished import LOCK, damaged_files, is_finished
 from lth_runner.core.identity import identity
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
-from lth_runner.problem import NEEDS, Checked, Method, Problem, check_fit, check_taken
+from lth_runner.networks.interface import Architecture
+from lth_runner.problem import NEEDS, Checked, Method, Problem, Share, check_fit, check_taken
 from lth_runner.record.folder import RunFolder
 from lth_runner.record.terminal import Terminal
 from lth_runner.record.wandb import Wandb
 from lth_runner.report.draw import draw
 from lth_runner.report.points import FIGURES, POINTS, figures_json, points_csv
 from lth_runner.report.tables import Results, read_results
+from lth_runner.studies.part import PART, PartOfTicket, check_whole, in_parts
 from lth_runner.study import Outcome, Study, Tries
 from lth_runner.targets.interface import KeptInFile
 from lth_runner.ticket.file import needed_trust, save_ticket
+from lth_runner.ticket.part import save_part
 from lth_runner.ticket.ticket import Ticket
 
 TABLE, LOOKS = "table.csv", "table.json"
@@ -51,9 +55,10 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
     path = place(config)
     if is_finished(path) and not config["rerun"]:
         return skip(path, terminal)
-    study, methods, parts = build(config["study"], "study"), build_methods(config), build_parts(config)
+    study, methods, parts = build_study(config), build_methods(config), build_parts(config)
     study.check(methods)
     check_parts(methods, parts)
+    made = made_before(config, study, methods, parts["network"])
     wandb = Wandb(**config["wandb"])
     said: list[str] = []  # before there is a log
 
@@ -76,7 +81,7 @@ def run(config: dict[str, Any], terminal: Terminal, notices: Terminal) -> str | 
             folder.log(said)
             if lost:
                 folder.say(f"this run was finished, but {', '.join(lost)} is gone or damaged: it is run again")
-            problem = build_problem(config, parts, data, folder)
+            problem = replace(build_problem(config, parts, data, folder), parts=made)
             outcome = study.run(problem, methods, folder)
             write(outcome, folder, config["ticket"]["coded"])
             show(path, terminal)
@@ -126,6 +131,13 @@ def unused(name: str, names: Collection[str]) -> str:
     return next(each for each in itertools.chain([name], numbered) if each not in names)
 
 
+def build_study(config: dict[str, Any]) -> Study:
+    """The study of the run; where it makes one part of a ticket, nothing but that."""
+    if config["part"] is None:
+        return build(config["study"], "study")
+    return PartOfTicket(share=Share(index=config["part"], count=config["parts"]))
+
+
 def build_parts(config: dict[str, Any]) -> dict[str, Any]:
     """Network, target and dataset as their classes have them, nothing read yet; what the config leaves out is None."""
     return {part: config[part] and build(config[part], part) for part in ("network", "target", "data")}
@@ -139,6 +151,52 @@ def check_parts(methods: dict[str, Method], parts: dict[str, Any]) -> None:
     for name in ("target", *methods):
         if parts["network"] is None and (name in methods or parts["target"] is not None):
             raise ConfigError(f"{name} needs {NEEDS['network']}")
+
+
+def made_before(
+    config: dict[str, Any], study: Study, methods: dict[str, Method], network: Architecture | None
+) -> tuple[Path, ...]:
+    """The files with parts of a ticket that this run goes on from: all of them, or those of the layers before its own.
+
+    Raises:
+        ConfigError: some are not there yet, or the ticket is none that parts make.
+    """
+    if config["parts"] is None or network is None:
+        return ()
+    stages = in_parts(methods).stages(network)
+    if config["part"] is None:
+        check_whole(study, methods, network)
+        layers = range(stages)
+    else:
+        check_layer(config["layer"], stages)
+        layers = range(config["layer"] or 0)
+    found: list[Path] = []
+    for layer in layers:
+        own = {**config, "layer": layer if stages > 1 else None}
+        folders = [place({**own, "part": part}) for part in range(config["parts"])]
+        if lacking := [str(part) for part, folder in enumerate(folders) if not is_finished(folder)]:
+            which = [f"layer={layer}"] if stages > 1 else []
+            which = [f"parts={config['parts']}", *which, f"part={','.join(lacking)}"]
+            raise ConfigError(
+                f"{len(lacking)} of {len(folders)} parts are not there: run them first, -m {' '.join(which)}"
+            )
+        found += [folder / f"{PART}.safetensors" for folder in folders]
+    return tuple(found)
+
+
+def check_layer(layer: int | None, stages: int) -> None:
+    """Refuses a part of no layer where layers wait for each other, and of one layer where they do not.
+
+    Raises:
+        ConfigError: it says what to set.
+    """
+    if stages == 1 and layer is not None:
+        raise ConfigError("here no layer waits for another, so that a part has rows of all of them: leave layer out")
+    if stages > 1 and (layer is None or layer >= stages):
+        raise ConfigError(
+            f"a part is of one of {stages} layers, each of which waits for those before it: set layer, in a sweep "
+            f"'layer=range({stages})'"
+        )
 
 
 def load_parts(config: dict[str, Any], parts: dict[str, Any], say: Callable[[str], None]) -> Dataset | None:
@@ -188,6 +246,8 @@ def write(outcome: Outcome, folder: RunFolder, coded: bool) -> None:
     folder.add_table("networks", list(table.shown()), table.cells())
     for name, text in outcome.texts.items():
         folder.write_text(name, text)
+    for name, tensors in outcome.parts.items():
+        save_part(tensors, folder.result(f"{name}.safetensors"))
     if outcome.figures:
         folder.write_text(POINTS, points_csv(outcome.points))
         folder.write_text(FIGURES, figures_json(outcome.figures))

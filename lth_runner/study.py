@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from lth_runner.core.recorder import Recorder
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
@@ -25,6 +27,7 @@ class Outcome:
             besides points (labels, captions, published values), as plain values; they become figures.json.
         texts: further files by name: tables in the study's own words, as Markdown.
         tickets: by row name, with their claims.
+        parts: tensors of parts of a ticket, by file name without ending.
     """
 
     rows: Sequence[Row]
@@ -34,6 +37,7 @@ class Outcome:
     figures: Mapping[str, Description] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    parts: dict[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -13,6 +13,7 @@ from lth_runner.config.kinds import check_kinds
 from lth_runner.config.schema import RunConfig
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.core.identity import OF_PARTS
 from lth_runner.core.imports import import_object
 from lth_runner.record.wandb import Wandb
 
@@ -49,6 +50,21 @@ def _check_root(config: dict[str, Any]) -> None:
     checks.choice("grid", config["grid"], GRIDS)
     checks.integer("seed", config["seed"], at_least=0)
     Wandb(**config["wandb"])
+    _check_parts(config)
+
+
+def _check_parts(config: dict[str, Any]) -> None:
+    parts, part, layer = (config[key] for key in OF_PARTS)
+    if parts is not None:
+        checks.integer("parts", parts, at_least=1)
+    if part is not None:
+        if parts is None:
+            raise ConfigError(f"part={part} is one of several: set parts to how many there are")
+        checks.integer("part", part, at_least=0, at_most=parts - 1)
+    if layer is not None:
+        checks.integer("layer", layer, at_least=0)
+        if part is None:
+            raise ConfigError("layer is of a run that makes a part: set part, or leave layer out")
 
 
 def build(config: dict[str, Any], where: str) -> Any:

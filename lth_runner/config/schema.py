@@ -43,6 +43,9 @@ class RunConfig:
     c: int = MISSING
     n: int | None = None
     grid: str = MISSING
+    parts: int | None = None
+    part: int | None = None
+    layer: int | None = None
     device: str = MISSING
     cache_dir: str = MISSING
     runs_dir: str = MISSING

@@ -8,24 +8,25 @@ from typing import ClassVar
 import numba
 import numpy as np
 
-from lth_runner.construct.block_code import BlockCode, BlockCoder, Codebooks, Scaling, block_by_block
+from lth_runner.construct.block_code import BlockCode, Codebooks, Scaling
+from lth_runner.construct.block_coding import Coding, follows_pruned, in_tensors, rotation, sizes_of
 from lth_runner.construct.codebook import check_vectors
-from lth_runner.construct.compensation import COMPENSATE, Compensation, check_training_inputs, compensated, ordered
+from lth_runner.construct.compensation import COMPENSATE, Compensation, check_training_inputs
 from lth_runner.construct.expansion import replaced
 from lth_runner.construct.prepare import folded, prepared, stored, target_range
-from lth_runner.construct.second_moments import calibrated, replace_layers
+from lth_runner.construct.rows import shared_out
 from lth_runner.core import checks
-from lth_runner.core.recorder import Progress, Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.constant import Constant
 from lth_runner.distributions.interface import Distribution
-from lth_runner.distributions.orthonormal import Orthonormal
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.block_expansion import BlockExpansion, blockable, check_sizes, num_blocks
 from lth_runner.networks.interface import Architecture, skeleton, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
-from lth_runner.problem import Found, Problem
+from lth_runner.problem import Found, Problem, Share
 from lth_runner.resources import CORES, Resources
+from lth_runner.ticket.part import read_part
 from lth_runner.ticket.source import FITTED, Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
 
@@ -79,93 +80,69 @@ class Block:
     def check(self, network: Architecture, data: Dataset | None) -> None:
         """See `Checked.check`."""
         check_training_inputs(self.compensate, data)
-        replaced(blockable(weight_layers(folded(network))), self.stored)
+        self._layers(folded(network))
 
     def find(self, problem: Problem, recorder: Recorder) -> Found:
-        """The ticket; see `Method.find`."""
-        problem = prepared(problem)
-        network, target = problem.need("network", "target")
-        every = weight_layers(network)
-        layers = replaced(blockable(every), self.stored)
-        if grouped := [layer.name for layer in every if layer.groups > 1]:
-            recorder.say(f"grouped convolutions are stored: {', '.join(grouped)}")
-        random = self._random(target_range(target, [layer.weight for layer in layers]))
-        seed = problem.streams.seed
-        work = _Work(self, Codebooks(random.draw(seed), numba.get_num_threads()), target, seed)
-        total = sum(target[name].size for name in {layer.weight for layer in layers})
+        """The ticket, put together where the problem has its parts; see `Method.find`."""
+        coding, random = self._coding(problem, recorder)
+        if problem.parts:
+            codes = coding.joined((read_part(path) for path in problem.parts), needed=coding.sizes)
+            return Found(ticket=_ticket(coding.problem, self, coding.layers, codes, random))
         started = time.perf_counter()
-        with recorder.progress(f"blocks of {self.block} weights, {self.n / self.block:g} bits each", total) as bar:
-            codes = self._compensated(problem, layers, work, recorder, bar)
-            for layer in layers:
-                if layer.weight not in codes:
-                    codes[layer.weight] = work.plain(layer.weight, bar)
+        codes = coding.coded({name: slice(0, rows) for name, (rows, _) in coding.sizes.items()}, recorder)
         times = {"solve_time_s": time.perf_counter() - started}
-        return Found(ticket=_ticket(problem, self, layers, codes, random), times=times)
+        return Found(ticket=_ticket(coding.problem, self, coding.layers, codes, random), times=times)
+
+    def stages(self, network: Architecture) -> int:
+        """See `InParts`: the weights, where each is coded for the inputs that the pruned layers before it give."""
+        return len(sizes_of(self._layers(folded(network)))) if follows_pruned(self._passes_on()) else 1
+
+    def make(self, problem: Problem, recorder: Recorder, share: Share) -> dict[str, np.ndarray]:
+        """See `InParts`: rows of one layer where layers wait for those before, or else of all layers in turn."""
+        coding, _ = self._coding(problem, recorder)
+        if follows_pruned(self._passes_on()):
+            made = coding.joined(read_part(path) for path in problem.parts)
+            codes, own = coding.coded_next(made, share, recorder)
+        else:
+            own = shared_out(coding.sizes, share)
+            codes = coding.coded(own, recorder)
+        return in_tensors(codes, own)
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`: the neurons that the outputs of all layers can take, each with a bit of the mask."""
-        layers = replaced(blockable(weight_layers(folded(network))), self.stored)
+        layers = self._layers(folded(network))
         neurons = [self.n * num_blocks(layer.part.weight[0].numel(), self.block) for layer in layers]
         return sum(layer.outputs * count for layer, count in zip(layers, neurons, strict=True))
 
-    def _compensated(
-        self, problem: Problem, layers: Sequence[WeightLayer], work: "_Work", recorder: Recorder, bar: Progress
-    ) -> dict[str, BlockCode]:
-        """By the names of the weights, as far as calibration inputs reach them; of none without compensation."""
-        codes: dict[str, BlockCode] = {}
-        if self.compensate == "none":
-            return codes
+    def _passes_on(self) -> Compensation | None:
+        return self.compensation if self.compensate == "inputs" else None
 
-        def choose(layer: WeightLayer, moments: np.ndarray) -> np.ndarray:
-            codes[layer.weight], found = work.compensated(layer.weight, moments[0], bar)
-            return found
+    def _layers(self, network: Architecture) -> list[WeightLayer]:
+        return replaced(blockable(weight_layers(network)), self.stored)
 
-        for name in sorted(replace_layers(problem, layers, self.compensation, choose, calibrated(problem))):
-            recorder.say(f"{name} gets no calibration input: its blocks are chosen one by one")
-        return codes
+    def _coding(self, problem: Problem, recorder: Recorder) -> tuple[Coding, Drawn]:
+        """What codes the layers, and the random matrix."""
+        problem = prepared(problem)
+        network, target = problem.need("network", "target")
+        layers = self._layers(network)
+        if grouped := [layer.name for layer in weight_layers(network) if layer.groups > 1]:
+            recorder.say(f"grouped convolutions are stored: {', '.join(grouped)}")
+        random = self._random(target_range(target, [layer.weight for layer in layers]))
+        coding = Coding(
+            problem=problem,
+            layers=layers,
+            codebooks=Codebooks(random.draw(problem.streams.seed), numba.get_num_threads()),
+            block=self.block,
+            scaling=Scaling(factor=self.factor, group=self.group, escape=self.escape),
+            rotate=self.rotate,
+            compensation=self._passes_on(),
+            label=f"blocks of {self.block} weights, {self.n / self.block:g} bits each",
+        )
+        return coding, random
 
     def _random(self, span: tuple[float, float]) -> Drawn:
         shape = (self.n, self.block)
         return Drawn(shape=shape, distribution=self.distribution.fitted(shape, span), stream=("block",))
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What all layers of a run share."""
-
-    settings: Block
-    codebooks: Codebooks
-    target: Mapping[str, np.ndarray]
-    seed: int
-
-    def plain(self, name: str, bar: Progress) -> BlockCode:
-        """Each block as near as it can be."""
-        matrix, _ = self._matrix(name)
-        coder = self._coder(matrix, np.arange(matrix.shape[1]), bar)
-        block_by_block(matrix, coder, self.settings.block)
-        return coder.code()
-
-    def compensated(self, name: str, moments: np.ndarray, bar: Progress) -> tuple[BlockCode, np.ndarray]:
-        """The code, and what stands for the weight, in its shape."""
-        (matrix, turn), how = self._matrix(name), self.settings.compensation
-        if turn is not None:
-            moments = turn @ moments @ turn.T
-        coder = self._coder(matrix, ordered(moments, how.order), bar)
-        found = compensated(matrix, moments, coder, block=self.settings.block, order=how.order, damping=how.damping)
-        return coder.code(), (found if turn is None else found @ turn).reshape(self.target[name].shape)
-
-    def _matrix(self, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """The weights that are coded, (out, in): for rotated inputs, if they are; then also the rotation (in, in)."""
-        matrix = self.target[name].reshape(len(self.target[name]), -1)
-        if not self.settings.rotate:
-            return matrix, None
-        turn = rotation(matrix.shape[1]).draw(self.seed)
-        return matrix @ turn.T, turn
-
-    def _coder(self, matrix: np.ndarray, columns: np.ndarray, bar: Progress) -> BlockCoder:
-        settings = self.settings
-        scaling = Scaling(factor=settings.factor, group=settings.group, escape=settings.escape)
-        return BlockCoder(matrix, columns, self.codebooks, settings.block, scaling, bar)
 
 
 def _ticket(
@@ -198,11 +175,6 @@ def _ticket(
         masks={f"{layer.name}.sum.weight": codes[layer.weight].mask for layer in layers},
         facts={"n": method.n, "block": method.block, "escaped": escaped},
     )
-
-
-def rotation(inputs: int) -> Drawn:
-    """Of so many inputs: a random orthogonal matrix."""
-    return Drawn(shape=(inputs, inputs), distribution=Orthonormal(), stream=("rotation", str(inputs)))
 
 
 def _sources(layer: str, code: BlockCode, random: Drawn) -> dict[str, Source]:

@@ -1,13 +1,14 @@
 """One weight matrix written in signed sums: a block of each row at a time, with scales and single stored weights."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lth_runner.construct.codebook import Codebook
 from lth_runner.construct.compensation import Choose
-from lth_runner.core.errors import ConfigError
+from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.recorder import Progress
 from lth_runner.networks.block_expansion import num_blocks, num_groups
 from lth_runner.ticket.mask import Mask
@@ -20,7 +21,7 @@ class Codebooks:
     """The signed sums of the rows of one random matrix (n, block), and those of its first columns."""
 
     def __init__(self, random: np.ndarray, workers: int) -> None:
-        self.random, self.workers = random, workers
+        self.random, self.workers, self.n = random, workers, len(random)
         self._found: dict[int, Codebook] = {}
 
     @property
@@ -70,6 +71,7 @@ class Scaling:
         Raises:
             ConfigError: a scale is too large for float16.
         """
+        matrix = np.ascontiguousarray(matrix)  # so that a row's sum is one of its own
         inside = np.abs(matrix) <= self.limits(matrix)
         groups = num_groups(matrix.shape[1], self.group)
         step = matrix.shape[1] if self.group is None else self.group
@@ -166,6 +168,54 @@ def block_by_block(matrix: np.ndarray, choose: Choose, block: int) -> np.ndarray
     starts = [*range(0, whole, step), *([whole] if whole < count else [])]
     slabs = [slice(start, stop) for start, stop in itertools.pairwise([*starts, count])]
     return np.concatenate([choose(matrix[:, own], np.arange(count)[own]) for own in slabs], axis=1)
+
+
+def stacked(codes: Sequence[BlockCode]) -> BlockCode:
+    """The code of a matrix whose rows were coded in portions, which begin with tiles and stand in their order.
+
+    Raises:
+        DataError: portions of one matrix take its columns in different orders.
+    """
+    first, inputs = codes[0], len(codes[0].columns)
+    if any(not np.array_equal(code.columns, first.columns) for code in codes):
+        raise DataError("parts of one weight take its columns in different orders: make them again, with rerun=true")
+    starts = np.cumsum([0, *(len(code.scale) for code in codes)])
+    places = [code.place + np.int32(start * inputs) for code, start in zip(codes, starts, strict=False)]
+    shape = (int(starts[-1]), *first.mask.shape[1:])
+    return BlockCode(
+        mask=Mask(shape, np.concatenate([code.mask.bits for code in codes])),  # a tile's rows fill whole bytes
+        scale=np.concatenate([code.scale for code in codes]),
+        columns=first.columns,
+        place=np.concatenate(places),
+        value=np.concatenate([code.value for code in codes]),
+    )
+
+
+def decoded(code: BlockCode, codebooks: Codebooks, block: int, group: int | None) -> np.ndarray:
+    """(out, in) float64: what the coder gave for each block, to the bit."""
+    inputs, blocks = len(code.columns), code.mask.shape[1]
+    groups = np.arange(blocks) * block // (group or inputs)
+    found = np.empty((len(code.scale), inputs))
+    step = max(1, TOGETHER // blocks)
+    whole = inputs // block  # the last block may be narrower
+    parts = [(slice(0, whole), block), (slice(whole, blocks), inputs % block)]
+    for start in range(0, len(found), step):
+        rows = slice(start, min(start + step, len(found)))
+        index, scale = numbered(code.mask.rows(rows.start, rows.stop)), code.scale[rows][:, groups, None]
+        for own, width in parts if inputs % block else parts[:1]:
+            values = scale[:, own].astype(np.float64) * codebooks.of(width).points[index[:, own]]
+            columns = code.columns[own.start * block : own.start * block + values[0].size]
+            found[rows, columns] = values.reshape(len(index), -1)
+    found.reshape(-1)[code.place] += code.value
+    return found
+
+
+def numbered(bits: np.ndarray) -> np.ndarray:
+    """(..., n) bool to (...,) uint32: the index of the codeword; see `Codebook.bits`."""
+    found = np.zeros(bits.shape[:-1], np.uint32)
+    for column in np.moveaxis(bits, -1, 0):
+        found = found << np.uint32(1) | column
+    return found
 
 
 def packed(index: np.ndarray, codebook: Codebook) -> Mask:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
 
+from lth_runner.construct.rows import columns_times, tiles
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.data.interface import Dataset
@@ -84,20 +85,50 @@ def compensated(
     Raises:
         ConfigError: without enough damping the moments have no inverse.
     """
+    return in_turn(weight, weighed(moments, order, damping), choose, block)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """What passes errors on from column to column, in the order in which the columns are chosen.
+
+    Attributes:
+        columns: (in,) that order.
+        factor: U of `compensated`, (in, in).
+        inverse: U^-1.
+    """
+
+    columns: np.ndarray
+    factor: np.ndarray
+    inverse: np.ndarray
+
+
+def weighed(moments: np.ndarray, order: str, damping: float) -> Weighed:
+    """Of the second moments of a layer's inputs; see `compensated`.
+
+    Raises:
+        ConfigError: without enough damping the moments have no inverse.
+    """
     columns = ordered(moments, order)
-    factor, inverse = inverse_factor(moments[np.ix_(columns, columns)], damping)
+    return Weighed(columns, *inverse_factor(moments, columns, damping))
+
+
+def in_turn(weight: np.ndarray, passed: Weighed, choose: Choose, block: int) -> np.ndarray:
+    """The approximation of `compensated`, for rows that begin with a tile of their matrix (see `construct.rows`)."""
+    columns, factor, inverse = passed.columns, passed.factor, passed.inverse
     current = np.ascontiguousarray(weight.T[columns], np.float64)  # (in, out): a block of columns lies together
-    errors = np.empty_like(current)
     lazy = max(1, LAZY // block) * block
+    errors = np.empty((lazy, len(weight)))
     for start in range(0, len(columns), lazy):
         stop = min(start + lazy, len(columns))
         for first in range(start, stop, block):
             b, later = slice(first, min(first + block, stop)), slice(min(first + block, stop), stop)
             chosen = choose(current[b].T, columns[b]).T
-            errors[b] = inverse[b, b].T @ (current[b] - chosen)  # of a triangular matrix, U_bb^-1 = (U^-1)_bb
+            # of a triangular matrix, U_bb^-1 = (U^-1)_bb
+            error = errors[b.start - start : b.stop - start] = columns_times(inverse[b, b].T, current[b] - chosen)
             current[b] = chosen
-            current[later] -= factor[b, later].T @ errors[b]
-        current[stop:] -= factor[start:stop, stop:].T @ errors[start:stop]
+            current[later] -= columns_times(factor[b, later].T, error)
+        current[stop:] -= columns_times(factor[start:stop, stop:].T, errors[: stop - start])
     found = np.empty(weight.shape)
     found[:, columns] = current.T
     return found
@@ -110,25 +141,41 @@ def ordered(moments: np.ndarray, order: str) -> np.ndarray:
     return np.argsort(-np.diag(moments), kind="stable")
 
 
-def inverse_factor(moments: np.ndarray, damping: float) -> tuple[np.ndarray, np.ndarray]:
+def inverse_factor(moments: np.ndarray, columns: np.ndarray, damping: float) -> tuple[np.ndarray, np.ndarray]:
     """U and U^-1, upper triangular, with U^T U = (moments + damping * mean of the diagonal * identity)^-1.
 
-    Inputs without a second moment, where nothing damps, count as independent ones.
+    Inputs without a second moment, where nothing damps, count as independent ones. Beside the moments no more than two
+    matrices of their size are held.
+
+    Args:
+        columns: the order of rows and columns of U.
 
     Raises:
         ConfigError: the damped moments have no inverse.
     """
-    damped = np.array(moments, np.float64)
-    diagonal = np.einsum("ii->i", damped)  # a view
+    diagonal = np.diag(moments)[columns].astype(np.float64)
     diagonal += damping * diagonal.mean()
     diagonal[diagonal == 0] = 1.0
+    damped = _backwards(moments, columns)
+    np.einsum("ii->i", damped)[:] = diagonal[::-1]
     try:  # V V^T = H for the upper V, the Cholesky factor of H read backwards; then U = V^-1
-        upper = np.asfortranarray(cholesky(damped[::-1, ::-1], lower=True)[::-1, ::-1])
+        damped = cholesky(damped, lower=True, overwrite_a=True)
     except LinAlgError as error:
         raise ConfigError(
             f"the inputs of a layer depend on each other, so damping={damping} is too little: set "
             "method.compensation.damping=0.01, or calibrate on more samples"
         ) from error
+    upper = np.asfortranarray(damped[::-1, ::-1])
+    del damped
     (invert,) = get_lapack_funcs(("trtri",), (upper,))
     factor, _ = invert(upper)
     return factor, upper
+
+
+def _backwards(moments: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Rows and columns in the opposite of an order, float64, in the order in memory that LAPACK works in."""
+    rows = columns[::-1]
+    found = np.empty(moments.shape, order="F")
+    for some in tiles(len(rows)):
+        found[:, some] = moments[np.ix_(rows, rows[some])]
+    return found

@@ -11,7 +11,7 @@ from lth_runner.construct.compensation import Compensation, check_training_input
 from lth_runner.core.errors import ConfigError, lacks_memory
 from lth_runner.data.interface import Inputs, moved, num_samples, select, split
 from lth_runner.networks.attention import unpack_
-from lth_runner.networks.interface import fill_, filled
+from lth_runner.networks.interface import aligned, shared
 from lth_runner.networks.layers import WeightLayer
 from lth_runner.networks.patches import patches
 from lth_runner.problem import Problem
@@ -19,12 +19,25 @@ from lth_runner.problem import Problem
 BATCH = 256  # samples of a forward pass where they are streamed
 CHUNK = 1 << 23  # numbers of unfolded patches held at a time: 64 MiB
 
-# the layer and the mean of x x^T over its inputs x, (groups, d, d) float64 -> the weight that stands there from now on
-Replace = Callable[[WeightLayer, np.ndarray], np.ndarray]
+MOMENTS = 1 << 27  # numbers of second moments held at a time, or those of one layer: 1 GiB
+
+# the layer and the mean of x x^T over its inputs x, (groups, d, d) float64 -> the weight that stands there from now on;
+# None: whatever comes behind the layer is left out
+Replace = Callable[[WeightLayer, np.ndarray], np.ndarray | None]
+Known = Callable[[WeightLayer], np.ndarray | None]  # the weight that stands there already; None: it is to be chosen
+
+
+def _none_known(layer: WeightLayer) -> None:
+    del layer
 
 
 def replace_layers(
-    problem: Problem, layers: Sequence[WeightLayer], settings: Compensation, replace: Replace, module: torch.nn.Module
+    problem: Problem,
+    layers: Sequence[WeightLayer],
+    settings: Compensation,
+    replace: Replace,
+    module: torch.nn.Module,
+    known: Known = _none_known,
 ) -> set[str]:
     """Calls `replace` once for every weight, in the order in which the calibration inputs reach the layers.
 
@@ -32,7 +45,8 @@ def replace_layers(
 
     Args:
         layers: of the problem's network.
-        module: of `calibrated`; where the pruned layers are followed, its weights are overwritten.
+        module: of `calibrated`; where the pruned layers are followed, its weights are replaced.
+        known: where the pruned layers are followed, the weights for which `replace` is not asked.
 
     Returns:
         names of the weights that no calibration input reached: nothing is known of their inputs, and they were not
@@ -44,19 +58,42 @@ def replace_layers(
     inputs, real = calibration_inputs(problem, settings.samples)
     names = {layer.weight for layer in layers}
     if settings.follow == "pruned":
-        return names - _walk(module, layers, inputs, real, replace)
-    found = second_moments(module, layers, inputs, real, BATCH)
-    unreached = names - found.keys()
+        return names - _walk(module, layers, inputs, real, replace, known)
+    reached: set[str] = set()
+    for some in _held_at_once(layers):
+        found = second_moments(module, some, inputs, real, BATCH)
+        reached |= found.keys()
+        for layer in some:
+            if layer.weight in found:
+                replace(layer, found.pop(layer.weight))
+    return names - reached
+
+
+def _held_at_once(layers: Sequence[WeightLayer]) -> list[list[WeightLayer]]:
+    """Neighbours whose second moments fit into memory together, each with all layers of its weight."""
+    groups: list[list[WeightLayer]] = []
+    free = 0
     for layer in layers:
-        if layer.weight in found:
-            replace(layer, found.pop(layer.weight))
-    return unreached
+        with_it = next((group for group in groups if layer.weight in {other.weight for other in group}), None)
+        if with_it is not None:
+            with_it.append(layer)
+            continue
+        size = layer.groups * layer.part.weight[0].numel() ** 2
+        if not groups or size > free:
+            groups.append([])
+            free = MOMENTS
+        groups[-1].append(layer)
+        free -= size
+    return groups
 
 
 def calibrated(problem: Problem) -> torch.nn.Module:
-    """The target in float64 on the CPU, its attentions unpacked, so that each weight layer can be looked at."""
+    """The target in float64 on the CPU, its attentions unpacked, so that each weight layer can be looked at.
+
+    Its tensors are the target's own memory where that is possible: nobody may write to them.
+    """
     network, target = problem.need("network", "target")
-    module, _ = unpack_(filled(network, target, torch.float64))
+    module, _ = unpack_(shared(network, target))
     return module.requires_grad_(False).eval()
 
 
@@ -92,13 +129,18 @@ def second_moments(
 
     def add(layer: WeightLayer, part: Any, x: torch.Tensor, rows: torch.Tensor | None) -> None:
         total, count = moment_sum(part, x, rows)
-        sums[layer.weight] = sums.get(layer.weight, 0) + total
+        if layer.weight in sums:
+            sums[layer.weight] += total
+        else:
+            sums[layer.weight] = total
         counts[layer.weight] = counts.get(layer.weight, 0) + count
 
     rows = [None] * -(-num_samples(inputs) // batch) if real is None else real.split(batch)
     for block, marks in zip(split(inputs, batch), rows, strict=True):
         _watch(module, layers, block, marks, add)
-    return {name: total / max(1, counts[name]) for name, total in sums.items()}
+    for name, total in sums.items():
+        total /= max(1, counts[name])  # in place: one copy of them
+    return sums
 
 
 def moment_sum(part: Any, x: torch.Tensor, real: torch.Tensor | None) -> tuple[np.ndarray, int]:
@@ -125,18 +167,28 @@ def moment_sum(part: Any, x: torch.Tensor, real: torch.Tensor | None) -> tuple[n
 
 
 def _walk(
-    module: torch.nn.Module, layers: Sequence[WeightLayer], inputs: Inputs, real: torch.Tensor | None, replace: Replace
+    module: torch.nn.Module,
+    layers: Sequence[WeightLayer],
+    inputs: Inputs,
+    real: torch.Tensor | None,
+    replace: Replace,
+    known: Known,
 ) -> set[str]:
     """One forward pass, in which every layer is replaced when the inputs reach it, before it computes; which were."""
     reached: set[str] = set()
 
-    def overwrite(layer: WeightLayer, part: Any, x: torch.Tensor, rows: torch.Tensor | None) -> None:
-        total, count = moment_sum(part, x, rows)
-        fill_(part, {"weight": replace(layer, total / max(1, count))})
+    def replace_(layer: WeightLayer, part: Any, x: torch.Tensor, rows: torch.Tensor | None) -> None:
         reached.add(layer.weight)
+        new = known(layer)
+        if new is None:
+            total, count = moment_sum(part, x, rows)
+            new = replace(layer, total / max(1, count))
+        if new is None:
+            raise _Seen
+        part.weight.data = aligned(new)  # of all layers with this weight
 
     try:
-        _watch(module, layers, inputs, real, overwrite)
+        _watch(module, layers, inputs, real, replace_)
     except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):
             raise
@@ -147,6 +199,10 @@ def _walk(
     return reached
 
 
+class _Seen(Exception):
+    """All that a forward pass was for has been seen."""
+
+
 Watch = Callable[[WeightLayer, Any, torch.Tensor, torch.Tensor | None], None]
 
 
@@ -154,18 +210,23 @@ Watch = Callable[[WeightLayer, Any, torch.Tensor, torch.Tensor | None], None]
 def _watch(
     module: torch.nn.Module, layers: Sequence[WeightLayer], inputs: Inputs, real: torch.Tensor | None, watch: Watch
 ) -> None:
-    """One forward pass in which `watch` sees each layer's first input before the layer does."""
+    """One forward pass in which `watch` sees each layer's first input before the layer does; it ends with the last."""
+    wanted = {layer.weight for layer in layers}
     seen: set[str] = set()
 
     def hook(part: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, layer: WeightLayer) -> None:
         if layer.weight not in seen:
             seen.add(layer.weight)
             watch(layer, part, args[0] if args else kwargs["input"], real)
+            if seen == wanted:
+                raise _Seen
 
     parts = [(layer, module.get_submodule(layer.name)) for layer in layers]
     handles = [part.register_forward_pre_hook(partial(hook, layer=layer), with_kwargs=True) for layer, part in parts]
     try:
         module(inputs)
+    except _Seen:
+        pass
     finally:
         for handle in handles:
             handle.remove()

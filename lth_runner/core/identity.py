@@ -1,7 +1,9 @@
 """What a run is: a hash of everything that can change its results, and of nothing else."""
 
+import contextlib
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,14 @@ RESULTS_VERSION = 1
 # Settings of where a run is kept, what it is called and where it is reported: none changes what comes out.
 NEUTRAL = ("name", "cache_dir", "runs_dir", "dry_run", "rerun", "wandb", "data.root", "target.cache")
 
+# Settings of a part of a ticket: a whole one is the same from however many parts it was put together.
+OF_PARTS = ("parts", "part", "layer")
+
 # Settings that name a file: it is the same run wherever the file lies and however its path is written. `names` may
 # hold the names themselves, and elsewhere (network.arguments) a `path` may be anything.
 ALWAYS_FILES = ("data.path", "data.calibration", "target.path", "target.calibration")
 FILES = ("path", "calibration", "names")
+LARGE = 1 << 26  # bytes: takes a tenth of a second to read, and longer to write than clocks of file systems tick
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -28,7 +34,8 @@ def identity(config: dict[str, Any]) -> str:
     Raises:
         DataError: a file that the config names cannot be read.
     """
-    science, digests = _contents(_without(config, NEUTRAL))
+    whole = config.get("part") is None
+    science, digests = _contents(_without(config, (*NEUTRAL, *OF_PARTS) if whole else NEUTRAL))
     content = json.dumps([RESULTS_VERSION, science, digests], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:10]
 
@@ -63,6 +70,21 @@ def _names_file(key: str, value: Any) -> bool:
 
 
 def _digest(path: Path) -> str:
+    """Of a file's content; of a large one only once, while its size and time stay as they are."""
+    with contextlib.suppress(OSError):
+        about = path.stat()
+        if about.st_size >= LARGE:
+            return _digest_kept(path, about.st_size, about.st_mtime_ns)
+    return _digest_now(path)
+
+
+@lru_cache
+def _digest_kept(path: Path, size: int, changed: int) -> str:
+    del size, changed
+    return _digest_now(path)
+
+
+def _digest_now(path: Path) -> str:
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DataError(f"cannot read {path}: it is no file; give the path of an existing file")
     try:

@@ -75,7 +75,7 @@ def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
         with torch.device(layer.out_proj.weight.device):
             unpacked = SelfAttention(layer).to(layer.out_proj.weight.dtype)
         if not layer.out_proj.weight.is_meta:
-            _copy_(unpacked, layer)
+            _move_(unpacked, layer)
         prefix = f"{path}." if path else ""
         renamed |= {
             f"{prefix}in_proj.weight": f"{prefix}in_proj_weight",
@@ -108,11 +108,11 @@ def is_plain(layer: torch.nn.MultiheadAttention) -> bool:
     return layer.in_proj_weight is not None and layer.bias_k is None and not layer.add_zero_attn
 
 
-@torch.no_grad()
-def _copy_(unpacked: SelfAttention, packed: torch.nn.MultiheadAttention) -> None:
-    unpacked.in_proj.weight.copy_(packed.in_proj_weight)
-    unpacked.out_proj.weight.copy_(packed.out_proj.weight)
+def _move_(unpacked: SelfAttention, packed: torch.nn.MultiheadAttention) -> None:
+    """Gives the tensors to the one that stands there from now on: no copy of them."""
+    unpacked.in_proj.weight.data = packed.in_proj_weight.data
+    unpacked.out_proj.weight.data = packed.out_proj.weight.data
     if packed.in_proj_bias is not None:
-        unpacked.in_proj.bias.copy_(packed.in_proj_bias)
+        unpacked.in_proj.bias.data = packed.in_proj_bias.data
     if packed.out_proj.bias is not None:
-        unpacked.out_proj.bias.copy_(packed.out_proj.bias)
+        unpacked.out_proj.bias.data = packed.out_proj.bias.data

@@ -17,6 +17,7 @@ from lth_runner.networks.patches import Geometry, patches, places
 from lth_runner.networks.two_layer_expansion import with_earlier
 
 CHUNK = 1 << 22  # numbers worked out at a time
+SUM = ".sum.weight"  # the end of a second layer's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,18 +91,21 @@ class BlockExpansion:
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
-        module, _ = unpack_(self.target.module())
-        for layer in self.layers:
-            module = replaced_(module, layer.name, BlockLayer(layer, self))
-        return module
+        return self._built(pruned=False)
 
     def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
-        """The pruned network."""
-        module = self.module().double()
+        """The pruned network; of its second layers one byte for each weight, which is 0 or 1."""
+        module = self._built(pruned=True).double()
         fill_(module, stored)
         for name, mask in masked.items():
-            fill_(module, {name: mask.dense(np.float64)})
+            fill_(module, {name: mask.dense(np.uint8 if name.endswith(SUM) else np.float64)})
         return module.requires_grad_(False).eval()
+
+    def _built(self, pruned: bool) -> torch.nn.Module:
+        module, _ = unpack_(self.target.module())
+        for layer in self.layers:
+            module = replaced_(module, layer.name, BlockLayer(layer, self, pruned))
+        return module
 
     def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
         """See `Expansion.readings`: one for each layer that has the weight."""
@@ -130,14 +134,19 @@ class BlockLayer(torch.nn.Module):
     escape_place: torch.Tensor
     escape_value: torch.Tensor
 
-    def __init__(self, layer: WeightLayer, sizes: BlockExpansion) -> None:
+    def __init__(self, layer: WeightLayer, sizes: BlockExpansion, pruned: bool) -> None:
+        """Without numbers.
+
+        Args:
+            pruned: whether the second layer holds its mask, a byte for each weight, or weights.
+        """
         super().__init__()
         self.part = None if isinstance(layer.part, torch.nn.Linear) else Geometry.of(layer.part)
         self.inputs, self.block, self.group = layer.part.weight[0].numel(), sizes.block, sizes.group
         blocks = num_blocks(self.inputs, sizes.block)
         self.rotation = torch.nn.Linear(self.inputs, self.inputs, bias=False) if sizes.rotated else None
         self.split = torch.nn.Linear(sizes.block, sizes.n, bias=False)
-        self.sum = _Weight(layer.outputs, blocks, sizes.n)
+        self.sum = _Weight((layer.outputs, blocks, sizes.n), pruned)
         self.bias = None if layer.bias is None else torch.nn.Parameter(torch.zeros(layer.outputs))
         self.register_buffer("scale", torch.zeros(layer.outputs, num_groups(self.inputs, sizes.group)))
         if sizes.permuted:
@@ -162,7 +171,7 @@ class BlockLayer(torch.nn.Module):
         y = torch.zeros((), dtype=x.dtype, device=x.device)
         for scale, own in zip(self.scale.T, self._groups(), strict=True):
             h = hidden[..., own, :].flatten(-2)
-            kept = torch.nn.functional.linear(h, self.sum.weight[:, own].flatten(1))
+            kept = torch.nn.functional.linear(h, self.sum.weight[:, own].flatten(1).to(h.dtype))
             y = y + scale * (2 * kept - h.sum(-1, keepdim=True))
         if self.escapes:
             row, column = (self.escape_place // self.inputs).long(), (self.escape_place % self.inputs).long()
@@ -183,7 +192,7 @@ class BlockLayer(torch.nn.Module):
         step = max(1, CHUNK // self.sum.weight[0].numel())
         for start in range(0, len(found), step):
             rows = slice(start, start + step)
-            code = (2 * self.sum.weight[rows].numpy() - 1) @ random  # (rows, blocks, B)
+            code = (2.0 * self.sum.weight[rows].numpy() - 1.0) @ random  # (rows, blocks, B)
             for group, own in enumerate(self._groups()):
                 code[:, own] *= scale[rows, group, None, None]
             found[rows, columns] = code.reshape(len(code), -1)[:, : self.inputs]
@@ -193,11 +202,16 @@ class BlockLayer(torch.nn.Module):
 
 
 class _Weight(torch.nn.Module):
-    """The weights of a layer by output, block and neuron."""
+    """The weights of a layer by output, block and neuron, or which of them are kept."""
 
-    def __init__(self, *shape: int) -> None:
+    weight: torch.Tensor
+
+    def __init__(self, shape: tuple[int, ...], pruned: bool) -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(*shape))
+        if pruned:
+            self.register_buffer("weight", torch.zeros(shape, dtype=torch.uint8))
+        else:
+            self.weight = torch.nn.Parameter(torch.zeros(shape))
 
 
 def check_sizes(n: int, block: int, group: int | None) -> None:

@@ -10,6 +10,7 @@ import torch
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.edges import Edges
 
+ALIGNMENT = 64  # bytes: how torch's own tensors lie in memory
 MAX_DEPTH = 10_000  # of layers or blocks in a row: nobody has trained more, and torch takes 1 ms to build each
 
 
@@ -183,10 +184,38 @@ def filled(
         RuntimeError: a weight is missing, unknown or of another shape.
     """
     module = architecture.module().to(dtype)
-    tensors = tensors_of(module)
-    if missing := dict(module.named_parameters()).keys() - weights.keys():
-        raise RuntimeError(f"there are no weights for {', '.join(sorted(missing))}")
-    if unknown := weights.keys() - tensors.keys():
-        raise RuntimeError(f"the network has no {', '.join(sorted(unknown))}")
+    _check_given(module, weights)
     fill_(module, weights)
     return module.requires_grad_(False).eval()
+
+
+def shared(architecture: Architecture, weights: Mapping[str, np.ndarray]) -> torch.nn.Module:
+    """The same in float64, whose tensors are the arrays' own memory where that can be: for who only reads them.
+
+    Raises:
+        RuntimeError: a weight is missing, unknown or of another shape.
+    """
+    module = architecture.module()
+    _check_given(module, weights)
+    tensors = tensors_of(module)
+    for name, array in weights.items():
+        if tensors[name].shape != array.shape:
+            raise RuntimeError(f"{name} has shape {tuple(tensors[name].shape)}, not {array.shape}")
+        if tensors[name].is_floating_point():
+            tensors[name].data = aligned(array)  # frees what the module had there
+        else:
+            tensors[name].copy_(torch.as_tensor(array))
+    return module.double().requires_grad_(False).eval()
+
+
+def aligned(array: np.ndarray) -> torch.Tensor:
+    """The array as a tensor, a copy where it does not lie as torch's own do: products may depend on that in a bit."""
+    usual = array.flags.c_contiguous and array.flags.writeable and array.ctypes.data % ALIGNMENT == 0
+    return torch.from_numpy(array) if usual else torch.from_numpy(array.copy()).clone()
+
+
+def _check_given(module: torch.nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    if missing := dict(module.named_parameters()).keys() - weights.keys():
+        raise RuntimeError(f"there are no weights for {', '.join(sorted(missing))}")
+    if unknown := weights.keys() - tensors_of(module).keys():
+        raise RuntimeError(f"the network has no {', '.join(sorted(unknown))}")

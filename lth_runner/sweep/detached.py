@@ -1,5 +1,6 @@
 """Sweeps that were handed to a cluster and left alone: how they are handed over, and found again."""
 
+import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -77,12 +78,14 @@ def detached_sweeps(sweeps: Path) -> list[Detached]:
     return found
 
 
-def submit(launcher: Any, jobs: Sequence[Sequence[str]]) -> None:
-    """Hands the jobs over as one array, as `launcher.launch` does, which then would wait for their results.
+def submit(launcher: Any, waves: Sequence[Sequence[Sequence[str]]]) -> None:
+    """Hands the jobs over as one array for each wave, as `launcher.launch` does, which then would wait for results.
+
+    A wave begins when all jobs of the wave before have ended, however: those that lack something say so and end.
 
     Args:
         launcher: Hydra's SlurmLauncher; it is what runs in each job.
-        jobs: overrides of each.
+        waves: overrides of each job.
     """
     from hydra.core.singleton import Singleton
     from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
@@ -93,6 +96,11 @@ def submit(launcher: Any, jobs: Sequence[Sequence[str]]) -> None:
     executor = AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=limits)
     common = BaseQueueConf.__dataclass_fields__
     executor.update_parameters(**{key if key in common else f"slurm_{key}": value for key, value in settings.items()})
-    state = Singleton.get_state()
-    calls = [(list(words), "hydra.sweep.dir", i, f"job_id_for_{i}", state) for i, words in enumerate(jobs)]
-    executor.map_array(launcher, *zip(*calls, strict=True))
+    state, number = Singleton.get_state(), itertools.count()
+    for jobs in waves:
+        numbered = [(list(words), next(number)) for words in jobs]
+        calls = [(words, "hydra.sweep.dir", i, f"job_id_for_{i}", state) for words, i in numbered]
+        handed = executor.map_array(launcher, *zip(*calls, strict=True))
+        array = handed[0].job_id.partition("_")[0]
+        others = {**settings.get("additional_parameters", {}), "dependency": f"afterany:{array}"}
+        executor.update_parameters(slurm_additional_parameters=others)

@@ -1,6 +1,7 @@
 """The jobs of a sweep before anything runs: their settings, their folders, and which of them are finished."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Job:
     config: dict[str, Any]
     folder: Path | None
 
+    @property
+    def wave(self) -> int:
+        """Jobs of a higher number go on from what all those of lower ones have made."""
+        return self.config["layer"] or 0
+
     def skip(self) -> str | None:
         """Why there is nothing to do, if there is nothing."""
         if self.folder is None or self.config["rerun"] or not is_finished(self.folder):
@@ -68,6 +74,11 @@ def plan(loader: ConfigLoader, master: DictConfig, arguments: list[str]) -> list
         varied = " ".join(word for word in words if word.split("=", 1)[0] in swept)
         jobs.append(Job(overrides=words, varied=varied, config=config, folder=folder_of(config)))
     return jobs
+
+
+def waves(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs by their waves, in the order in which these are launched."""
+    return [[job for job in jobs if job.wave == wave] for wave in sorted({job.wave for job in jobs})]
 
 
 def folder_of(config: dict[str, Any]) -> Path | None:

@@ -19,7 +19,7 @@ def on_slurm(launcher: Mapping[str, Any]) -> bool:
 
 
 class Remote:
-    """The jobs of one array, by their position in it.
+    """The jobs of a sweep, by their position in it: of one array, or of one for each wave.
 
     Args:
         sweep: folder of the sweep.
@@ -94,8 +94,8 @@ class Remote:
     def _jobs(self) -> dict[int, Any]:
         """submitit's objects, found again by the folders it made.
 
-        In Slurm 12_0, 12_1 for an array, 12 for a single job; beside this process the numbers of processes, which were
-        started in the order of the jobs.
+        In Slurm 12_0, 12_1 for an array, 12 for a single job, and higher numbers for later arrays; beside this process
+        the numbers of processes, which were started in the order of the jobs.
         """
         if not self._used or not self._folder.is_dir():
             return {}
@@ -105,7 +105,8 @@ class Remote:
         if not self._slurm:
             names = [name for _, name in sorted(made, key=lambda each: (each[0], int(each[1])))]
             return {i: LocalJob(folder=self._folder / "%j", job_id=name) for i, name in enumerate(names)}
-        return {int(name.partition("_")[2] or 0): SlurmJob(folder=self._folder / "%j", job_id=name) for _, name in made}
+        names = sorted((name for _, name in made), key=lambda name: [int(number) for number in name.split("_")])
+        return {i: SlurmJob(folder=self._folder / "%j", job_id=name) for i, name in enumerate(names)}
 
 
 def _has_ended(process: int) -> bool:

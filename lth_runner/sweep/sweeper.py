@@ -12,12 +12,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lth_runner.core.errors import ConfigError, LthError
+from lth_runner.core.finished import is_finished
 from lth_runner.forecast.dry_run import Planned, plan_lines, time_line
 from lth_runner.record.terminal import Terminal, duration
 from lth_runner.sweep.detached import Detached, detached_sweeps, note, submit, take_detach
 from lth_runner.sweep.ledger import FAILED, OK, SKIPPED, STOPPED, ledger_of
 from lth_runner.sweep.needs import needs, register_needs
-from lth_runner.sweep.plan import Job, plan
+from lth_runner.sweep.plan import Job, plan, waves
 from lth_runner.sweep.progress import KILLED, NOT_RUN, Progress, failures, log_of, outcome_of
 from lth_runner.sweep.remote import Remote, on_slurm
 
@@ -60,7 +61,7 @@ def _run(
 ) -> int:
     """Launches the jobs that are not finished; gives the number of those that then did not finish either."""
     folder = Path(str(config.hydra.sweep.dir)).absolute()
-    reasons = [(job, job.skip()) for job in jobs]
+    reasons = [(job, job.skip()) for wave in waves(jobs) for job in wave]
     todo = [job for job, why in reasons if why is None]
     skipped = [(job.varied, why) for job, why in reasons if why is not None]
     launched = [job.varied for job in todo]
@@ -120,7 +121,11 @@ def _launch(
 ) -> Exception | None:
     """Lets the launcher work; gives what it raised, which may be one job's death, once no job works any more.
 
-    With `detach` the jobs are only handed over.
+    A wave is launched once all jobs of the wave before have ended well. With `detach` all are only handed over, to a
+    cluster that lets each wave wait.
+
+    Args:
+        todo: wave after wave.
     """
     remote.check()
     register_needs(needs(job.config for job in todo))
@@ -131,12 +136,16 @@ def _launch(
             f"hydra.launcher={config.hydra.launcher._target_} is not installed ({error}): "
             "pip install 'lth_runner[cluster]'"
         ) from error
-    words = [job.overrides for job in todo]
     try:
         if detach:
-            submit(launcher, words)
-        else:
-            launcher.launch(words, initial_job_idx=0)
+            submit(launcher, [[job.overrides for job in wave] for wave in waves(todo)])
+            return None
+        started = 0
+        for wave in waves(todo):
+            launcher.launch([job.overrides for job in wave], initial_job_idx=started)
+            started += len(wave)
+            if started < len(todo) and any(job.folder is None or not is_finished(job.folder) for job in wave):
+                break  # what comes after could not go on from them
     except KeyboardInterrupt:
         if hint := remote.stop_hint():
             terminal.say(hint)

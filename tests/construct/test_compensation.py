@@ -119,7 +119,7 @@ def test_the_chooser_is_told_which_columns_it_gets() -> None:
 
 def test_the_factor_is_that_of_the_inverse() -> None:
     _, moments = layer()
-    factor, inverse = inverse_factor(moments, 0.1)
+    factor, inverse = inverse_factor(moments, np.arange(len(moments)), 0.1)
     damped = moments + 0.1 * np.diag(moments).mean() * np.eye(13)
     np.testing.assert_allclose(factor.T @ factor @ damped, np.eye(13), atol=1e-10)
     np.testing.assert_allclose(factor @ inverse, np.eye(13), atol=1e-12)

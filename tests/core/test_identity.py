@@ -98,3 +98,10 @@ def test_names_that_are_no_file_count_as_they_are() -> None:
 def test_a_path_among_a_builders_arguments_need_not_be_a_file() -> None:
     first, second = ({"network": {"arguments": {"path": path}}} for path in ("top_down", "bottom_up"))
     assert identity(first) != identity(second)
+
+
+def test_a_ticket_is_the_same_from_any_number_of_parts_and_a_part_is_a_run_of_its_own() -> None:
+    none: dict[str, Any] = {"parts": None, "part": None, "layer": None}
+    assert identity(changed(**none)) == identity(changed(**{**none, "parts": 4})) == identity(CONFIG)
+    parts = [{"parts": n, "part": k, "layer": layer} for n in (2, 3) for k in (0, 1) for layer in (None, 0)]
+    assert len({identity(changed(**part)) for part in parts} | {identity(CONFIG)}) == 9

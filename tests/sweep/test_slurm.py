@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from sweep.sweeping import FAULTY_PATH, faulty, lth_run, slow, summaries
+from sweep.test_parts import AWARE, FOUR, PARTS, statuses, tickets
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "local_slurm.sh"
 PROGRAMS = ("slurmctld", "slurmd", "munged", "slurmdbd", "mariadbd")
@@ -186,3 +187,50 @@ def test_a_detached_sweep_is_closed_by_the_same_command(slurm: dict[str, str], t
     assert "2 jobs: 2 finished, 0 skipped, 0 failed" in out
     assert "2 jobs, 2 finished before" in out
     assert {s["status"] for s in summaries(tmp_path / "runs").values()} == {"ok"}
+
+
+def test_a_ticket_in_parts_of_which_one_is_killed(slurm: dict[str, str], tmp_path: Path) -> None:
+    """Four jobs make a part each and one is killed; it is made again alone, and the bytes are those of a single run."""
+    own = [*PARTS, "target._target_=dying_target.Dying"]
+    code, out = lth_run(tmp_path, "-m", *own, *FOUR, *ON_SLURM, **slurm)
+    assert code == 1, out
+    assert "4 jobs: 3 finished, 0 skipped, 1 failed" in out
+    assert statuses(tmp_path) == ["ok", "ok", "running", "ok"]
+    code, out = lth_run(tmp_path, *own, "parts=4", **slurm)
+    assert code == 2
+    assert out.strip() == "lth-run: 1 of 4 parts are not there: run them first, -m parts=4 part=2"
+
+    code, out = lth_run(tmp_path, "-m", *own, *FOUR, *ON_SLURM, **slurm, FAULTS="no")
+    assert code == 0, out
+    assert "4 jobs: 1 finished, 3 skipped, 0 failed" in out
+    assert statuses(tmp_path) == ["ok", "ok", "ok", "ok"]
+    _is_the_ticket_of_a_single_run(tmp_path, own, 4, slurm)
+
+
+def test_layers_wait_for_each_other_in_a_detached_sweep(slurm: dict[str, str], tmp_path: Path) -> None:
+    """Two arrays, the second of which depends on the first: nobody waits here to launch it."""
+    own = [*PARTS, *AWARE]
+    arguments = ["-m", *own, "parts=2", "part=range(2)", "layer=range(2)", *ON_SLURM, "hydra.launcher.detach=true"]
+    code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 0, out
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    jobs = [path.parent.name for path in sweep.glob(".submitit/*/*_submitted.pkl")]
+    first, second = sorted({int(job.split("_")[0]) for job in jobs})
+    for array, waits in ((first, False), (second, True)):
+        scripts = [path.read_text() for path in sweep.glob(f".submitit/{array}/*_submission.sh")]
+        assert scripts and all((f"--dependency=afterany:{first}" in script) == waits for script in scripts)
+    deadline = time.monotonic() + 120
+    code, out = lth_run(tmp_path, *arguments, **slurm)
+    while "waiting or running" in out and time.monotonic() < deadline:
+        time.sleep(2)
+        code, out = lth_run(tmp_path, *arguments, **slurm)
+    assert code == 0, out
+    assert "4 jobs: 4 finished, 0 skipped, 0 failed" in out
+    _is_the_ticket_of_a_single_run(tmp_path, own, 2, slurm)
+
+
+def _is_the_ticket_of_a_single_run(folder: Path, arguments: list[str], parts: int, variables: dict[str, str]) -> None:
+    for words in ([*arguments, f"parts={parts}"], [*arguments, "runs_dir=whole"]):
+        code, out = lth_run(folder, *words, **variables)
+        assert code == 0, out
+    assert tickets(folder / "runs") == tickets(folder / "whole") != {}
