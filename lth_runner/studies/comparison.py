@@ -50,7 +50,7 @@ class Comparison:
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
         laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines,
-            for methods with the settings that a law is for.
+            for methods with the settings that a law is for. Of methods that are left out they are left out, too.
     """
 
     axis: str
@@ -70,8 +70,6 @@ class Comparison:
         checks.choice("against", self.against, AGAINST)
         for name in self.own_values:
             checks.choice("own_values", name, self.curves)
-        for name in self.laws:
-            checks.choice("study.laws", name, self.curves)
 
     def check(self, methods: Mapping[str, Method]) -> None:
         """Refuses curves of no method, and points that a method refuses; see `Study.check`."""
@@ -80,7 +78,8 @@ class Comparison:
             self._check_axis(name, methods[name])
             for value in self.own_values.get(name, self.values):
                 self._at(methods[name], value)
-            for key in self.laws[name].holds_for if name in self.laws else ():
+        for name in self.laws.keys() & methods.keys():
+            for key in self.laws[name].holds_for:
                 checks.choice(f"study.laws.{name}.holds_for", key, recipe(methods[name]))
 
     def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:

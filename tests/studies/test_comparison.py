@@ -8,6 +8,8 @@ import pytest
 from plain_choice import ONE_BY_ONE, UNMATCHED
 from recorders import Memory
 
+from lth_runner.config.build import build
+from lth_runner.config.compose import composed
 from lth_runner.construct.subset_sum import SubsetSum
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
@@ -19,8 +21,10 @@ from lth_runner.networks.fc import FullyConnected
 from lth_runner.problem import Method, Problem
 from lth_runner.report.draw import figure
 from lth_runner.report.laws import LAW_LABEL
+from lth_runner.run import build_methods
 from lth_runner.studies.comparison import LAW, Comparison
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
+from lth_runner.ticket.names import recipe
 
 NETWORK = FullyConnected(inputs=16, hidden=80, outputs=4, depth=2, biases=False)
 OF_TARGET = Direct(distribution=TargetRange())
@@ -85,6 +89,19 @@ def test_a_law_needs_settings_that_there_are() -> None:
         comparison(laws=laws).check(parts()[1])
 
 
-def test_a_law_needs_its_curve() -> None:
-    with pytest.raises(ConfigError, match=r"study\.laws"):
-        comparison(laws={"closets": LAWS["closest"]})
+def test_a_law_goes_with_its_method_and_its_curve() -> None:
+    """As in `~compare.closest`, and `study.curves=[]`."""
+    _, methods = parts()
+    comparison(curves=[]).check(methods)
+    comparison(curves=[]).check({})
+
+
+@pytest.mark.parametrize("experiment", ["mnist_fc", "malach_comparison"])
+def test_laws_of_experiments_are_for_their_methods(experiment: str) -> None:
+    config = composed([f"experiment={experiment}"])
+    study, methods = build(config["study"], "study"), build_methods(config)
+    study.check(methods)
+    assert study.laws
+    for name, law in study.laws.items():
+        has = recipe(methods[name])
+        assert {key: has[key] for key in law.holds_for} == law.holds_for
