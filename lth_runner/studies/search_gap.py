@@ -19,6 +19,7 @@ from lth_runner.laws.curve import check_no_methods
 from lth_runner.laws.poisson.averaged import error_quantile
 from lth_runner.laws.poisson.numbers import equally_likely, moments
 from lth_runner.laws.sum_search.interface import Chosen, Sums, SumSearch
+from lth_runner.laws.sum_search.scores import Scores
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
@@ -77,7 +78,7 @@ class SearchGap:
 
     numbers: Distribution
     targets: Distribution
-    searches: dict[str, Any]
+    searches: dict[str, SumSearch]
     panels: dict[str, Panel]
     repeats: int
     labels: dict[str, str]
@@ -115,12 +116,13 @@ class SearchGap:
                     def find(work: Recorder, name: str = name, search: str = search, seed: int = seed) -> list[Point]:
                         return self._points(name, search, moments[name], seed, work)
 
-                    found = kept.get(f"{self.panels[name].title}, {self.labels[search]}, seed {seed}", find)
+                    found = kept.get(f"{self.panels[name].title}, {search}, seed {seed}", find)
                     points += [{**point, "seed": seed} for point in found]
         rows = self._rows(points)
         return Outcome(
             rows=[
-                {**row, "panel": self.panels[row["panel"]].title, "curve": self.labels[row["curve"]]} for row in rows
+                {**row, "panel": self.panels[row["panel"]].title, "curve": self.labels.get(row["curve"], row["curve"])}
+                for row in rows
             ],
             columns=COLUMNS,
             summary={f"{row['panel']}/{row['curve']}/{row['n']}/error": row["error"] for row in rows},
@@ -165,7 +167,8 @@ class SearchGap:
 
     def _measured(self, search: str, sums: Sums, chosen: Chosen, streams: Streams) -> dict[str, float | None]:
         errors = chosen.errors(sums)
-        first = getattr(self.searches[search], "start", None)
+        used = self.searches[search]
+        first = used.start if isinstance(used, Scores) else None
         changed = None if first is None else (first.find(sums, streams).masks != chosen.masks).any(axis=(1, 2)).mean()
         return {
             "error": float(np.median(np.abs(errors))),

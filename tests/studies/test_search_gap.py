@@ -43,7 +43,7 @@ STUDY = SearchGap(
         ),
     },
     repeats=2,
-    labels={"exact": "best mask", "differencing": "differencing", "from": "from the best"},
+    labels={"exact": "best mask", "from": "from the best"},
 )  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,4 +132,4 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="searches must be one of exact, differencing, from"):
         replace(STUDY, panels={"one": replace(STUDY.panels["one"], searches={"annealing": [4]})})
     with pytest.raises(ConfigError, match="is no search for sums"):
-        replace(STUDY, searches={**STUDY.searches, "other": UNIFORM})
+        replace(STUDY, searches={**STUDY.searches, "other": UNIFORM})  # pyright: ignore[reportArgumentType]
