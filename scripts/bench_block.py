@@ -13,14 +13,13 @@ seconds say more than the clock.
 import argparse
 import multiprocessing
 import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from bench_scale import MIB, Bars, Clock, Row, machine, network, peak, random_target
+from bench_scale import MIB, Bars, Clock, Row, machine, network, peak, random_target, through_file
 
 from lth_runner.config.compose import method_of
 from lth_runner.construct.block import Block
@@ -31,7 +30,6 @@ from lth_runner.data.interface import from_tensors
 from lth_runner.networks.layers import weight_layers
 from lth_runner.problem import Problem, Share
 from lth_runner.report.tables import markdown
-from lth_runner.ticket.file import read_ticket, save_ticket
 
 WAYS = ("none", "target", "pruned")
 
@@ -68,13 +66,7 @@ def measured(millions: float, way: str, samples: int, parts: int) -> Row:
         "CPU s": f"{clock.cpu['find']:,.0f}",
     }
     if ticket is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "ticket.safetensors"
-            with clock("save"):
-                save_ticket(ticket, path)
-            size = path.stat().st_size / MIB
-            with clock("read"):
-                read_ticket(path)
+        _, size = through_file(ticket, clock)
     inputs = max(inputs for _, inputs in sizes_of(layers).values())
     largest = max(rows * inputs for rows, inputs in sizes_of(layers).values())
     return row | {

@@ -39,6 +39,7 @@ from lth_runner.record.terminal import Terminal
 from lth_runner.report.tables import markdown
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.ticket import Ticket
 
 OBJECTIVES = {"sparsest": 21, "closest": 12}  # and the random numbers on offer for each weight
 DEPTH, EPSILON, MIB = 8, 0.01, 2**20
@@ -101,6 +102,17 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (MIB if sys.platform == "darwin" else 1024)
 
 
+def through_file(ticket: Ticket, clock: Clock) -> tuple[Ticket, float]:
+    """The ticket saved and read back, and the size of its file in MiB; "save" and "read" are timed."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ticket.safetensors"
+        with clock("save"):
+            save_ticket(ticket, path)
+        size = path.stat().st_size / MIB
+        with clock("read"):
+            return read_ticket(path), size
+
+
 def measured(millions: float, objective: str, n: int) -> Row:
     """One row of the table, in the process that this is called in."""
     architecture = network(millions)
@@ -116,13 +128,7 @@ def measured(millions: float, objective: str, n: int) -> Row:
         values = measure_ticket(materialise(found.ticket), problem, EPSILON, outputs=False, approximates=True)
     ticket = claimed(found.ticket, values, method, problem, EPSILON)
     del found
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ticket.safetensors"
-        with clock("save"):
-            save_ticket(ticket, path)
-        size = path.stat().st_size / MIB
-        with clock("read"):
-            ticket = read_ticket(path)
+    ticket, size = through_file(ticket, clock)
     with clock("verify"):
         checked = list(findings(materialise(ticket), weights, None))
     assert checked and all(finding.agrees and not finding.needs for finding in checked), checked

@@ -211,14 +211,14 @@ def _watch(
     module: torch.nn.Module, layers: Sequence[WeightLayer], inputs: Inputs, real: torch.Tensor | None, watch: Watch
 ) -> None:
     """One forward pass in which `watch` sees each layer's first input before the layer does; it ends with the last."""
-    wanted = {layer.weight for layer in layers}
+    every = {layer.weight for layer in layers}
     seen: set[str] = set()
 
     def hook(part: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, layer: WeightLayer) -> None:
         if layer.weight not in seen:
             seen.add(layer.weight)
             watch(layer, part, args[0] if args else kwargs["input"], real)
-            if seen == wanted:
+            if seen == every:
                 raise _Seen
 
     parts = [(layer, module.get_submodule(layer.name)) for layer in layers]

@@ -4,6 +4,7 @@ For constructions that choose each weight by itself, the closest subset of rando
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,8 @@ from lth_runner.problem import Problem
 HALVINGS = 50
 SAMPLE = 1 << 19  # of the numbers, for their distribution
 PATH = ("law of weight errors",)
+
+Failures = Callable[[float], list[np.ndarray]]
 
 
 @runtime_checkable
@@ -44,20 +47,18 @@ class WeightErrors(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubsetErrors:
-    """The closest subset: the local Poisson law given numbers, averaged over numbers that are drawn anew.
+class _OneByOne(ABC):
+    """A law of weights that are chosen one by one.
 
     Attributes:
         law: of the numbers.
         per_n: numbers that each problem of a weight draws per n of the method.
-        most: usable ones that a sum may take; further ones are left aside. None: all.
-        draws: weights, each with numbers of its own.
+        draws: weights.
         holds_for: see `WeightErrors`.
     """
 
     law: Law
     per_n: int
-    most: int | None
     draws: int
     holds_for: dict[str, Any]
 
@@ -69,44 +70,49 @@ class SubsetErrors:
         """See `WeightErrors`."""
         weights, law = _fitted(problem, self.law)
         targets = spread(weights, self.draws)
-        values, usable = law.draw(problem.streams, (*PATH, "values"), self.draws, 0, n * self.per_n)
-        if self.most is not None:
-            usable = usable & (np.cumsum(usable, axis=2) <= self.most)
-        laws = [tilted(numbers, targets) for numbers in np.where(usable, values, 0.0)]
-        return _median(lambda error: [failure(law, error) for law in laws], targets)
+        return _median(self._failures(problem, law, targets, n * self.per_n), targets)
+
+    @abstractmethod
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
+        """For an error, the probability of a larger one with so many numbers, (draws,) for each problem of a weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneErrors:
+class SubsetErrors(_OneByOne):
+    """The closest subset: the local Poisson law given numbers, averaged over numbers that are drawn anew.
+
+    Attributes:
+        most: usable ones that a sum may take; further ones are left aside. None: all.
+        Others: see `_OneByOne`; each weight that is drawn has numbers of its own.
+    """
+
+    most: int | None
+
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
+        values, usable = law.draw(problem.streams, (*PATH, "values"), self.draws, 0, numbers)
+        if self.most is not None:
+            usable = usable & (np.cumsum(usable, axis=2) <= self.most)
+        laws = [tilted(given, targets) for given in np.where(usable, values, 0.0)]
+        return lambda error: [failure(each, error) for each in laws]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneErrors(_OneByOne):
     """The closest of n independent numbers, or none: P(error > e) = (1 - P(|a - w| <= e))^n where |w| > e. Exact,
     but that two problems of one weight count as independent.
 
-    Attributes:
-        law, per_n, holds_for: as in `SubsetErrors`.
-        draws: weights.
+    Attributes: see `_OneByOne`.
     """
 
-    law: Law
-    per_n: int
-    draws: int
-    holds_for: dict[str, Any]
-
-    def __post_init__(self) -> None:
-        checks.integer("per_n", self.per_n, at_least=1)
-        checks.integer("draws", self.draws, at_least=1)
-
-    def median(self, problem: Problem, n: int) -> float:
-        """See `WeightErrors`."""
-        weights, law = _fitted(problem, self.law)
-        targets = spread(weights, self.draws)
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
         values, usable = law.draw(problem.streams, (*PATH, "numbers"), 1, 0, SAMPLE)
-        numbers = [np.sort(row[kept]) for row, kept in zip(values[:, 0], usable[:, 0], strict=True)]
+        drawn = [np.sort(row[kept]) for row, kept in zip(values[:, 0], usable[:, 0], strict=True)]
 
         def failures(error: float) -> list[np.ndarray]:
-            near = [np.searchsorted(row, targets + error) - np.searchsorted(row, targets - error) for row in numbers]
-            return [np.where(np.abs(targets) <= error, 0, (1 - hits / SAMPLE) ** (n * self.per_n)) for hits in near]
+            near = [np.searchsorted(row, targets + error) - np.searchsorted(row, targets - error) for row in drawn]
+            return [np.where(np.abs(targets) <= error, 0, (1 - hits / SAMPLE) ** numbers) for hits in near]
 
-        return _median(failures, targets)
+        return failures
 
 
 def spread(weights: np.ndarray, count: int) -> np.ndarray:
@@ -114,7 +120,7 @@ def spread(weights: np.ndarray, count: int) -> np.ndarray:
     return np.sort(weights)[((np.arange(count) + 0.5) / count * weights.size).astype(np.int64)]
 
 
-def _median(failures: Callable[[float], list[np.ndarray]], targets: np.ndarray) -> float:
+def _median(failures: Failures, targets: np.ndarray) -> float:
     """The error that half of the weights exceed in any of their problems."""
     low, high = -100.0, math.log(max(float(np.abs(targets).max()), 1e-40))
     for _ in range(HALVINGS):

@@ -158,10 +158,10 @@ class SearchGap:
         """The same numbers and targets for every search."""
         shape = (panel.networks, panel.weights)
         levels = streams.uniform(("numbers",), 0, math.prod(shape) * n)
-        wanted = streams.uniform(("targets",), 0, math.prod(shape))
+        target_levels = streams.uniform(("targets",), 0, math.prod(shape))
         return Sums(
             values=self.numbers.quantile(levels).reshape(*shape, n),
-            targets=self.targets.quantile(wanted).reshape(shape),
+            targets=self.targets.quantile(target_levels).reshape(shape),
             moments=moments,
         )
 

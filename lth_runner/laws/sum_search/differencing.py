@@ -45,9 +45,9 @@ def partition(values: np.ndarray, targets: np.ndarray, chosen: np.ndarray) -> No
         signs = np.ones(n + 1)
         for step in range(n - 1, -1, -1):
             signs[loser[step, 1]] = -signs[loser[step, 0]]
-        wanted = -signs[n] * (1.0 if offset >= 0 else -1.0)
+        flip = -signs[n] * (1.0 if offset >= 0 else -1.0)
         for j in range(n):
-            chosen[b, j] = wanted * signs[j] * (1.0 if values[b, j] >= 0 else -1.0) > 0
+            chosen[b, j] = flip * signs[j] * (1.0 if values[b, j] >= 0 else -1.0) > 0
 
 
 @compiled(nogil=True)
