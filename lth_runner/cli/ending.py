@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
@@ -67,13 +68,32 @@ def is_read(prog: str) -> bool:
     """
     try:
         sys.stdout.flush()
+        if _has_reader():
+            return True
+    except BrokenPipeError:
+        pass
     except OSError as error:
-        with contextlib.suppress(OSError, ValueError):  # what is left goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            stop(prog, f"standard output cannot be written: {error.strerror}; send it elsewhere", WRONG)
-        return False
-    return True
+        _drop_output()
+        stop(prog, f"standard output cannot be written: {error.strerror}; send it elsewhere", WRONG)
+    _drop_output()
+    return False
+
+
+def _has_reader() -> bool:
+    """False for a pipe whose other end is closed: without buffers (`python -u`) nothing is held back that shows it."""
+    try:
+        number = sys.stdout.fileno()
+    except (OSError, ValueError):  # no file of the system's
+        return True
+    asked = select.poll()
+    asked.register(number, 0)
+    return not any(event & select.POLLERR for _, event in asked.poll(0))
+
+
+def _drop_output() -> None:
+    """Lets what standard output holds back, and all that comes, go nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def open_streams() -> None:

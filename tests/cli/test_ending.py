@@ -97,6 +97,24 @@ def test_names_that_are_no_text_are_shown(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "caf\\udce9\n"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["experiment=smoke", "--cfg", "job"]])
+def test_help_may_be_read_in_part(command: list[str], unbuffered: str) -> None:
+    """As in `lth-run --help | head -1`, in a container that sets PYTHONUNBUFFERED, too."""
+    program = "from lth_runner.cli.run import main; main()"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command],
+        env=environment,
+        check=False,
+        text=True,
+        stdout=broken_pipe(),
+        stderr=subprocess.PIPE,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_pipe_that_nobody_reads_is_told_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
     with os.fdopen(broken_pipe(), "w") as stream:
         stream.write("held back")
