@@ -7,7 +7,7 @@ are measured here, by exact search.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -158,6 +158,9 @@ class PriceOfSparsity:
             found = ask(problem.streams, recorder)
             points += [{"panel": panel, **point} for point in found]
             summary[f"{panel}/time_s"] = time.perf_counter() - started
+        for name in self.guarantees:
+            found = [point for point in points if point["curve"] == name and point["panel"] == "guarantee"]
+            summary |= _slopes(name, self.guarantees[name].kept.label, found, recorder)
         for point in points:
             summary[f"{point['panel']}/{point['curve']}/{point['n']}/{point['k']}/epsilon"] = point["epsilon"]
         return Outcome(
@@ -241,7 +244,7 @@ class PriceOfSparsity:
         k = float(masks.sum(axis=1).mean())
         subsets = math.log2(math.comb(n, size)) if size else float(n)
         return {
-            "n": n, "n_low": n_low, "n_high": n_high, "k": k, "density": k / n, "any_size": size is None,
+            "n": n, "n_low": n_low, "n_high": n_high, "k": k, "density": k / n, "any_size": int(size is None),
             "epsilon": part.epsilon, "share": part.share, "entropy": entropy_bits(tally) / targets.size,
             "coded_bits": code_bits(symbols, tally) / targets.size, "subset_bits": subsets,
         }  # fmt: skip
@@ -310,6 +313,32 @@ def _point(n: int, k: int, error: Estimate) -> dict[str, Any]:
         "n": n, "k": k, "epsilon": error.value, "epsilon_low": error.low, "epsilon_high": error.high,
         "entropy": bits, "per_bit": bits / math.log2(1 / error.value), "subset_bits": math.log2(math.comb(n, k)),
     }  # fmt: skip
+
+
+def bits_per_bit(before: Point, there: Point) -> Estimate:
+    """How much n H2(k / n) grows per bit of log2(1 / error) from one n to another.
+
+    Its interval is that of the least and the greatest distance between the two intervals of the error.
+    """
+    grown = there["entropy"] - before["entropy"]
+    ends = (("epsilon", "epsilon"), ("epsilon_high", "epsilon_low"), ("epsilon_low", "epsilon_high"))
+    bits = [math.log2(before[first] / there[last]) for first, last in ends]
+    return Estimate(*(grown / distance if distance > 0 else math.inf for distance in bits))
+
+
+def _slopes(name: str, label: str, points: Sequence[Point], recorder: Recorder) -> dict[str, float | None]:
+    """In the first and in the second half of a curve: equal with one log, growing as the logarithm does with two."""
+    if len(points) < 3:
+        return {}
+    middle = points[len(points) // 2]
+    parts = {"early": bits_per_bit(points[0], middle), "late": bits_per_bit(middle, points[-1])}
+    words = ", ".join(f"{when} {part.value:.2f} [{part.low:.2f}, {part.high:.2f}]" for when, part in parts.items())
+    recorder.say(f"{label}: bits of a mask per bit of the error: {words}")
+    return {
+        f"guarantee/{name}/slope_{when}{end}": value if math.isfinite(value) else None
+        for when, part in parts.items()
+        for end, value in (("", part.value), ("_low", part.low), ("_high", part.high))
+    }
 
 
 WHAT = {

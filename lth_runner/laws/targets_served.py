@@ -58,8 +58,9 @@ class FreshMasks:
         targets: numbers of targets, ascending.
         share: of sets all of whose targets must be within epsilon.
         rows: shared rows of numbers; the law is asked for the first `law_rows` of them.
-        own: instances with a row of their own, by name of the search in the curve.
         max_n: the largest n of a shared row.
+        own: instances with a row of their own, of the same numbers and targets.
+        law: what predicts these.
     """
 
     epsilons: list[float]

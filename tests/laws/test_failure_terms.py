@@ -58,6 +58,12 @@ def test_the_parts_are_those_of_the_instances_themselves() -> None:
         assert agrees(int(((errors > window) & ~beyond).sum()), 500, predicted[0] / 500, off=0.1)
 
 
+def test_what_is_out_of_reach_is_counted_once() -> None:
+    out, normal, tilted = missed(0.1 * uniform(5, 40, 9)[None], np.full(40, 0.95), [6, 9], 0.03)
+    assert out.tolist() == [40, 40]
+    assert not normal.any() and not tilted.any()
+
+
 def test_two_problems_fail_where_either_does() -> None:
     values, targets = uniform(3, 300, 6), uniform(4, 300)
     one, two = (missed(np.stack(parts), targets, [6], 0.05) for parts in ([values], [values, values]))

@@ -17,6 +17,7 @@ from lth_runner.laws.sparsity import (
     Guarantee,
     Kept,
     PriceOfSparsity,
+    bits_per_bit,
     entropy,
     first_n,
     guaranteed,
@@ -28,7 +29,7 @@ from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
 UNIFORM = Uniform(low=-1.0, high=1.0)
 HALF, THREE = (
-    Kept(label="half", size=None, share=0.5, n=[8, 12]),
+    Kept(label="half", size=None, share=0.5, n=[8, 10, 12]),
     Kept(label="k = 3", size=3, share=None, n=[8, 16]),
 )
 STUDY = PriceOfSparsity(
@@ -52,17 +53,19 @@ PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), devi
 def test_errors_guarantees_and_masks() -> None:
     outcome = STUDY.run(PROBLEM, {}, Memory())
     by_panel = {panel: [p for p in outcome.points if p["panel"] == panel] for panel in ("errors", "guarantee", "bits")}
-    assert [(p["n"], p["k"]) for p in by_panel["errors"]] == [(8, 4), (12, 6), (8, 3), (16, 3)]
+    assert [(p["n"], p["k"]) for p in by_panel["errors"]] == [(8, 4), (10, 5), (12, 6), (8, 3), (16, 3)]
     for point in by_panel["errors"]:
         assert point["epsilon_low"] < point["epsilon"] < point["epsilon_high"]
         assert 0.7 < point["law_ratio"] < 1.4
-    for single, every in zip(by_panel["guarantee"][:2], by_panel["guarantee"][2:], strict=True):
+    for single, every in zip(by_panel["guarantee"][:3], by_panel["guarantee"][3:], strict=True):
         assert single["epsilon"] < every["epsilon"]
     for point in by_panel["bits"]:
         assert point["n_low"] <= point["n"] <= point["n_high"]
         assert point["entropy"] <= point["coded_bits"] < 1.1 * point["entropy"] + 0.5
-    assert [p["any_size"] for p in by_panel["bits"]] == [False, False, True]
-    assert len(outcome.rows) == 11
+    assert [p["any_size"] for p in by_panel["bits"]] == [0, 0, 1]
+    assert len(outcome.rows) == 14
+    for when in ("early", "late"):
+        assert 1 < float(outcome.summary[f"guarantee/single/slope_{when}"] or 0) < 10
     drawn: Any = figure(outcome.points, outcome.figures["price_of_sparsity"])
     assert len(drawn.axes) == 3
 
@@ -82,6 +85,15 @@ def test_an_error_that_is_exceeded_with_its_own_probability() -> None:
     assert found.value == pytest.approx(0.5, abs=2e-3)
     assert found.low < found.value < found.high
     assert guaranteed(levels / 99, 0.95).value == pytest.approx(0.01, abs=2e-3)  # 1 - 99 e = e
+
+
+def test_bits_of_a_mask_per_bit_of_the_error() -> None:
+    before, there = (
+        {"entropy": bits, "epsilon": error, "epsilon_low": error / 2, "epsilon_high": 2 * error}
+        for bits, error in ((8.0, 2.0**-4), (20.0, 2.0**-8))
+    )
+    found = bits_per_bit(before, there)
+    assert (found.low, found.value, found.high) == pytest.approx((2, 3, 6))
 
 
 @pytest.mark.parametrize("size", [5, 8])

@@ -1,4 +1,4 @@
-"""What sparse subsets cost: bits against errors, the same for guarantees over log2(1 / error), and bits of masks."""
+"""What sparse subsets cost: bits of a mask and errors, of one target and in guarantees, and masks at equal error."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
             for name, label in names.items():
                 here = [point for point in points if (point["panel"], point["curve"]) == (panel, name)]
                 DRAW[panel](ax, here, looks[label])
-        _errors_axes(axes[0], points)
+        _errors_axes(axes[0])
         _guarantee_axes(axes[1], points)
         _bits_axes(axes[2])
         legend_below(drawn, axes)
@@ -42,23 +42,21 @@ def _bits_of(point: Point, column: str) -> float:
 
 
 def _errors(ax: "Axes", points: Sequence[Point], look: Mapping[str, Any]) -> None:
-    x, y, low, high = (
-        np.array(part)
-        for part in zip(
-            *((p["entropy"], *(_bits_of(p, c) for c in ("epsilon", "epsilon_high", "epsilon_low"))) for p in points),
-            strict=True,
-        )
+    bits = np.array([p["entropy"] for p in points])
+    x, low, high = (
+        np.array([_bits_of(p, column) for p in points]) for column in ("epsilon", "epsilon_high", "epsilon_low")
     )
-    ax.errorbar(x, y, np.stack([y - low, high - y]), linestyle="none", elinewidth=1, **look)
-    law = [(p["entropy"], _bits_of(p, "law")) for p in points if p["law"] is not None]
+    ax.errorbar(x, bits / x, np.stack([bits / x - bits / high, bits / low - bits / x]), elinewidth=1, **look)
+    law = [(_bits_of(p, "law"), p["entropy"] / _bits_of(p, "law")) for p in points if p["law"] is not None]
     ax.plot(*zip(*law, strict=True), **LAW_STYLE)
 
 
 def _guarantee(ax: "Axes", points: Sequence[Point], look: Mapping[str, Any]) -> None:
-    x = np.array([_bits_of(p, "epsilon") for p in points])
-    y = np.array([p["entropy"] for p in points]) / x
-    ends = [[p["entropy"] / _bits_of(p, c) for p in points] for c in ("epsilon_low", "epsilon_high")]
-    ax.errorbar(x, y, np.abs(np.stack(ends) - y), elinewidth=1, **look)
+    x, low, high = (
+        np.array([_bits_of(p, column) for p in points]) for column in ("epsilon", "epsilon_high", "epsilon_low")
+    )
+    y = [p["entropy"] for p in points]
+    ax.errorbar(x, y, xerr=np.stack([x - low, high - x]), elinewidth=1, **look)
 
 
 def _bits(ax: "Axes", points: Sequence[Point], look: Mapping[str, Any]) -> None:
@@ -71,26 +69,28 @@ def _bits(ax: "Axes", points: Sequence[Point], look: Mapping[str, Any]) -> None:
 DRAW = {"errors": _errors, "guarantee": _guarantee, "bits": _bits}
 
 
-def _errors_axes(ax: "Axes", points: Sequence[Point]) -> None:
-    most = max(point["entropy"] for point in points if point["panel"] == "errors")
-    ax.plot([0, most], [0, most], color="#444444", linewidth=1, label="n H2(k / n) = log2(1 / error)")
+def _errors_axes(ax: "Axes") -> None:
+    ax.axhline(1, color="#444444", linewidth=1)
     ax.plot([], [], label="law given the numbers, nothing fitted", **LAW_STYLE)
-    ax.set_xlabel("n H2(k / n), bits of a mask")
-    ax.set_ylabel("log2(1 / median error)")
+    ax.set_xlabel("log2(1 / median error)")
+    ax.set_ylabel("n H2(k / n) / log2(1 / error)")
+    ax.set_ylim(0.9, 1.7)
     ax.set_title("one target")
 
 
 def _guarantee_axes(ax: "Axes", points: Sequence[Point]) -> None:
     here = [point for point in points if point["panel"] == "guarantee"]
-    bits = sorted(_bits_of(point, "epsilon") for point in here)
-    x = np.linspace(bits[0], bits[-1], 50)
-    least = min(here, key=lambda point: _bits_of(point, "epsilon"))
-    ratio = least["entropy"] / bits[0]
-    ax.plot(x, ratio * x / bits[0], color="#444444", linestyle="--", linewidth=1, label="two logs: in proportion")
+    label = "two logs: the square of log2(1 / error), through the first point"
+    for name in dict.fromkeys(point["curve"] for point in here):
+        curve = [point for point in here if point["curve"] == name]
+        start, stop = (_bits_of(point, "epsilon") for point in (curve[0], curve[-1]))
+        x = np.linspace(start, stop, 50)
+        ax.plot(x, curve[0]["entropy"] * (x / start) ** 2, color="#888888", linestyle="--", linewidth=1, label=label)
+        label = "_"  # named once
+    ax.set_ylim(0, 1.4 * max(point["entropy"] for point in here))
     ax.set_xlabel("log2(1 / error)")
-    ax.set_ylabel("n H2(k / n) / log2(1 / error)")
+    ax.set_ylabel("n H2(k / n), bits of a mask")
     ax.set_title("failure probability = error")
-    ax.set_ylim(bottom=0)
 
 
 def _bits_axes(ax: "Axes") -> None:
@@ -98,6 +98,6 @@ def _bits_axes(ax: "Axes") -> None:
             label="subsets of any size")  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlabel("share kept, k / n (left: k = 1)")
-    ax.set_ylabel("bits of the coded mask per weight")
-    ax.set_title("at equal error")
+    ax.set_ylabel("bits of the coded mask")
+    ax.set_title("masks of one weight at equal error")
     ax.set_ylim(bottom=0)
