@@ -13,21 +13,13 @@ from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.laws.curve import Curve
 from lth_runner.laws.first_hits import NEVER, SubsetSums
+from lth_runner.laws.fresh_masks import FreshMasks, first_at_most, first_hits, shared_law
 from lth_runner.laws.instances import Direct
+from lth_runner.laws.one_mask import EveryTarget, OneMask, box_quantile, passed, worst_on_grid
 from lth_runner.laws.poisson.quenched import failure, tilted
 from lth_runner.laws.poisson.variants import box_error_quantile, box_log_rate
 from lth_runner.laws.predicted import LocalPoisson
-from lth_runner.laws.targets_served import (
-    EveryTarget,
-    FreshMasks,
-    OneMask,
-    TargetsServed,
-    box_quantile,
-    first_at_most,
-    first_hits,
-    passed,
-    shared_law,
-)
+from lth_runner.laws.targets_served import TargetsServed
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
 from lth_runner.subset_sum.exhaustive import all_sums
@@ -107,6 +99,14 @@ def test_a_quantile_over_all_instances() -> None:
     assert box_quantile(rate, 2, 0.3) == pytest.approx(float(box_error_quantile(rate, 2, 0.3)[0]))
     both = np.concatenate([rate, rate + 1])
     assert box_quantile(rate + 1, 2, 0.3) < box_quantile(both, 2, 0.3) < box_quantile(rate, 2, 0.3)
+
+
+def test_the_worst_target_of_a_grid() -> None:
+    row = uniform(7, 6, 2)
+    axis = (-1.0, -0.5, 0.0, 0.5, 1.0)
+    subsets = ((np.arange(64)[:, None] >> np.arange(6)) & 1) @ row
+    worst = max(np.abs(subsets - (x, y)).max(axis=1).min() for x in axis for y in axis)
+    assert worst_on_grid(row, 0.5) == pytest.approx(worst)
 
 
 def test_where_an_error_passes_epsilon() -> None:
