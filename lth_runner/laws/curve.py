@@ -1,6 +1,6 @@
 """One line of a figure about SubsetSum alone: what is offered, what is sought, and how."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,17 +57,30 @@ class Curve:
         Raises:
             ConfigError: target weights are needed and there is no target.
         """
-        weights = self._weights(problem)
-        law = self._fitted(weights)
+        law = self.fitted_law(problem)
         found = []
         with recorder.progress(self.label, self.instances) as bar:
-            for start in range(0, self.instances, self.search.block):
-                count = min(self.search.block, self.instances - start)
-                targets = self._targets(problem.streams.uniform(("targets",), start, count), weights)
-                path = ("values", type(self.search).__name__, str(start // self.search.block))
+            for path, targets in self.blocks(problem):
                 found.append(self.search.first(law, problem.streams, path, targets, epsilons))
                 bar.advance(targets.size)
         return Hits(np.concatenate([hits.first for hits in found]), np.concatenate([hits.given_up for hits in found]))
+
+    def blocks(self, problem: Problem) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """The measured instances, as many at a time as the search takes: the path of their numbers, their targets."""
+        weights = self._weights(problem)
+        for start in range(0, self.instances, self.search.block):
+            count = min(self.search.block, self.instances - start)
+            targets = self._targets(problem.streams.uniform(("targets",), start, count), weights)
+            yield ("values", type(self.search).__name__, str(start // self.search.block)), targets
+
+    def targets_at(self, problem: Problem, levels: np.ndarray) -> np.ndarray:
+        """The targets at levels in (0, 1): quantiles of their distribution, or weights of the target network."""
+        weights = self._weights(problem)
+        return self._targets(levels, None if weights is None else np.sort(weights))
+
+    def fitted_law(self, problem: Problem) -> Law:
+        """The law with what it copies from the target network fitted to that."""
+        return self._fitted(self._weights(problem))
 
     def drawn(self, problem: Problem, path: tuple[str, ...], start: int, count: int, draws: int) -> Drawn:
         """Instances of the same law beside those that are measured: other numbers, other targets.

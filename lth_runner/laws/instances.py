@@ -13,7 +13,9 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution, Stepped
+from lth_runner.laws.poisson.numbers import equally_likely, products
 
+FACTOR_LEVELS = 1 << 9  # numbers that stand for either factor of a product
 SIGNS = ("reserved", "as_drawn")
 
 
@@ -27,12 +29,21 @@ class Law(Protocol):
         ...
 
     @property
+    def problems(self) -> int:
+        """How many a weight has, all of which must be solved."""
+        ...
+
+    @property
     def step(self) -> float | None:
         """Of the grid on which all numbers, and so all sums, lie; None where they lie on none."""
         ...
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Law":
         """The same law with distributions that copy the target's range fitted to it."""
+        ...
+
+    def equally_likely(self) -> np.ndarray:
+        """(N,) numbers that stand for what one draw adds to one problem: 0 where it may not be used."""
         ...
 
     def draw(
@@ -58,11 +69,18 @@ class Direct:
         return 1
 
     @property
+    def problems(self) -> int:
+        return 1
+
+    @property
     def step(self) -> float | None:
         return self.distribution.step if isinstance(self.distribution, Stepped) else None
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Direct":
         return replace(self, distribution=self.distribution.fitted((1, 1), target_range))
+
+    def equally_likely(self) -> np.ndarray:
+        return equally_likely(self.distribution)
 
     def draw(
         self, streams: Streams, path: tuple[str, ...], count: int, start: int, stop: int
@@ -102,11 +120,19 @@ class Products:
         return 2 if self.twin and self.signs == "reserved" else 1
 
     @property
+    def problems(self) -> int:
+        return 1 + self.twin
+
+    @property
     def step(self) -> float | None:
         return self.distribution.step**2 if isinstance(self.distribution, Stepped) else None
 
     def fitted(self, target_range: tuple[float, float] | None) -> "Products":
         return replace(self, distribution=self.distribution.fitted((1, 1), target_range))
+
+    def equally_likely(self) -> np.ndarray:
+        factor = equally_likely(self.distribution, FACTOR_LEVELS)
+        return products(np.maximum(factor, 0), factor)  # of the twin the same, the distribution being symmetric
 
     def draw(
         self, streams: Streams, path: tuple[str, ...], count: int, start: int, stop: int

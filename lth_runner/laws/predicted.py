@@ -41,7 +41,7 @@ class LocalPoisson:
                 count = min(BLOCK, self.draws - start)
                 drawn = curve.drawn(problem, PATH, start, count, most)
                 values = np.where(drawn.usable, drawn.values, 0.0)
-                total += failed(values, drawn.targets, _windows(epsilons, curve.law.step), epsilons)
+                total += failed(values, drawn.targets, half_windows(epsilons, curve.law.step), epsilons)
                 bar.advance(count)
         return np.repeat(total / self.draws, step, axis=0)[: curve.search.max_n + 1]
 
@@ -88,6 +88,6 @@ def failed(values: np.ndarray, targets: np.ndarray, windows: np.ndarray, epsilon
     return total
 
 
-def _windows(epsilons: np.ndarray, step: float | None) -> np.ndarray:
-    """On a grid 2 floor(epsilon / step) + 1 places count, each standing for a step."""
+def half_windows(epsilons: np.ndarray, step: float | None) -> np.ndarray:
+    """(E,) half of the length in which a sum counts: 2 floor(epsilon / step) + 1 places of a grid, each for a step."""
     return epsilons if step is None else step * (np.floor(epsilons / step) + 0.5)

@@ -8,7 +8,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.laws.poisson.averaged import failure
 from lth_runner.laws.poisson.coverage import coverage
 from lth_runner.laws.poisson.numbers import Moments
-from lth_runner.laws.poisson.quenched import error_quantile, normal
+from lth_runner.laws.poisson.quenched import error_quantile, normal, tilted
 from lth_runner.laws.poisson.quenched import failure as quenched_failure
 from lth_runner.laws.poisson.variants import (
     box_error_quantile,
@@ -29,6 +29,14 @@ def test_coverage_of_an_interval() -> None:
     wide = (np.diff(sums, axis=1) > 0.02) & (sums[:, 1:] > -0.5 + 0.01) & (sums[:, :-1] < 0.5 - 0.01)
     uncovered = int(wide.any(axis=1).sum())
     assert agrees(uncovered, 1000, 1 - float(coverage(values, -0.5, 0.5, 0.01).mean()), off=0.05)
+
+
+def test_coverage_by_the_saddlepoint_density_differs_little_in_the_bulk() -> None:
+    values = uniform(13, 30, 14)
+    values *= np.sign(values) * np.resize([1, -1], 14)  # as many of either sign, so that the interval is in the bulk
+    one, other = (coverage(values, -0.3, 0.3, 0.0007, density) for density in (normal, tilted))
+    np.testing.assert_allclose(one, other, atol=0.1)
+    assert (one != other).all()
 
 
 def test_coverage_of_a_short_interval_is_that_of_a_target() -> None:

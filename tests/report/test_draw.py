@@ -64,7 +64,8 @@ def test_a_description_restyles_its_figure() -> None:
 
 @pytest.mark.parametrize("kind", ["curve", "../laws", "os", None])
 def test_an_unknown_kind_is_one_sentence(kind: Any, tmp_path: Path) -> None:
-    with pytest.raises(LthError, match="kind of a figure must be one of curves, density, failure_probability, losses"):
+    known = "curves, density, failure_probability, failure_terms, losses"
+    with pytest.raises(LthError, match=f"kind of a figure must be one of {known}"):
         draw(make(tmp_path / "a", curves={**CURVES, "kind": kind}))
 
 

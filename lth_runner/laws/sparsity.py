@@ -1,0 +1,352 @@
+"""The price of sparsity: how many numbers subsets of exactly k of n take for an error, and how many bits their masks.
+
+Natale et al. (2024, arXiv:2410.14754) have n H2(k / n) = c log2(k / epsilon) for one target and constant probability
+(Theorem 2), and log2^2 for all targets in [-sqrt k, sqrt k] with probability 1 - epsilon (Corollary 1). Both settings
+are measured here, by exact search.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.recorder import Recorder
+from lth_runner.core.streams import Streams
+from lth_runner.distributions.interface import Distribution
+from lth_runner.laws.curve import check_no_methods
+from lth_runner.laws.of_size import closest_of_size, worst_of_size
+from lth_runner.laws.poisson.quenched import LocalLaw, mean_error_quantile
+from lth_runner.laws.poisson.sizes import log_rate_of_size
+from lth_runner.laws.statistics import Estimate, binomial_interval, order_quantile
+from lth_runner.problem import Method, Problem
+from lth_runner.report.points import Description, Point
+from lth_runner.report.tables import Column, Row
+from lth_runner.study import Outcome
+from lth_runner.subset_sum.interface import SubsetSumSolver
+from lth_runner.ticket.coder import code_bits, entropy_bits, histogram
+
+MEDIAN = 0.5
+COLUMNS = {
+    "what": Column("what", "text"),
+    "label": Column("kept", "text"),
+    "n": Column("n", "count"),
+    "n_low": Column("n at least", "count"),
+    "n_high": Column("n at most", "count"),
+    "k": Column("k", "count"),
+    "epsilon": Column("error", "error"),
+    "epsilon_low": Column("at least", "error"),
+    "epsilon_high": Column("at most", "error"),
+    "law_ratio": Column("measured / predicted", "number"),
+    "entropy": Column("n H2(k / n)", "number"),
+    "per_bit": Column("n H2(k / n) / log2(1 / error)", "number"),
+    "coded_bits": Column("bits of the coded mask", "number"),
+    "subset_bits": Column("log2 C(n, k)", "number"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """How many numbers are kept: `size` of any n, or a share of them.
+
+    Attributes:
+        label: for people.
+        size, share: one of the two, the other null.
+        n: ascending.
+    """
+
+    label: str
+    size: int | None
+    share: float | None
+    n: list[int]
+
+    def __post_init__(self) -> None:
+        if (self.size is None) == (self.share is None):
+            raise ConfigError(f"{self.label} needs a size or a share and not both: set the other one to null")
+        if not self.n or not all(1 <= self.of(n) <= n for n in self.n):
+            raise ConfigError(f"{self.label} needs some n of which at least one and at most all are kept, got {self.n}")
+
+    def of(self, n: int) -> int:
+        """k."""
+        return self.size if self.size is not None else round((self.share or 0.0) * n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guarantee:
+    """The theorem's setting: a failure probability as small as the error.
+
+    Attributes:
+        every_target: of [-sqrt k, sqrt k] at once; else one, uniform there.
+        instances: rows of numbers.
+    """
+
+    kept: Kept
+    every_target: bool
+    instances: int
+
+    def __post_init__(self) -> None:
+        checks.boolean("every_target", self.every_target)
+        checks.integer("instances", self.instances, at_least=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EqualError:
+    """Masks that are compared at the same error.
+
+    Attributes:
+        label: for people.
+        epsilon: allowed absolute error.
+        share: of instances that must be within epsilon.
+        most_n: the largest n looked at, by size.
+    """
+
+    label: str
+    epsilon: float
+    share: float
+    most_n: dict[int, int]
+
+    def __post_init__(self) -> None:
+        checks.positive("epsilon", self.epsilon)
+        checks.fraction("share", self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceOfSparsity:
+    """Errors at given n and k, errors that hold with probability 1 - error, and bits of masks at equal error.
+
+    Attributes:
+        numbers, targets: distributions.
+        kept: by name.
+        guarantees: by name.
+        equal: by name.
+        instances: for medians and for masks.
+        confidence: of every interval.
+        solver: exact, for subsets of any size; to `most_any` numbers.
+    """
+
+    numbers: Distribution
+    targets: Distribution
+    kept: dict[str, Kept]
+    guarantees: dict[str, Guarantee]
+    equal: dict[str, EqualError]
+    instances: int
+    most_any: int
+    confidence: float
+    solver: SubsetSumSolver
+
+    def __post_init__(self) -> None:
+        checks.integer("study.instances", self.instances, at_least=1)
+        checks.integer("study.most_any", self.most_any, at_least=1)
+        checks.fraction("study.confidence", self.confidence)
+
+    def check(self, methods: Mapping[str, Method]) -> None:
+        """Refuses any method; see `Study.check`."""
+        check_no_methods(methods)
+
+    def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
+        """Measures all three; see `Study.run`."""
+        self.check(methods)
+        points: list[Point] = []
+        summary: dict[str, Any] = {}
+        for panel, ask in (("errors", self._errors), ("guarantee", self._guaranteed), ("bits", self._bits)):
+            started = time.perf_counter()
+            found = ask(problem.streams, recorder)
+            points += [{"panel": panel, **point} for point in found]
+            summary[f"{panel}/time_s"] = time.perf_counter() - started
+        for name in self.guarantees:
+            found = [point for point in points if point["curve"] == name and point["panel"] == "guarantee"]
+            summary |= _slopes(name, self.guarantees[name].kept.label, found, recorder)
+        for point in points:
+            summary[f"{point['panel']}/{point['curve']}/{point['n']}/{point['k']}/epsilon"] = point["epsilon"]
+        return Outcome(
+            rows=[_row(point) for point in points],
+            columns=COLUMNS,
+            summary=summary,
+            points=points,
+            figures={"price_of_sparsity": self._figure()},
+        )
+
+    def _draw(self, streams: Streams, path: tuple[str, ...], count: int, n: int) -> np.ndarray:
+        """(count, n) numbers, of which fewer are the first ones."""
+        return self.numbers.quantile(streams.uniform((*path, "values"), 0, count * n).reshape(n, count).T)
+
+    def _errors(self, streams: Streams, recorder: Recorder) -> list[Point]:
+        """Medians of the best error, and what the law given the numbers says."""
+        points: list[Point] = []
+        with recorder.progress("errors", sum(len(kept.n) for kept in self.kept.values())) as bar:
+            for name, kept in self.kept.items():
+                for n in kept.n:
+                    path, k = ("errors", name, str(n)), kept.of(n)
+                    values = self._draw(streams, path, self.instances, n)
+                    targets = self.targets.quantile(streams.uniform((*path, "targets"), 0, self.instances))
+                    error, _ = closest_of_size(values, targets, k)
+                    found = order_quantile(error, MEDIAN, self.confidence)
+                    law = predicted_median(values, targets, k)
+                    extra = {"law": law, "law_ratio": None if law is None else found.value / law}
+                    points.append({"curve": name, "label": kept.label, **_point(n, k, found), **extra})
+                    recorder.metrics(**{key: value for key, value in points[-1].items() if value is not None})
+                    bar.advance(1)
+        return points
+
+    def _guaranteed(self, streams: Streams, recorder: Recorder) -> list[Point]:
+        """Errors that are exceeded with a probability equal to them."""
+        points: list[Point] = []
+        with recorder.progress("guarantees", sum(len(part.kept.n) for part in self.guarantees.values())) as bar:
+            for name, part in self.guarantees.items():
+                for n in part.kept.n:
+                    path, k = ("guarantee", name, str(n)), part.kept.of(n)
+                    values = self._draw(streams, path, part.instances, n)
+                    if part.every_target:
+                        error = worst_of_size(values, k, math.sqrt(k))
+                    else:
+                        levels = streams.uniform((*path, "targets"), 0, part.instances)
+                        error, _ = closest_of_size(values, math.sqrt(k) * (2 * levels - 1), k)
+                    found = guaranteed(error, self.confidence)
+                    points.append({"curve": name, "label": part.kept.label, **_point(n, k, found)})
+                    recorder.metrics(**points[-1])
+                    bar.advance(1)
+        return points
+
+    def _bits(self, streams: Streams, recorder: Recorder) -> list[Point]:
+        """The least n at equal error, for every size and for subsets of any, and what their masks take."""
+        points: list[Point] = []
+        with recorder.progress("masks", sum(1 + len(part.most_n) for part in self.equal.values())) as bar:
+            for name, part in self.equal.items():
+                targets = self.targets.quantile(streams.uniform(("bits", "targets"), 0, self.instances))
+                for size, most in [*part.most_n.items(), (None, self.most_any)]:
+                    values = self._draw(streams, ("bits",), self.instances, most)
+                    points.append({"curve": name, "label": part.label, **self._least(values, targets, size, part)})
+                    recorder.metrics(**points[-1])
+                    bar.advance(1)
+        return points
+
+    def _least(self, values: np.ndarray, targets: np.ndarray, size: int | None, part: EqualError) -> dict[str, Any]:
+        """Of numbers that are offered one by one."""
+
+        @cache
+        def solved(n: int) -> tuple[int, np.ndarray]:
+            error, masks = self._solve(values[:, :n], targets, size)
+            return int((error <= part.epsilon).sum()), masks
+
+        counts = np.arange(targets.size + 1)
+        low, high = binomial_interval(counts, targets.size, self.confidence)
+        needed = [int(np.argmax(enough)) for enough in (counts >= part.share * targets.size, high >= part.share)]
+        needed.append(int(np.argmax(low >= part.share)))
+        n, n_low, n_high = (first_n(lambda n: solved(n)[0], count, size or 1, values.shape[1]) for count in needed)
+        masks = solved(n)[1]
+        symbols = masks.ravel().astype(np.uint8)
+        tally = histogram(symbols, 2)
+        k = float(masks.sum(axis=1).mean())
+        subsets = math.log2(math.comb(n, size)) if size else float(n)
+        return {
+            "n": n, "n_low": n_low, "n_high": n_high, "k": k, "density": k / n, "any_size": int(size is None),
+            "epsilon": part.epsilon, "share": part.share, "entropy": entropy_bits(tally) / targets.size,
+            "coded_bits": code_bits(symbols, tally) / targets.size, "subset_bits": subsets,
+        }  # fmt: skip
+
+    def _solve(self, values: np.ndarray, targets: np.ndarray, size: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Errors and masks."""
+        if size is None:
+            answer = self.solver.solve(np.ascontiguousarray(values), targets, 1.0, "closest")
+            return answer.error, answer.chosen
+        error, kept = closest_of_size(values, targets, size)
+        masks = np.zeros(values.shape, bool)
+        np.put_along_axis(masks, kept, True, axis=1)
+        return error, masks
+
+    def _figure(self) -> Description:
+        return {
+            "kind": "price_of_sparsity",
+            "labels": {
+                "errors": {name: kept.label for name, kept in self.kept.items()},
+                "guarantee": {name: part.kept.label for name, part in self.guarantees.items()},
+                "bits": {name: part.label for name, part in self.equal.items()},
+            },
+        }
+
+
+def predicted_median(values: np.ndarray, targets: np.ndarray, size: int) -> float | None:
+    """By the law given the numbers; None where all are kept, so that nothing is random."""
+    if size == values.shape[1]:
+        return None
+    log_rate = log_rate_of_size(values, size, targets)
+    beyond = np.abs(targets) + np.abs(values).sum(axis=1)  # no error is larger
+    return mean_error_quantile(LocalLaw(log_rate, np.zeros(targets.size), beyond), MEDIAN)
+
+
+def guaranteed(errors: np.ndarray, confidence: float) -> Estimate:
+    """The least e that is exceeded with a probability of at most e; its interval is that of the probability."""
+    ordered = np.sort(errors)
+    exceed = errors.size - 1 - np.arange(errors.size)
+    shares = (exceed / errors.size, *binomial_interval(exceed, errors.size, confidence))
+    return Estimate(*(float(np.maximum(ordered, share).min()) for share in shares))
+
+
+def first_n(count_of: Callable[[int], int], needed: int, low: int, most: int) -> int:
+    """The least n from `low` to `most` whose count, which never falls with n, is at least `needed`.
+
+    Raises:
+        ConfigError: it is not reached.
+    """
+    if count_of(most) < needed:
+        raise ConfigError(f"n={most} is too few for the error asked for: raise most_n")
+    before, there = low - 1, most
+    while there - before > 1:
+        middle = (before + there) // 2
+        before, there = (before, middle) if count_of(middle) >= needed else (middle, there)
+    return there
+
+
+def entropy(n: int, k: int) -> float:
+    """n H2(k / n) in bits."""
+    return entropy_bits([k, n - k])
+
+
+def _point(n: int, k: int, error: Estimate) -> dict[str, Any]:
+    bits = entropy(n, k)
+    return {
+        "n": n, "k": k, "epsilon": error.value, "epsilon_low": error.low, "epsilon_high": error.high,
+        "entropy": bits, "per_bit": bits / math.log2(1 / error.value), "subset_bits": math.log2(math.comb(n, k)),
+    }  # fmt: skip
+
+
+def bits_per_bit(before: Point, there: Point) -> Estimate:
+    """How much n H2(k / n) grows per bit of log2(1 / error) from one n to another.
+
+    Its interval is that of the least and the greatest distance between the two intervals of the error.
+    """
+    grown = there["entropy"] - before["entropy"]
+    ends = (("epsilon", "epsilon"), ("epsilon_high", "epsilon_low"), ("epsilon_low", "epsilon_high"))
+    bits = [math.log2(before[first] / there[last]) for first, last in ends]
+    return Estimate(*(grown / distance if distance > 0 else math.inf for distance in bits))
+
+
+def _slopes(name: str, label: str, points: Sequence[Point], recorder: Recorder) -> dict[str, float | None]:
+    """In the first and in the second half of a curve: equal with one log, growing as the logarithm does with two."""
+    if len(points) < 3:
+        return {}
+    middle = points[len(points) // 2]
+    parts = {"early": bits_per_bit(points[0], middle), "late": bits_per_bit(middle, points[-1])}
+    words = ", ".join(f"{when} {part.value:.2f} [{part.low:.2f}, {part.high:.2f}]" for when, part in parts.items())
+    recorder.say(f"{label}: bits of a mask per bit of the error: {words}")
+    return {
+        f"guarantee/{name}/slope_{when}{end}": value if math.isfinite(value) else None
+        for when, part in parts.items()
+        for end, value in (("", part.value), ("_low", part.low), ("_high", part.high))
+    }
+
+
+WHAT = {
+    "errors": "median error of one target",
+    "guarantee": "error exceeded with that probability",
+    "bits": "masks at equal error",
+}
+
+
+def _row(point: Point) -> Row:
+    return {"what": WHAT[point["panel"]], **{key: value for key, value in point.items() if key != "panel"}}
