@@ -9,15 +9,17 @@ from lth_runner.search.scored import ScoredNetwork
 
 
 class Change(Protocol):
-    """What changes between steps beside the scores: noise on them, or the weights themselves.
+    """What changes between steps beside the scores: noise on them, or the weights themselves."""
 
-    Attributes:
-        noise: (R, N), added to the scores wherever a mask is made of them; None for none.
-        weights: (R, N), in place of those that were drawn; None for these.
-    """
+    @property
+    def noise(self) -> torch.Tensor | None:
+        """(R, N) or (1, N), added to the scores wherever a mask is made of them; None for none."""
+        ...
 
-    noise: torch.Tensor | None
-    weights: torch.Tensor | None
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """(R, N), in place of those that were drawn; None for these."""
+        ...
 
     def before_step(self, masks: Callable[[], torch.Tensor]) -> bool:
         """Called before every step with what gives the masks of now, (R, N); whether anything is different."""
