@@ -66,14 +66,10 @@ class FunctionalTraining:
     def losses(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """The same step; gives every run's loss before it, (R,)."""
         self._rate.fill_(rate)
+        captured = self._captured_for(inputs, labels) if self.scores.is_cuda else None
         if self._change is not None and self._change.before_step(self._masks):
             self._changed()
-        if not self.scores.is_cuda:
-            return self._step(inputs, labels)
-        shapes = tuple((name, tensor.shape) for name, tensor in named(inputs))
-        if shapes not in self._captured:
-            self._captured[shapes] = CapturedStep(self._step, self.state, self.load, inputs, labels)
-        return self._captured[shapes].replay(inputs, labels)
+        return self._step(inputs, labels) if captured is None else captured.replay(inputs, labels)
 
     def end_epoch(self, epoch: int) -> None:
         """Takes out what the rule prunes for good."""
@@ -144,6 +140,13 @@ class FunctionalTraining:
     def _changed(self) -> None:
         self._offered.copy_(torch.where(self.active, self._weights, 0.0))
         self.refresh()
+
+    def _captured_for(self, inputs: Inputs, labels: torch.Tensor) -> CapturedStep:
+        """The step for batches of this shape; what capturing it moves is put back."""
+        shapes = tuple((name, tensor.shape) for name, tensor in named(inputs))
+        if shapes not in self._captured:
+            self._captured[shapes] = CapturedStep(self._step, self.state, self.load, inputs, labels)
+        return self._captured[shapes]
 
     @property
     def _tensors(self) -> Tensors:

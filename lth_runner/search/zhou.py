@@ -124,4 +124,4 @@ class _Logistic:
 
     def _draw(self) -> None:
         level = torch.from_numpy(self._streams.uniform(("noise", str(int(self._steps))), 0, self.noise.shape[1]))
-        self.noise.copy_(torch.logit(level))
+        self.noise.copy_(torch.logit(level).float())

@@ -35,7 +35,7 @@ class EqualBits:
     """Every method on every network, over several seeds; that bits are about equal is up to the methods' settings.
 
     Attributes:
-        networks: by the name that the table has for them; None: the run's.
+        networks: by the name that the table has for them; None: the run's. Without any it is the run's alone.
         repeats: seeds, counted from the run's own.
         labels: what the table calls the methods, where that differs from their names.
     """
@@ -45,8 +45,6 @@ class EqualBits:
     labels: dict[str, str]
 
     def __post_init__(self) -> None:
-        if not self.networks:
-            raise ConfigError("study.networks is empty: name what the searches prune, as study.networks={mine: null}")
         checks.integer("study.repeats", self.repeats, at_least=1)
 
     def check(self, methods: Mapping[str, Method]) -> None:
@@ -58,12 +56,12 @@ class EqualBits:
 
     def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
         """Every method on every network; see `Tries`."""
-        for own in self.networks.values():
+        for own in self._networks.values():
             yield from ((method, own or network) for method in methods.values())
 
     def amounts(self) -> Mapping[str, float]:
         """Networks and seeds; see `Scales`."""
-        return {"networks": len(self.networks), "repeats": self.repeats}
+        return {"networks": len(self._networks), "repeats": self.repeats}
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Seed by seed, so that all rows grow together; a run that is killed goes on after the last ticket."""
@@ -73,10 +71,10 @@ class EqualBits:
         kept = Points(recorder, " ".join([*parts, data.fingerprint()]))
         points: list[Point] = []
         for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
-            for network, own in self.networks.items():
+            for network, own in self._networks.items():
                 seeded = replace(problem, network=own or problem.network, streams=Streams(seed))
                 points += [self._point(network, name, methods[name], seeded, kept, recorder) for name in methods]
-        rows = [self._row(network, name, points) for network in self.networks for name in methods]
+        rows = [self._row(network, name, points) for network in self._networks for name in methods]
         keys = (*COSTS, "accuracy", "lowest", "highest", "kept_fraction")
         summary = {
             key: value
@@ -109,13 +107,17 @@ class EqualBits:
         spans = {"lowest": min(accuracies), "highest": max(accuracies), "repeats": len(same)}
         return {"network": network, "method": name, **means, **spans}
 
+    @property
+    def _networks(self) -> dict[str, Architecture | None]:
+        return self.networks or {"network": None}
+
     def _label(self, name: str) -> str:
         return self.labels.get(name, name)
 
     def _table(self, rows: Sequence[Row]) -> str:
         """One line per method; for each network its bits as they are, entropy-coded, and the accuracy."""
         headings, lines = ["method"], {}
-        for network in self.networks:
+        for network in self._networks:
             headings += [f"{network}: bits a weight", "coded", "test accuracy, %"]
         for row in rows:
             cells = [f"{row[cost]:.3f}" for cost in COSTS] + [spread(row["accuracy"], row["lowest"], row["highest"])]

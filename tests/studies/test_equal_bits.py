@@ -62,8 +62,8 @@ def test_edge_popup_at_half_and_two_numbers_each_cost_as_much(done: Outcome) -> 
 
 
 def test_what_cannot_be_made_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"networks is empty"):
-        replace(STUDY, networks={})
+    with pytest.raises(ConfigError, match=r"study\.repeats"):
+        replace(STUDY, repeats=0)
     with pytest.raises(ConfigError, match=r"study\.labels"):
         STUDY.check({"edge_popup": METHODS["edge_popup"]})
     with pytest.raises(ConfigError, match="no method was chosen"):
