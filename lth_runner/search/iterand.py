@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class IteRand(ScoreSearch):
         Others: see `ScoreSearch`.
     """
 
+    subset: ClassVar[bool] = False
     period: int
     probability: float
     draws: int

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Multicoated(ScoreSearch):
         Others: see `ScoreSearch`.
     """
 
+    subset: ClassVar[bool] = False
     coats: list[float]
 
     def __post_init__(self) -> None:

@@ -59,6 +59,7 @@ class ScoreSearch(ABC):
     resources: ClassVar[Resources] = SCORES
     score_range: ClassVar[tuple[float, float] | None] = None
     compiled_use: ClassVar[str | None] = None  # what the compiled CPU kernels use of a kept weight: "weight" or "sign"
+    subset: ClassVar[bool] = True  # whether the rule alone makes a mask of 0 and 1 over numbers that are given
     scores_each: ClassVar[bool] = False  # whether each of several numbers that a weight can be has a score of its own
     density: float
     scope: str

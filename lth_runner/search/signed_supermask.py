@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,8 @@ class SignedSupermask(ScoreSearch):
 
     Attributes: see `ScoreSearch`.
     """
+
+    subset: ClassVar[bool] = False
 
     def mask(self, scores: torch.Tensor, active: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """See `Rule`: int8, -1, 0 or 1."""

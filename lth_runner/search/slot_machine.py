@@ -36,6 +36,7 @@ class SlotMachine(ScoreSearch):
         Others: see `ScoreSearch`.
     """
 
+    subset: ClassVar[bool] = False
     scores_each: ClassVar[bool] = True
     values: int
 

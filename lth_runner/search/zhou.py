@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -43,6 +44,7 @@ class Zhou(ScoreSearch):
         Others: see `ScoreSearch`.
     """
 
+    subset: ClassVar[bool] = False
     final: str
     rescaled: bool
 
