@@ -2,8 +2,9 @@
 
 What is counted: the seed; masks; the numbers that fit distributions and architecture to the target, as ranges, gains,
 steps of a grid and scales of rows; what stands for weights of the target in code; and, apart, tensors stored as they
-are. Not counted is what a receiver of many tickets has once for all: this package, and the plain settings of the
-architecture.
+are. Where a search chooses one of K numbers for each weight, or some first of them, each weight has the number of its
+pattern, and the patterns that occur are counted once. Not counted is what a receiver of many tickets has once for all:
+this package, and the plain settings of the architecture.
 """
 
 import math
@@ -16,7 +17,7 @@ import numpy as np
 from lth_runner.measure.ticket import num_parameters
 from lth_runner.networks.interface import Packed, parameter_shapes
 from lth_runner.ticket.coder import code_bits, entropy_bits, histogram
-from lth_runner.ticket.compact import mask_symbols
+from lth_runner.ticket.compact import by_place, mask_symbols
 from lth_runner.ticket.materialise import target_architecture
 from lth_runner.ticket.names import recipe
 from lth_runner.ticket.source import CODE, FITTED, Drawn, Source, Stored
@@ -56,7 +57,13 @@ def parts(ticket: Ticket) -> Iterator[Part]:
         source = ticket.weights[name]
         kind = "mask" if _stands_for_weights(source) else "stored"
         mirrored = isinstance(source, Drawn) and source.mirrored
-        yield _part(name, kind, mask_symbols(mask, mirrored), 2 if mirrored else 1)
+        places = by_place(mask) if isinstance(source, Drawn) and source.by_place else None
+        if places is None:
+            yield _part(name, kind, mask_symbols(mask, mirrored), 2 if mirrored else 1)
+        else:
+            table = places.patterns.size
+            yield Part(name=f"{name}, patterns", kind=kind, raw=table, coded=table, ideal=table)
+            yield _part(name, kind, places.symbols, places.width)
     for name, source in ticket.weights.items():
         if isinstance(source, Drawn) and source.scales is not None:
             yield _part(f"{name}, scales", "numbers", source.scales.array, 16)

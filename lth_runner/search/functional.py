@@ -47,16 +47,17 @@ class FunctionalTraining:
         self.velocity = torch.zeros_like(self.scores)
         self.active = torch.ones_like(self.scores, dtype=torch.bool)
         self._drawn = torch.stack([network.flat_weights() for network in networks]).to(device)
+        self._change = rule.change(networks, device)
         self._offered = self._drawn.clone()  # 0 where inactive
         self._statistics = {name: torch.stack([b] * len(networks)) for name, b in gathered(self.module).items()}
         self._rate = torch.zeros((), device=device)
         self._leaves = {
-            name: torch.zeros(len(networks), *self._first.scores[name].shape, device=device, requires_grad=True)
-            for name in self._first.columns
+            name: torch.zeros(len(networks), *shape, device=device, requires_grad=True)
+            for name, shape in self._first.shapes().items()
         }
         self._groups = _groups(networks, device)
         self._captured: dict[tuple[tuple[str, torch.Size], ...], CapturedStep] = {}
-        self.refresh()
+        self._settle()
 
     def step(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """One SGD step of every run on one batch; gives the mean of the losses before it, without decay."""
@@ -65,12 +66,10 @@ class FunctionalTraining:
     def losses(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """The same step; gives every run's loss before it, (R,)."""
         self._rate.fill_(rate)
-        if not self.scores.is_cuda:
-            return self._step(inputs, labels)
-        shapes = tuple((name, tensor.shape) for name, tensor in named(inputs))
-        if shapes not in self._captured:
-            self._captured[shapes] = CapturedStep(self._step, self.state, self.load, inputs, labels)
-        return self._captured[shapes].replay(inputs, labels)
+        captured = self._captured_for(inputs, labels) if self.scores.is_cuda else None
+        if self._change is not None and self._change.before_step(self._masks):
+            self._changed()
+        return self._step(inputs, labels) if captured is None else captured.replay(inputs, labels)
 
     def end_epoch(self, epoch: int) -> None:
         """Takes out what the rule prunes for good."""
@@ -78,9 +77,9 @@ class FunctionalTraining:
             for run, density in enumerate(densities):
                 active = self.active[run, columns]
                 active.copy_(self._rule.end_epoch(epoch, self.scores[run, columns].cpu(), active.cpu(), density))
-        for state in (self.scores, self.velocity, self._offered):
+        for state in (self.scores, self.velocity):
             state.masked_fill_(~self.active, 0)
-        self.refresh()
+        self._settle()
 
     def accuracies(self, inputs: Inputs, labels: torch.Tensor, batch: int) -> list[float]:
         """Of each run's pruned network."""
@@ -94,7 +93,8 @@ class FunctionalTraining:
 
     def masks(self, run: int = 0) -> Tensors:
         """The masks of one run by weight name, True = kept: copies."""
-        return views(self._masks()[run].clone(), self._first)
+        masks = self._masks()
+        return views((masks if self._change is None else self._change.chosen(masks))[run].clone(), self._first)
 
     def statistics(self, run: int = 0) -> Tensors:
         """What the batch norms of one run gathered, by buffer name: copies."""
@@ -103,28 +103,50 @@ class FunctionalTraining:
     def state(self) -> Tensors:
         """What a checkpoint keeps."""
         own = {"scores": self.scores, "velocity": self.velocity, "active": self.active}
+        own |= {} if self._change is None else self._change.state()
         return own | {BUFFER + name: stacked for name, stacked in self._statistics.items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Goes on from a checkpoint."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-        self._offered.copy_(torch.where(self.active, self._drawn, 0.0))
-        self.refresh()
+        self._settle()
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Brings what the networks use up to date after `scores` was changed."""
         masks = self._masks()
         for name, columns in self._first.columns.items():
-            used = self._rule.effective(self._drawn[:, columns], masks[:, columns])
+            used = self._rule.effective(self._weights[:, columns], masks[:, columns])
             self._leaves[name].copy_(used.view_as(self._leaves[name]))
 
     def _masks(self) -> torch.Tensor:
-        found = torch.empty_like(self.active)
-        for columns, _, kept in self._groups:
-            found[:, columns] = self._rule.mask(self.scores[:, columns], self.active[:, columns], kept)
-        return found
+        noise = None if self._change is None else self._change.noise
+        scores = self.scores if noise is None else self.scores + noise
+        found = [self._rule.mask(scores[:, at], self.active[:, at], kept) for at, _, kept in self._groups]
+        return torch.cat(found, dim=1)
+
+    @property
+    def _weights(self) -> torch.Tensor:
+        """(R, N): those drawn, or what a change has put in their place."""
+        changed = None if self._change is None else self._change.weights
+        return self._drawn if changed is None else changed
+
+    def _settle(self) -> None:
+        if self._change is not None:
+            self._change.settle()
+        self._changed()
+
+    def _changed(self) -> None:
+        self._offered.copy_(torch.where(self.active, self._weights, 0.0))
+        self.refresh()
+
+    def _captured_for(self, inputs: Inputs, labels: torch.Tensor) -> CapturedStep:
+        """The step for batches of this shape; what capturing it moves is put back."""
+        shapes = tuple((name, tensor.shape) for name, tensor in named(inputs))
+        if shapes not in self._captured:
+            self._captured[shapes] = CapturedStep(self._step, self.state, self.load, inputs, labels)
+        return self._captured[shapes]
 
     @property
     def _tensors(self) -> Tensors:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from lth_runner.distributions.interface import Distribution
+from lth_runner.core.errors import ConfigError
+from lth_runner.distributions.interface import Distribution, JointDistribution
 from lth_runner.networks.interface import Architecture, parameter_shapes, skeleton
 from lth_runner.networks.redundant import RedundantLinear
 from lth_runner.ticket.source import Drawn
@@ -27,16 +28,26 @@ def fans(network: Architecture) -> dict[str, int]:
     return found
 
 
-def recipes(network: Architecture, law: Distribution, names: Iterable[str], purpose: str) -> dict[str, Drawn]:
+def recipes(
+    network: Architecture, law: Distribution, names: Iterable[str], purpose: str, numbers: int | None = None
+) -> dict[str, Drawn]:
     """How the named weights, or their scores, are drawn.
 
     Args:
         purpose: first part of the streams' paths ("weights", "scores").
+        numbers: for each entry, along one axis more; None: one, without such an axis.
+
+    Raises:
+        ConfigError: several numbers from a law of whole matrices.
     """
+    if numbers is not None and isinstance(law, JointDistribution):
+        raise ConfigError(
+            f"{law!r} draws whole matrices, and this needs {numbers} numbers for each weight: take another"
+        )
     shapes, inputs = parameter_shapes(network), fans(network)
     return {
         name: Drawn(
-            shape=shapes[name],
+            shape=shapes[name] if numbers is None else (*shapes[name], numbers),
             distribution=law.fitted((shapes[name][0], inputs[name]), None),
             stream=(purpose, name),
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from lth_runner.core import checks
@@ -18,6 +19,7 @@ from lth_runner.resources import SCORES, Resources
 from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.search.functional import FunctionalTraining
 from lth_runner.search.initial import drawn, recipes
+from lth_runner.search.rule import Change
 from lth_runner.search.run import History, ScoreRun, trainable
 from lth_runner.search.scored import SCOPES, Density, ScoredNetwork
 from lth_runner.search.space import BIASES, SearchSpace, check_types, random_space, taken_names
@@ -57,6 +59,8 @@ class ScoreSearch(ABC):
     resources: ClassVar[Resources] = SCORES
     score_range: ClassVar[tuple[float, float] | None] = None
     compiled_use: ClassVar[str | None] = None  # what the compiled CPU kernels use of a kept weight: "weight" or "sign"
+    subset: ClassVar[bool] = True  # whether the rule alone makes a mask of 0 and 1 over numbers that are given
+    scores_each: ClassVar[bool] = False  # whether each of several numbers that a weight can be has a score of its own
     density: float
     scope: str
     epochs: int
@@ -98,6 +102,23 @@ class ScoreSearch(ABC):
         """See `Rule`; nothing is pruned for good unless a search says so."""
         del epoch, scores, density
         return active
+
+    def change(self, networks: Sequence[ScoredNetwork], device: str) -> Change | None:
+        """See `Rule`; nothing changes between steps unless a search says so."""
+        del networks, device
+
+    def numbers(self) -> int | None:
+        """How many random numbers each weight can be; None: its own one, as in most searches."""
+        return None
+
+    def first_scores(self, scores: torch.Tensor, density: float) -> torch.Tensor:
+        """The first scores of a weight, from those drawn."""
+        del density
+        return scores
+
+    def ticket_mask(self, mask: np.ndarray) -> np.ndarray:
+        """The bool array of a ticket, from the rule's mask of a weight."""
+        return mask
 
     def sources(self, space: SearchSpace, masks: Mapping[str, Mask], seed: int) -> dict[str, Source]:
         """Where the ticket's tensors come from: those of the space, but for searches that use them otherwise."""
@@ -160,6 +181,7 @@ class ScoreSearch(ABC):
             frozen=self.frozen,
             biases=self.biases,
             seed=problem.streams.seed,
+            numbers=self.numbers(),
         )
 
     def search(
@@ -171,12 +193,9 @@ class ScoreSearch(ABC):
         check_validation(data, self.validation)
         seed, name = problem.streams.seed, type(self).__module__.rpartition(".")[2]
         module = space.module(seed)
-        scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores"), seed)
         found = []
         for runs in self._turns(module, space, len(densities), problem, recorder):
-            networks = [
-                ScoredNetwork(module=module, scores=scores, density=densities[run], scope=self.scope) for run in runs
-            ]
+            networks = [self._scored(module, space, densities[run], seed) for run in runs]
             key = f"{self!r} {space.key()}"
             training = ScoreRun(self.trainer, networks, self.recipe(), self.validation, problem, key)
             with reproducible():
@@ -186,6 +205,19 @@ class ScoreSearch(ABC):
                 for run, (at, history) in enumerate(zip(runs, histories, strict=True))
             ]
         return found
+
+    def _scored(self, module: torch.nn.Module, space: SearchSpace, density: Density, seed: int) -> ScoredNetwork:
+        each = self.numbers() if self.scores_each else None
+        scores = drawn(recipes(space.architecture, self.scores, space.scored, "scores", each), seed)
+        by_name = density if isinstance(density, Mapping) else dict.fromkeys(scores, density)
+        return ScoredNetwork(
+            module=module,
+            scores={name: self.first_scores(own, by_name[name]) for name, own in scores.items()},
+            density=density,
+            scope=self.scope,
+            numbers=space.numbers(seed),
+            seed=seed,
+        )
 
     def _turns(
         self, module: torch.nn.Module, space: SearchSpace, count: int, problem: Problem, recorder: Recorder
@@ -205,7 +237,8 @@ class ScoreSearch(ABC):
         self, space: SearchSpace, trainer: ScoreTrainer, run: int, density: Density, history: History, seed: int
     ) -> Found:
         masks = dict(space.given)
-        masks |= {name: Mask.pack(mask.cpu().numpy()) for name, mask in trainer.masks(run).items()}
+        found = {name: mask.cpu().numpy() for name, mask in trainer.masks(run).items()}
+        masks |= {name: Mask.pack(self.ticket_mask(mask)) for name, mask in found.items()}
         weights = self.sources(space, masks, seed)
         for name, buffer in trainer.statistics(run).items():
             weights[name] = Stored(array=buffer.cpu().numpy(), origin=SEARCHED)

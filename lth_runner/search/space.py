@@ -24,7 +24,7 @@ from lth_runner.networks.interface import (
 )
 from lth_runner.networks.layers import BATCH_NORMS
 from lth_runner.problem import not_taken
-from lth_runner.search.initial import recipes
+from lth_runner.search.initial import drawn, recipes
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source, Stored
 
@@ -67,14 +67,24 @@ class SearchSpace:
     def module(self, seed: int) -> torch.nn.Module:
         """The random network as it is redrawn from a ticket, given masks applied, times the gains.
 
-        It is in evaluation mode but for the batch norms that gather statistics.
+        It is in evaluation mode but for the batch norms that gather statistics. Of several numbers that a weight can be
+        it has the first.
         """
-        module = filled(self.architecture, {name: self._array(name, seed) for name in self.weights})
+        axes = {name: len(shape) for name, shape in state_shapes(self.architecture).items()}
+        arrays = {name: self._array(name, seed) for name in self.weights}
+        arrays = {name: array[..., 0] if array.ndim > axes[name] else array for name, array in arrays.items()}
+        module = filled(self.architecture, arrays)
         for path, norm in module.named_modules():
             if isinstance(norm, BATCH_NORMS) and norm.running_mean is not None:
                 source = self.weights[f"{path}.running_mean" if path else "running_mean"]
                 norm.train(isinstance(source, Stored) and source.origin == INITIAL)
         return module
+
+    def numbers(self, seed: int) -> dict[str, torch.Tensor]:
+        """What the scored weights can be, by name, float32; empty where each has one number alone."""
+        axes = {name: len(shape) for name, shape in state_shapes(self.architecture).items()}
+        several = {name: self.drawn[name] for name in self.scored if len(self.drawn[name].shape) > axes[name]}
+        return drawn(several, seed)
 
     def key(self) -> str:
         """All of it as text."""
@@ -105,6 +115,7 @@ def random_space(
     frozen: Sequence[str],
     biases: str,
     seed: int,
+    numbers: int | None = None,
 ) -> SearchSpace:
     """A network whose parameters of two axes or more are random, with what stands beside them.
 
@@ -117,6 +128,7 @@ def random_space(
         frozen: paths of layers or blocks that are the target's, with all that lies below them.
         biases: "zero": they are 0 and stay; "scored": drawn, with the fan of their layer, and pruned like weights;
             "target": the target's. Biases of norms are none of these.
+        numbers: that each random weight can be, along one axis more; None: one, without such an axis.
 
     Raises:
         ConfigError: a layer that is not there, or no target to take it from; weights that are not float32.
@@ -130,13 +142,13 @@ def random_space(
         for name, shape in parameter_shapes(network).items()
         if name not in taken and (len(shape) >= 2 or (biases == "scored" and name in own_biases))
     ]
-    drawn, initial = recipes(network, law, scored, "weights"), initial_tensors(network, seed)
+    random, initial = recipes(network, law, scored, "weights", numbers), initial_tensors(network, seed)
     weights: dict[str, Source] = {}
     for name, shape in shapes.items():
         if name in taken:
             weights[name] = _of_target(name, shape, target or {})
-        elif name in drawn:
-            weights[name] = drawn[name]
+        elif name in random:
+            weights[name] = random[name]
         elif name in own_biases:
             weights[name] = replace(initial[name], array=np.zeros_like(initial[name].array))
         else:

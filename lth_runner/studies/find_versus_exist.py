@@ -209,6 +209,11 @@ def _search(methods: Mapping[str, Method]) -> ScoreSearch:
             "this study compares two methods, compare.exists (pensia) and compare.search (one that trains scores, as "
             f"edge_popup): got {', '.join(methods) or 'none'}"
         )
+    if not search.subset:
+        raise ConfigError(
+            "this study compares subsets of the random weights, and compare.search makes more of them: take "
+            "edge_popup, biprop or gem_miner"
+        )
     if search.frozen:
         raise ConfigError("compare.search.frozen has no meaning here, where all weights are random: leave it empty")
     if "n" not in recipe(methods["exists"]):

@@ -53,7 +53,9 @@ def to_bytes(ticket: Ticket, coded: bool = False) -> bytes:
     tensors, recipe = _tensors(ticket), _recipe(ticket)
     if coded:
         mirrored = {MASK + name for name, source in ticket.random.items() if source.mirrored}
-        tensors, recipes = compact(tensors, {MASK + name: mask for name, mask in ticket.masks.items()}, mirrored)
+        by_place = {MASK + name for name, source in ticket.random.items() if source.by_place}
+        masks = {MASK + name: mask for name, mask in ticket.masks.items()}
+        tensors, recipes = compact(tensors, masks, mirrored, by_place)
         recipe |= {"format": CODED_FORMAT, "coded": recipes}
     text = json.dumps(recipe, sort_keys=True, allow_nan=False)
     # one entry alone: safetensors writes several in an order that changes from run to run
@@ -124,6 +126,7 @@ def _source(source: Source) -> dict[str, Any]:
     law = names.recipe(source.distribution)
     found = {"shape": list(source.shape), "distribution": law, "stream": list(source.stream), "scale": source.scale}
     marks = {"centred": source.centred, "mirrored": source.mirrored, "scaled": source.scales is not None}
+    marks |= {"by_place": source.by_place}
     return found | {name: True for name, holds in marks.items() if holds}
 
 
@@ -207,6 +210,7 @@ def _sources(
                     centred=recipe.get("centred", False),
                     mirrored=recipe.get("mirrored", False),
                     scales=Scales(array=tensors[prefix + name]) if _has_numbers(recipe) else None,
+                    by_place=recipe.get("by_place", False),
                 ),
             )
 

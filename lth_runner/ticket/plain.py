@@ -33,7 +33,7 @@ def check_drawn(name: str, recipe: Mapping[str, Any]) -> None:
     whole = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     named = isinstance(stream, list) and all(isinstance(part, str) for part in stream)
     number = isinstance(scale, int | float) and math.isfinite(scale)
-    marks = all(isinstance(recipe.get(mark, False), bool) for mark in ("centred", "mirrored", "scaled"))
+    marks = all(isinstance(recipe.get(mark, False), bool) for mark in ("centred", "mirrored", "scaled", "by_place"))
     if not whole or not named or not number or not marks:
         raise DataError(
             f"its {name} is drawn in shape {shape!r} from stream {stream!r} with scale {scale!r}, which nothing can be "

@@ -67,6 +67,8 @@ class Drawn:
         mirrored: whether every number stands there twice, entry 2 i as it is and entry 2 i + 1 negated; one of them is
             kept, or none.
         scales: further factors, of parts of the tensor; None: none.
+        by_place: whether a mask over it keeps few patterns of the numbers at a place, along the last axis, as where one
+            of them is chosen: its bits are counted and coded place by place.
     """
 
     shape: tuple[int, ...]
@@ -76,6 +78,7 @@ class Drawn:
     centred: bool = False
     mirrored: bool = False
     scales: Scales | None = None
+    by_place: bool = False
 
     def __post_init__(self) -> None:
         if self.mirrored and (not self.shape or self.shape[-1] % 2):

@@ -202,5 +202,8 @@ def test_refusals() -> None:
         Annealing(steps=1, hottest=0.1, coldest=1.0)
     with pytest.raises(ConfigError, match="keep must be one of last, best"):
         scores("edge_popup", keep="first")
+    for name in ("iterand", "multicoated", "signed_supermask", "slot_machine", "zhou"):
+        with pytest.raises(ConfigError, match="more of its numbers than a subset"):
+            scores(name)
     with pytest.raises(ConfigError, match="needs an exact solver"):
         Exact(solver=Milp(mip_gap=0.01, time_limit=None))

@@ -12,6 +12,7 @@ import torch
 from plain_choice import ONE_BY_ONE, PLAIN_PATHS
 from recorders import Memory
 
+from lth_runner.config.compose import method_of
 from lth_runner.construct.malach import Malach
 from lth_runner.construct.malach_pairs import MalachPairs
 from lth_runner.construct.pensia import Pensia
@@ -335,6 +336,7 @@ def test_problems_it_cannot_take(changes: dict[str, Any], message: str, tmp_path
         ({"exists": EXISTS}, "compare.search"),
         ({"exists": EXISTS, "search": EXISTS}, "one that trains scores"),
         ({**METHODS, "more": SEARCH}, "got exists, search, more"),
+        ({"exists": EXISTS, "search": method_of("multicoated", {})}, "subsets of the random weights"),
         ({"exists": SEARCH, "search": SEARCH}, "has no n to vary"),
         (
             {

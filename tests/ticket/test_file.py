@@ -114,6 +114,33 @@ def test_a_coded_file_that_says_otherwise_is_refused(tmp_path: Path) -> None:
         read_ticket(path)
 
 
+def chosen_ticket() -> Ticket:
+    """Of three numbers for each weight one is chosen, in a tenth of the weights none."""
+    law, generator = Uniform(low=-1.0, high=1.0), np.random.default_rng(0)
+    weights = dict(sparse_ticket().weights)
+    choice = generator.choice(4, p=[0.1, 0.3, 0.3, 0.3], size=weights["fc1.weight"].shape)
+    weights["fc1.weight"] = Drawn(shape=(*choice.shape, 3), distribution=law, stream=("fc1",), by_place=True)
+    mask = Mask.pack(choice[..., None] == 1 + np.arange(3))
+    return replace(sparse_ticket(), weights=weights, masks={**sparse_ticket().masks, "fc1.weight": mask})
+
+
+def test_of_numbers_to_choose_from_the_choice_is_coded(tmp_path: Path) -> None:
+    plain, coded, path = to_bytes(chosen_ticket()), to_bytes(chosen_ticket(), coded=True), tmp_path / "t.safetensors"
+    share = np.array([0.1, 0.3, 0.3, 0.3])
+    size = chosen_ticket().masks["fc1.weight"].size // 3
+    assert len(coded) < len(plain) - size * (3 + (share * np.log2(share)).sum()) / 8 + 500
+    path.write_bytes(coded)
+    assert to_bytes(read_ticket(path)) == plain and to_bytes(read_ticket(path), coded=True) == coded
+    for patterns in (["000", "001"], ["000", "001", "010", "10"], ["000", "001", "010", "1x0"], [0, 1, 2, 3], []):
+
+        def change(recipe: Any, tensors: Any, patterns: Any = patterns) -> None:
+            recipe["coded"]["mask/fc1.weight"].update(patterns=patterns)
+
+        forged(path, change, coded)
+        with pytest.raises(DataError, match="altered"):
+            read_ticket(path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("coded", [False, True])
 def test_no_bit_can_flip_unnoticed(tmp_path: Path, coded: bool) -> None:

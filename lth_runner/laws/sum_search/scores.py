@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lth_runner.core import checks
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.laws.sum_search.interface import Chosen, Sums, SumSearch
 from lth_runner.search.score_search import ScoreSearch
@@ -41,6 +42,11 @@ class Scores:
         checks.integer("steps_per_epoch", self.steps_per_epoch, at_least=1)
         checks.positive("learning_rate", self.learning_rate)
         checks.choice("keep", self.keep, KEEPS)
+        if not self.method.subset:
+            raise ConfigError(
+                f"{type(self.method).__name__} makes more of its numbers than a subset of them, and here subsets are "
+                "compared: take edge_popup, biprop or gem_miner"
+            )
 
     def find(self, sums: Sums, streams: Streams) -> Chosen:
         networks, weights, n = sums.values.shape

@@ -1,0 +1,70 @@
+"""Searches at equal bits: every row is the mean of tickets found alone, with the bits that they are counted to have."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from recorders import Memory
+from searching import DATA, EDGE_POPUP, problem
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.core.streams import Streams
+from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.bits import bits
+from lth_runner.measure.ticket import network_accuracy
+from lth_runner.networks.mlp import Mlp
+from lth_runner.search.slot_machine import SlotMachine
+from lth_runner.studies.equal_bits import EqualBits
+from lth_runner.study import Outcome
+from lth_runner.ticket.materialise import materialise
+
+COMMON: dict[str, Any] = {field.name: getattr(EDGE_POPUP, field.name) for field in fields(EDGE_POPUP)}
+COMMON |= {"epochs": 1, "batch": 40, "density": 0.5}
+METHODS: dict[str, Any] = {
+    "edge_popup": replace(EDGE_POPUP, epochs=1, batch=40, density=0.5),
+    "slots": SlotMachine(**{**COMMON, "density": 1.0, "scores": Uniform(low=0.0, high=0.1)}, values=2),
+}
+DEEP = Mlp(inputs=36, hidden=[16, 12], outputs=10, biases=False)
+STUDY = EqualBits(networks={"plain": None, "deep": DEEP}, repeats=2, labels={"slots": "slot machine"})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return STUDY.run(problem(3), METHODS, Memory(tmp_path_factory.mktemp("bits")))
+
+
+def test_a_row_for_each_method_on_each_network(done: Outcome) -> None:
+    found = [(row["network"], row["method"]) for row in done.rows]
+    assert found == [(network, name) for network in ("plain", "deep") for name in ("edge_popup", "slot machine")]
+    assert len(done.points) == 8 and {point["seed"] for point in done.points} == {3, 4}
+
+
+def test_a_row_is_the_mean_of_its_tickets(done: Outcome, tmp_path: Path) -> None:
+    accuracies, costs = [], []
+    for seed in (3, 4):
+        posed = replace(problem(), network=DEEP, streams=Streams(seed))
+        ticket = METHODS["slots"].find(posed, Memory(tmp_path)).ticket
+        accuracies.append(network_accuracy(materialise(ticket).module(), DATA))
+        costs.append(bits(ticket)["bits_per_weight"])
+    row = done.rows[3]
+    assert row["accuracy"] == sum(accuracies) / 2 and row["bits_per_weight"] == sum(costs) / 2
+    assert (row["lowest"], row["highest"]) == (min(accuracies), max(accuracies))
+    assert done.summary["deep/slots/accuracy"] == row["accuracy"]
+    assert f"{row['bits_per_weight']:.3f}" in done.texts["equal_bits.md"]
+
+
+def test_edge_popup_at_half_and_two_numbers_each_cost_as_much(done: Outcome) -> None:
+    """One bit; beside it stand the seed, one number for each law, and the two patterns of two numbers."""
+    popup, slots = done.rows[0]["bits_per_weight"], done.rows[1]["bits_per_weight"]
+    assert slots - popup == pytest.approx(2 * 4 / 920, rel=1e-9)
+    assert popup == pytest.approx(1 + (64 + 2 * 64) / 920, rel=1e-9)
+
+
+def test_what_cannot_be_made_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"study\.repeats"):
+        replace(STUDY, repeats=0)
+    with pytest.raises(ConfigError, match=r"study\.labels"):
+        STUDY.check({"edge_popup": METHODS["edge_popup"]})
+    with pytest.raises(ConfigError, match="no method was chosen"):
+        replace(STUDY, labels={}).check({})
