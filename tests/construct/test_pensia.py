@@ -24,6 +24,7 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.approximation import weight_errors
+from lth_runner.networks.activations import RELU
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
@@ -258,7 +259,10 @@ def test_matched_gains_give_sums_the_size_of_the_weights() -> None:
         near, far = (float(np.median(np.abs(materialise(t).readings[name] - weight))) for t in (matched, fitted))
         assert near < 0.3 * far
     layer = weight_layers(network)[0]
-    both, reached = (paths.products(LAW, LAW, 32, 24, True)[1], paths.reach(LAW, LAW, 32, 24, True))
+    both, reached = (
+        paths.products(LAW, LAW, 32, 24, True, RELU.behaviour())[1],
+        paths.reach(LAW, LAW, 32, 24, True, RELU.behaviour()),
+    )
     assert reached == 0.5 * both
     assert paths.LayerTargets.of(layer, posed.target).size == pytest.approx(0.01, rel=0.1)
 
