@@ -88,7 +88,7 @@ def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, co
 
     Args:
         first: (coordinates, width) of `first_factors`.
-        signs: "reserved" or "as_drawn"; without a twin every neuron is there for all inputs.
+        signs: "reserved" or "as_drawn"; without a twin every neuron that has a factor is there for all inputs.
         max_paths: neurons of a coordinate beyond these are not used.
         constant: whether the last coordinate is the constant 1, which is never negative.
     """
@@ -114,8 +114,8 @@ def first_factors(first: np.ndarray, behaviour: Behaviour, twin: bool, constant:
     Near zero, phi(z) - phi(0) = m z with m = m+ for z > 0 and m- for z < 0. A path through a first weight a gives an
     input x > 0 the factor b a m(a), and x < 0 the factor b a m(-a).
 
-    - Where all x > 0, or m+ = m-, this is one factor, and one sum of b (a m(a)) ~ w is sought: a neuron serves whatever
-      the sign of its weight.
+    - Where all x > 0, or m+ = m-, this is one factor, and one sum of b (a m(a)) ~ w is sought, over the neurons on the
+      steeper side of zero: all of them where m+ = m-, whatever the sign of a.
     - Else let P be the sum of b a over the kept a > 0, N that over a < 0. The network gives m+ P + m- N for x > 0 and
       m- P + m+ N for x < 0, and both are w if and only if P = N = w / (m+ + m-), as m+ and m- differ: two sums of
       b (a (m+ + m-)) ~ w are sought ("twin"). Of a ReLU, m+ = 1 and m- = 0, and one sum serves one sign of x.
@@ -124,7 +124,9 @@ def first_factors(first: np.ndarray, behaviour: Behaviour, twin: bool, constant:
         first: weights a.
         constant: whether the last coordinate is the constant 1: then all x > 0 in it.
     """
-    one_sided = first * np.where(first > 0, behaviour.positive, behaviour.negative)
+    slopes = np.where(first > 0, behaviour.positive, behaviour.negative)
+    steepest = max(abs(behaviour.positive), abs(behaviour.negative))
+    one_sided = first * np.where(np.abs(slopes) == steepest, slopes, 0.0)
     if not twin:
         return one_sided
     factors = first * (behaviour.positive + behaviour.negative)

@@ -54,7 +54,7 @@ class FunctionError:
         architecture, target, data = problem.need("network", "target", "data")
         images = images_of(data.test_inputs).cpu().double()
         pair = Pair(network.module(torch.float64), filled(architecture, target, torch.float64))
-        of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
+        of_images = pair.differences(images)
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]
         found = {"function_error_test": float(of_images.max())}
         generator = torch.Generator().manual_seed(problem.streams.torch_seed("function_error"))
@@ -66,10 +66,7 @@ class FunctionError:
         shape, largest = tuple(images.shape[1:]), float(images.abs().max())
         test = Region(radius=float(images.flatten(1).norm(dim=1).max()), largest=largest)
         box, ball = Region(radius=math.sqrt(math.prod(shape)), largest=1.0), Region(radius=1.0, largest=1.0)
-        if network.deviations:
-            linear = Pair(pair.pruned, linearised_(network.module(torch.float64)))
-            seen = [linear.difference(block) for block in images.split(BATCH)]
-            found["curvature_error_test"] = float(torch.cat(seen).max())
+        found |= curvature_error_seen(network, images)
         return found | bounds(network, target, shape, {"test": test, "box": box, "ball": ball}, recorder)
 
     def _ascend(self, pair: "Pair", starts: torch.Tensor, project: Project) -> float:
@@ -109,6 +106,10 @@ class Pair:
         """(N,): the largest |difference| of any output."""
         return (self.pruned(x) - self.target(x)).abs().amax(dim=1)
 
+    def differences(self, images: torch.Tensor) -> torch.Tensor:
+        """The same of many, some at a time."""
+        return torch.cat([self.difference(block) for block in images.split(BATCH)])
+
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Of the difference of each point, in that point."""
         x = x.detach().requires_grad_()
@@ -135,6 +136,21 @@ def into_ball(signed: bool) -> Project:
 def takes_negatives(ticket: Ticket) -> bool:
     """Whether the network is meant for inputs with negative entries."""
     return not isinstance(ticket.architecture, Expansion) or ticket.architecture.takes_negatives()
+
+
+def curvature_error_seen(network: Materialised, images: torch.Tensor) -> dict[str, float]:
+    """The largest output difference between a network and its limit of linear neurons; nothing where it is that.
+
+    Args:
+        images: float64.
+
+    Returns:
+        curvature_error_test.
+    """
+    if not network.deviations:
+        return {}
+    pair = Pair(network.module(torch.float64), linearised_(network.module(torch.float64)))
+    return {"curvature_error_test": float(pair.differences(images).max())}
 
 
 def bounds(
