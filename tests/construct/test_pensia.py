@@ -24,7 +24,7 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.approximation import weight_errors
-from lth_runner.networks.activations import RELU
+from lth_runner.networks.activations import RELU, Activation, LeakyRelu, Sigmoid
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
@@ -315,6 +315,16 @@ def test_compensation_lowers_the_error_of_the_outputs(network: Architecture, pos
     assert output_error(found, posed) < 0.8 * output_error(first, posed)
     assert (found.drawn(), found.offered()) == (first.drawn(), first.offered())
     assert to_bytes(found) == to_bytes(aware.find(posed, Memory()).ticket)
+
+
+@pytest.mark.parametrize("halves", ["both", "positive"])
+@pytest.mark.parametrize("activation", [LeakyRelu(slope=0.3), Sigmoid()], ids=repr)
+def test_compensation_knows_what_sums_count_with_other_activations(activation: Activation, halves: str) -> None:
+    """Of leaky neurons both sums count for inputs of one sign; of smooth ones there is one."""
+    posed = with_inputs(FullyConnected(inputs=8, hidden=30, outputs=4, depth=2, biases=True), positive=True)
+    plain = pensia(n=10, halves=halves, signs="as_drawn", gains="matched", activation=activation, scale=1e-3)
+    first, found = (replace(plain, compensate=c).find(posed, Memory()).ticket for c in ("none", "inputs"))
+    assert output_error(found, posed) < 0.8 * output_error(first, posed)
 
 
 def test_compensation_changes_nothing_where_inputs_are_independent() -> None:
