@@ -4,6 +4,7 @@ from typing import Any
 
 from lth_runner.construct.compensation import Compensation
 from lth_runner.construct.matching import Matching
+from lth_runner.networks.activations import RELU
 
 ONE_BY_ONE: dict[str, Any] = {
     "compensate": "none",
@@ -11,4 +12,5 @@ ONE_BY_ONE: dict[str, Any] = {
 }
 MATCHING = Matching(factor=1.7, reach=0.5, group=64)
 UNMATCHED: dict[str, Any] = {"mask": "zero_one", "centred": False, "match": "none", "matching": MATCHING}
-PLAIN_PATHS: dict[str, Any] = {**ONE_BY_ONE, "matching": MATCHING}
+RELUS: dict[str, Any] = {"activation": RELU, "scale": 1.0}
+PLAIN_PATHS: dict[str, Any] = {**ONE_BY_ONE, **RELUS, "matching": MATCHING}

@@ -29,6 +29,7 @@ GROUPS = {
     "scores": "distribution",
     "solver": "solver",
     "levels": "levels",
+    "activation": "activation",
     "training": "training",
     "compensation": "compensation",
 }  # parts of a method, by key

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from lth_runner.construct.expansion import SIGNS, block_diagonal, own_edges, positive_inputs
-from lth_runner.construct.paths import LayerTargets, usable_neurons
+from lth_runner.construct.paths import LayerTargets, check_activation, first_factors, unit_gain, usable_neurons
 from lth_runner.construct.prepare import folded, prepared, stored, target_range
 from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.construct.sums import Paths, SumSolver, warn_of_unsolved
@@ -15,6 +15,7 @@ from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import Activation
 from lth_runner.networks.interface import Architecture, num_parameters, parameter_shapes, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
@@ -47,7 +48,8 @@ class Burkholz:
         n: copies of every hidden neuron; in the first layer, hidden neurons per input coordinate and sign.
         twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where there are such
             pixels.
-        signs, max_paths: see `Layout`.
+        signs, max_paths, activation, scale: see `Layout`. Only the first layer's added neurons have them: behind it
+            there are the target's own activations, of whatever kind.
     """
 
     needs_target: ClassVar[bool] = True
@@ -59,6 +61,8 @@ class Burkholz:
     twin: str
     signs: str
     max_paths: int
+    activation: Activation
+    scale: float
     distribution: Distribution
     solver: SubsetSumSolver
 
@@ -67,6 +71,7 @@ class Burkholz:
         checks.choice("twin", self.twin, ("always", "needed"))
         checks.choice("signs", self.signs, SIGNS)
         checks.integer("max_paths", self.max_paths, at_least=1)
+        check_activation(self.activation, self.scale)
         n = offered_per_weight(self.n, self.c, self.epsilon)
         check_size(self.solver, min(n, self.max_paths))  # the copies that a sum behind the first layer may use
 
@@ -83,12 +88,7 @@ class Burkholz:
         network, target = problem.need("network", "target")
         n = offered_per_weight(self.n, self.c, self.epsilon)
         first = weight_layers(network, positive_inputs=positive_inputs(problem))[:1]
-        random = NeuronCopies(
-            target=network,
-            n=n,
-            copies=n,
-            twin=self.twin == "always" or not all(layer.never_negative for layer in first),
-        )
+        random = self._random(network, n, self.twin == "always" or not all(layer.never_negative for layer in first))
         drawn = self._drawn(random, target)
         solver, masks = SumSolver(problem.streams.seed, self.epsilon, self._choose), dict[str, Mask]()
         targets = {layer.name: _copies(layer, target, random.copies_behind(layer)) for layer in random.layers}
@@ -100,25 +100,45 @@ class Burkholz:
                 paths = self._paths(layer, drawn.get(split), random, problem.streams.seed)
                 if split in drawn:
                     masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
-                masks[name] = solver.mask(drawn[name], paths, targets[layer.name], 1.0, bar)
+                gain = random.gain if split in drawn else 1.0
+                masks[name] = solver.mask(drawn[name], paths, targets[layer.name], gain, bar)
         weights: dict[str, Source] = {
             name: drawn[name] if name in drawn else stored(target[name]) for name in state_shapes(random)
         }
         warn_of_unsolved(label, solver.unsolved, total, recorder)
         facts = {"n": n, "unsolved": solver.unsolved}
+        facts |= {} if random.gain == 1 else {f"gain/{random.layers[0].weight}": random.gain}
         ticket = Ticket(architecture=random, seed=problem.streams.seed, weights=weights, masks=masks, facts=facts)
         return Found(ticket=ticket, times={"solve_time_s": solver.solve_time})
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`."""
         n = offered_per_weight(self.n, self.c, self.epsilon)
-        random = NeuronCopies(target=network, n=n, copies=n, twin=True)
+        random = self._random(network, n, True)
         return num_parameters(random)
+
+    def _random(self, network: Architecture, n: int, twin: bool) -> NeuronCopies:
+        behaviour = self.activation.behaviour()
+        twin = twin and behaviour.has_kink
+        return NeuronCopies(
+            target=network,
+            n=n,
+            copies=n,
+            twin=twin,
+            activation=self.activation,
+            gain=unit_gain(behaviour, twin, self.scale),
+        )
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
         span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
+        first = f"{random.layers[0].name}.split.weight"
         return {
-            name: Drawn(shape=shape, distribution=self.distribution.fitted(shape, span), stream=(name,))
+            name: Drawn(
+                shape=shape,
+                distribution=self.distribution.fitted(shape, span),
+                stream=(name,),
+                scale=self.scale if name == first else 1.0,
+            )
             for name, shape in parameter_shapes(random).items()
         }
 
@@ -127,6 +147,7 @@ class Burkholz:
         constant = has_constant(layer)
         if split is not None:
             first = own_edges(split, random.n * (1 + random.twin), seed)
+            first = first_factors(first, self.activation.behaviour(), random.twin, constant)
             usable = usable_neurons(first, random.twin, self.signs, self.max_paths, constant)
             return Paths(first=first, usable=usable, neurons_last=True)
         first = np.ones((layer.inputs + constant, random.copies))

@@ -26,6 +26,7 @@ class ExpandedLayer:
         total: the random second weights.
         paths: from the layer's coordinates to them.
         gain: what multiplies the output.
+        shares: how much the sums of one place, one or two, count in what stands for its weight.
     """
 
     layer: WeightLayer
@@ -33,6 +34,7 @@ class ExpandedLayer:
     total: Drawn
     paths: Paths
     gain: float
+    shares: tuple[float, ...]
 
 
 def compensated_paths(
@@ -115,4 +117,4 @@ class _Columns:
             self._kept[rows, coordinate, neurons, tap] = kept
             sums.append(gain * np.where(kept, values, 0.0).sum(axis=1))
             self._bar.advance(len(sought))
-        return sums[0] if self._expanded.layer.never_negative else np.mean(sums, axis=0)
+        return np.tensordot(self._expanded.shares, sums, axes=1)

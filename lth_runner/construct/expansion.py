@@ -13,7 +13,15 @@ import numpy as np
 from lth_runner.construct.compensated_paths import ExpandedLayer, compensated_paths
 from lth_runner.construct.compensation import Compensation
 from lth_runner.construct.matching import Matching
-from lth_runner.construct.paths import LayerTargets, products, reach, usable_neurons
+from lth_runner.construct.paths import (
+    LayerTargets,
+    check_activation,
+    first_factors,
+    products,
+    reach,
+    unit_gain,
+    usable_neurons,
+)
 from lth_runner.construct.prepare import folded, prepared, stored, target_range, without
 from lth_runner.construct.sums import Choose, Paths, SumSolver, warn_of_unsolved
 from lth_runner.core import checks
@@ -21,6 +29,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import Activation
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.interface import Architecture, parameter_shapes, skeleton, state_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
@@ -44,12 +53,15 @@ class Layout:
         n: hidden neurons per input coordinate and sign of the input.
         halves: "both": neurons for positive and for negative inputs everywhere, as in the theorem; "positive": for
             positive inputs alone wherever the input is never negative (after a ReLU, or pixels that are not).
+        activation: of the added neurons. One with the same slope on both sides of zero needs no neurons for one sign of
+            the input: then there are n for each coordinate, and `halves` and `signs` have no say.
+        scale: of the first weights; below 1 it keeps neurons near zero, where a curved activation is nearly linear.
         signs: of the 2n neurons of a coordinate, "reserved": the first n are for positive inputs, the others for
             negative ones, and those whose weight has the wrong sign are pruned, as in the theorem; "as_drawn": every
             neuron is for the inputs of the sign its weight happens to have. Equal where only positive inputs occur.
         gains: "fitted": a layer whose largest weight is out of reach of sums of products gets a gain above 1 that
             brings it within; "matched": every layer gets the gain with which sums of products have the size of its
-            weights; "none": never, as in the theorem.
+            weights; "none": never, as in the theorem. On top comes `unit_gain`.
         matching: how that is chosen, where it is.
         max_paths: hidden neurons that one sum may use, since exact search takes 2^(max_paths / 2) steps; a coordinate's
             neurons beyond these are pruned.
@@ -66,10 +78,13 @@ class Layout:
     max_paths: int
     epsilon: float
     stored: Sequence[str]
+    activation: Activation
+    scale: float
     distribution: Distribution
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
+        check_activation(self.activation, self.scale)
         checks.choice("halves", self.halves, HALVES)
         checks.choice("signs", self.signs, SIGNS)
         checks.choice("gains", self.gains, GAINS)
@@ -79,13 +94,24 @@ class Layout:
     @property
     def most_paths(self) -> int:
         """Hidden neurons that one sum can have."""
-        return min(self.max_paths, self.n * (1 + (self.signs == "as_drawn")))
+        both = self.signs == "as_drawn" and self.activation.behaviour().has_kink
+        return min(self.max_paths, self.n * (1 + both))
 
     def paths(self, layer: WeightLayer, split: Drawn, random: TwoLayerExpansion, seed: int) -> Paths:
         """The hidden neurons of one layer, and what each can be used for."""
+        twin, constant = layer.weight in random.twins, has_constant(layer)
         first = own_edges(split, random.width(layer), seed)
-        usable = usable_neurons(first, layer.weight in random.twins, self.signs, self.max_paths, has_constant(layer))
+        first = first_factors(first, self.activation.behaviour(), twin, constant)
+        usable = usable_neurons(first, twin, self.signs, self.max_paths, constant)
         return Paths(first=first, usable=usable, neurons_last=True)
+
+    def shares(self, layer: WeightLayer, random: TwoLayerExpansion) -> tuple[float, ...]:
+        """How much each of the layer's sums, one or two, counts for its inputs, of both signs unless they have one."""
+        if layer.weight not in random.twins:
+            return (1.0,)
+        known = self.activation.behaviour()
+        slopes = np.array([known.positive, known.negative]) / (known.positive + known.negative)
+        return tuple(slopes.tolist()) if layer.never_negative else (0.5, 0.5)
 
 
 def expand(
@@ -111,9 +137,8 @@ def expand(
     targets = {layer.name: LayerTargets.of(layer, target) for layer in layers}
     random = _random_network(problem, layout, layers)
     drawn = _drawn(target, layout, random)
-    if layout.gains != "none":
-        gains = {layer.weight: _gain(layer, targets[layer.name], layout, random, drawn) for layer in layers}
-        random = replace(random, gains=gains)
+    gains = {layer.weight: _gain(layer, targets[layer.name], layout, random, drawn) for layer in layers}
+    random = replace(random, gains=gains)
     solver = SumSolver(problem.streams.seed, layout.epsilon, choose)
     masks: dict[str, Mask] = {}
     instances = sum(_instances(layer, targets[layer.name], random) for layer in layers)
@@ -124,7 +149,10 @@ def expand(
             paths = layout.paths(layer, drawn[split], random, problem.streams.seed)
             masks[split] = block_diagonal(np.any(paths.usable, axis=0), drawn[split].shape)
             own, gain = targets[layer.name], random.gains[layer.weight]
-            every.append(ExpandedLayer(layer=layer, targets=own, total=drawn[total], paths=paths, gain=gain))
+            shares = layout.shares(layer, random)
+            every.append(
+                ExpandedLayer(layer=layer, targets=own, total=drawn[total], paths=paths, gain=gain, shares=shares)
+            )
         aware = compensated_paths(problem, every, solver, compensation, recorder, bar) if compensation else {}
         for each in every:
             name, groups = each.layer.name, each.layer.groups
@@ -182,20 +210,26 @@ def _instances(layer: WeightLayer, targets: LayerTargets, random: TwoLayerExpans
 def _random_network(problem: Problem, layout: Layout, layers: list[WeightLayer]) -> TwoLayerExpansion:
     """The random network, without gains yet."""
     (network,) = problem.need("network")
-    single = layout.halves == "positive"
+    single, kink = layout.halves == "positive", layout.activation.behaviour().has_kink
     return TwoLayerExpansion(
         target=network,
         n=layout.n,
-        twins=[layer.weight for layer in layers if not (single and layer.never_negative)],
+        twins=[layer.weight for layer in layers if kink and not (single and layer.never_negative)],
         gains={layer.weight: 1.0 for layer in layers},
+        activation=layout.activation,
     )
 
 
 def _drawn(target: Mapping[str, np.ndarray], layout: Layout, random: TwoLayerExpansion) -> dict[str, Drawn]:
     span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
-    own = _random_names(random)
+    own, first = _random_names(random), {f"{layer.name}.split.weight" for layer in random.layers}
     return {
-        name: Drawn(shape=shape, distribution=layout.distribution.fitted(shape, span), stream=(name,))
+        name: Drawn(
+            shape=shape,
+            distribution=layout.distribution.fitted(shape, span),
+            stream=(name,),
+            scale=layout.scale if name in first else 1.0,
+        )
         for name, shape in parameter_shapes(random).items()
         if name in own
     }
@@ -218,13 +252,17 @@ def _sources(
 def _gain(
     layer: WeightLayer, targets: LayerTargets, layout: Layout, random: TwoLayerExpansion, drawn: Mapping[str, Drawn]
 ) -> float:
-    twin = layer.weight in random.twins
+    twin, behaviour = layer.weight in random.twins, layout.activation.behaviour()
+    unit = unit_gain(behaviour, twin, layout.scale)
+    if layout.gains == "none":
+        return unit
     split, total = (drawn[f"{layer.name}.{which}.weight"].distribution for which in ("split", "sum"))
     neurons = layout.n * (1 + (twin and layout.signs == "as_drawn"))
     if layout.matching is None or layout.gains == "fitted":
-        return max(1.0, targets.largest / reach(split, total, neurons, layout.max_paths, twin))
+        return unit * max(1.0, targets.largest / reach(split, total, neurons, layout.max_paths, twin, behaviour))
     size, largest = np.array(targets.size), np.array(targets.largest)
-    return float(layout.matching.scale(size, largest, *products(split, total, neurons, layout.max_paths, twin))) or 1.0
+    sums = products(split, total, neurons, layout.max_paths, twin, behaviour)
+    return unit * (float(layout.matching.scale(size, largest, *sums)) or 1.0)
 
 
 def own_edges(split: Drawn, width: int, seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from lth_runner.construct.substitution import offered_per_weight
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import RELU
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
@@ -65,5 +66,7 @@ class Orseau:
             max_paths=2 * n,
             epsilon=self.epsilon,
             stored=self.stored,
+            activation=RELU,
+            scale=1.0,
             distribution=self.distribution,
         )

@@ -7,8 +7,10 @@ from typing import Self
 
 import numpy as np
 
+from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import Activation, Behaviour
 from lth_runner.networks.layers import WeightLayer
 from lth_runner.networks.two_layer_expansion import has_constant
 
@@ -84,53 +86,111 @@ class LayerTargets:
 def usable_neurons(first: np.ndarray, twin: bool, signs: str, max_paths: int, constant: bool) -> list[np.ndarray]:
     """Which neurons can be used for positive and, with a twin, for negative inputs: (coordinates, width) bool each.
 
-    For x > 0, relu(a x) = a x if a > 0; for x < 0, relu(a x) = a x if a < 0; both are 0 otherwise. So a path of
-    second weight b contributes b a x to inputs of one sign and nothing to the others, and for both signs the same sum
-    of b a ~ w is sought: together they give w x for every x.
-
     Args:
-        first: (coordinates, width) weights a.
-        signs: "reserved" or "as_drawn"; without a twin every neuron is reserved for positive inputs.
+        first: (coordinates, width) of `first_factors`.
+        signs: "reserved" or "as_drawn"; without a twin every neuron that has a factor is there for all inputs.
         max_paths: neurons of a coordinate beyond these are not used.
         constant: whether the last coordinate is the constant 1, which is never negative.
     """
+    if not twin:
+        return [_at_most(first != 0, max_paths)]
     positive, negative = first > 0, first < 0
-    if twin and signs == "reserved":
+    if constant:
+        positive[-1], negative[-1] = first[-1] != 0, False
+    if signs == "reserved":
         middle = first.shape[1] // 2
         positive[:, middle:] = False
         negative[:, :middle] = False
+    return [_at_most(usable, max_paths) for usable in (positive, negative)]
+
+
+def _at_most(usable: np.ndarray, max_paths: int) -> np.ndarray:
+    return usable & (usable.cumsum(axis=1) <= max_paths)
+
+
+def first_factors(first: np.ndarray, behaviour: Behaviour, twin: bool, constant: bool) -> np.ndarray:
+    """What each neuron's input counts times, for those who choose among second weights b: (coordinates, width).
+
+    Near zero, phi(z) - phi(0) = m z with m = m+ for z > 0 and m- for z < 0. A path through a first weight a gives an
+    input x > 0 the factor b a m(a), and x < 0 the factor b a m(-a).
+
+    - Where all x > 0, or m+ = m-, this is one factor, and one sum of b (a m(a)) ~ w is sought, over the neurons on the
+      steeper side of zero: all of them where m+ = m-, whatever the sign of a.
+    - Else let P be the sum of b a over the kept a > 0, N that over a < 0. The network gives m+ P + m- N for x > 0 and
+      m- P + m+ N for x < 0, and both are w if and only if P = N = w / (m+ + m-), as m+ and m- differ: two sums of
+      b (a (m+ + m-)) ~ w are sought ("twin"). Of a ReLU, m+ = 1 and m- = 0, and one sum serves one sign of x.
+
+    Args:
+        first: weights a.
+        constant: whether the last coordinate is the constant 1: then all x > 0 in it.
+    """
+    slopes = np.where(first > 0, behaviour.positive, behaviour.negative)
+    steepest = max(abs(behaviour.positive), abs(behaviour.negative))
+    one_sided = first * np.where(np.abs(slopes) == steepest, slopes, 0.0)
+    if not twin:
+        return one_sided
+    factors = first * (behaviour.positive + behaviour.negative)
     if constant:
-        negative[-1] = False
-    return [usable & (usable.cumsum(axis=1) <= max_paths) for usable in ([positive, negative] if twin else [positive])]
+        factors[-1] = one_sided[-1]
+    return factors
 
 
-def reach(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> float:
+def unit_gain(behaviour: Behaviour, twin: bool, scale: float) -> float:
+    """The gain that undoes the size of the slopes and the scale of the first weights: 1 for a ReLU of scale 1.
+
+    With it products of sums are in the size of b a, whatever the function.
+    """
+    slopes = behaviour.positive, behaviour.negative
+    return 1 / (scale * (abs(sum(slopes)) if twin else max(map(abs, slopes))))
+
+
+def check_activation(activation: Activation, scale: float) -> None:
+    """Refuses functions near whose zero no sums of neurons are linear in inputs of both signs."""
+    checks.positive("scale", scale)
+    known = activation.behaviour()
+    if known.positive + known.negative == 0:
+        name = type(activation).__name__
+        raise ConfigError(
+            f"activation {name} has slopes {known.negative:g} and {known.positive:g} around zero, whose sum is 0, "
+            "so that no sum of its neurons is linear there: choose another one, such as relu or tanh"
+        )
+
+
+def reach(
+    split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool, behaviour: Behaviour
+) -> float:
     """Half of the sum that all products of one sign are expected to have: what subsets of them reach as a rule.
 
     Raises:
         ConfigError: one of the signs is never drawn.
     """
-    return 0.5 * products(split, total, neurons, max_paths, twin)[1]
+    return 0.5 * products(split, total, neurons, max_paths, twin, behaviour)[1]
 
 
-def products(split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool) -> tuple[float, float]:
+def products(
+    split: Distribution, total: Distribution, neurons: int, max_paths: int, twin: bool, behaviour: Behaviour
+) -> tuple[float, float]:
     """Of sums of products: their standard deviation over random subsets, and the sum of all products of one sign.
 
     Of `neurons` independent pairs about m = neurons * P(a > 0) can be used for positive inputs, at most `max_paths` of
     them are used, and m * E[a | a > 0] * E[b+] is the expected sum of those that are positive; the least of the signs
-    in use counts. The variance is m E[a^2 | a > 0] E[b^2] / 4.
+    in use counts. The variance is m E[a^2 | a > 0] E[b^2] / 4. Where neurons are used whatever the sign of a, a stands
+    for its product with the slope, over the larger slope, and both of its signs count.
 
     Raises:
         ConfigError: one of the signs is never drawn.
     """
     a, b = split.quantile(LEVELS), total.quantile(LEVELS)
+    one_sided = first_factors(a[None], behaviour, False, False)[0] * unit_gain(behaviour, False, 1.0)
     sums, variances = [], []
-    for first in (a, -a) if twin else (a,):
-        share = float((first > 0).mean())
+    for first in (np.maximum(a, 0), np.maximum(-a, 0)) if twin else (one_sided,):
+        share = float((first != 0).mean())
         paths = min(neurons * share, max_paths)
-        mean = float(first[first > 0].mean()) if share else 0.0
-        sums += [paths * mean * float(np.maximum(second, 0).mean()) for second in (b, -b)]
-        variances.append(paths * float((first[first > 0] ** 2).mean()) * float((b**2).mean()) / 4 if share else 0.0)
+        used = first[first != 0] if share else np.zeros(1)
+        up, down = (float(np.maximum(signed, 0).mean()) for signed in (used, -used))
+        more, less = (float(np.maximum(second, 0).mean()) for second in (b, -b))
+        sums += [paths * (up * more + down * less), paths * (up * less + down * more)]
+        variances.append(paths * float((used**2).mean()) * float((b**2).mean()) / 4)
     if min(sums) == 0:
         raise ConfigError(f"{total} draws weights of one sign only, so that targets of the other are out of reach")
     return math.sqrt(min(variances)), min(sums)

@@ -13,6 +13,7 @@ from lth_runner.core import checks
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import Activation
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Found, Problem
 from lth_runner.resources import CORES, Resources
@@ -25,9 +26,10 @@ class Pensia:
 
     The first weights a of a coordinate are shared by all outputs; each output has second weights b of its own.
 
-    Reference: arXiv:2006.07990, Theorem 1 and Figure 1; da Cunha et al., ICLR 2022, for convolutions. Differs from the
-    paper: subset sums are solved exactly for given numbers n and epsilon, where the theorem needs only that n can be
-    chosen so large that they exist; biases, gains and the options of `Layout` are additions.
+    Reference: arXiv:2006.07990, Theorem 1 and Figure 1; da Cunha et al., ICLR 2022, for convolutions; Burkholz, NeurIPS
+    2022 (arXiv:2205.02321), for activations other than ReLU, of which the idea was known here, not the proofs. Differs
+    from the papers: subset sums are solved exactly for given numbers n and epsilon, where the theorem needs only that n
+    can be chosen so large that they exist; biases, gains and the options of `Layout` are additions.
 
     Attributes:
         objective: "closest" or "sparsest" (fewest paths within epsilon).
@@ -53,6 +55,8 @@ class Pensia:
     max_paths: int
     compensate: str
     compensation: Compensation
+    activation: Activation
+    scale: float
     distribution: Distribution
     solver: SubsetSumSolver
 
@@ -88,6 +92,8 @@ class Pensia:
             max_paths=self.max_paths,
             epsilon=self.epsilon,
             stored=self.stored,
+            activation=self.activation,
+            scale=self.scale,
             distribution=self.distribution,
         )
 

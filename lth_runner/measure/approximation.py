@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from lth_runner.data.interface import Inputs, moved, split
+from lth_runner.networks.interface import Deviation
 
 Weights = Mapping[str, np.ndarray]
 
@@ -34,6 +35,19 @@ def weight_errors(weights: Weights, target: Weights, epsilon: float) -> dict[str
         "weight_error_p999": float(p999),
         "over_epsilon": int(np.count_nonzero(error > epsilon)),
     }
+
+
+def curvature_error(deviations: Mapping[str, Deviation]) -> dict[str, float]:
+    """How far, at an input of 1, what stands for a weight or a bias may be from its reading, at most.
+
+    Readings are slopes at zero: neurons that are linear only there add this, and at an input x at most |x|^order times
+    as much. Nothing where all neurons are linear on either side of zero.
+
+    Returns:
+        curvature_error_max, over all weights and biases.
+    """
+    parts = [part for each in deviations.values() for part in (each.weight, each.bias) if part is not None]
+    return {"curvature_error_max": max(float(part.max()) for part in parts)} if parts else {}
 
 
 def relative_error(weights: Weights, target: Weights) -> float:

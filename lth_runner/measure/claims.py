@@ -10,8 +10,8 @@ from lth_runner.ticket.names import recipe
 from lth_runner.ticket.ticket import Origin, Ticket
 
 CLAIMS = (
-    "accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "kept", "drawn", "offered", "stored",
-    "bits_per_weight", "bits_per_weight_coded",
+    "accuracy", "weight_error_max", "weight_error_median", "over_epsilon", "curvature_error_max", "kept", "drawn",
+    "offered", "stored", "bits_per_weight", "bits_per_weight_coded",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.ticket.materialise import array
@@ -30,20 +31,25 @@ class Nearness:
 
 
 def effective_weights(ticket: Ticket, expansion: TwoLayerExpansion) -> dict[str, np.ndarray]:
-    """By layer: gain * V relu(U e_j), the layer's output where input j alone is 1, and for negative inputs with -1.
+    """By layer: gain * V (phi(U e_j) - phi(0)), the layer's output where input j alone is 1; for negative ones with -1.
 
-    Where every hidden neuron keeps one edge, as in constructed tickets, these are the layer's weights (`readings`), and
-    its output is linear in inputs of one sign. Where neurons keep several edges it is not, and they say only what one
-    input at a time does.
+    Where every hidden neuron keeps one edge, as in constructed tickets, and is a ReLU, these are the layer's weights
+    (`readings`), and its output is linear in inputs of one sign. Where neurons keep several edges it is not, and they
+    say only what one input at a time does.
 
     Returns:
         (signs of the input in use, outputs, coordinates, *kernel) each, float64.
     """
+    phi, at_zero = expansion.activation.module(), expansion.activation.behaviour().at_zero
+
+    def centred(z: np.ndarray) -> np.ndarray:
+        return phi(torch.from_numpy(z)).numpy() - at_zero
+
     found = {}
     for layer in expansion.layers:
         split, total = (array(ticket, f"{layer.name}.{which}.weight") for which in ("split", "sum"))
-        signs = (np.maximum, np.minimum) if layer.weight in expansion.twins else (np.maximum,)
-        weights = [_through(part(split, 0.0), total, layer.groups) for part in signs]  # relu(-u) / -1 = min(u, 0)
+        signs = (1.0, -1.0) if layer.weight in expansion.twins else (1.0,)
+        weights = [_through(sign * centred(sign * split), total, layer.groups) for sign in signs]
         found[layer.name] = expansion.gains[layer.weight] * np.stack(weights)
     return found
 

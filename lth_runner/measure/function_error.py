@@ -13,6 +13,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
 from lth_runner.measure.bound import output_bound
 from lth_runner.networks.interface import Expansion, filled
+from lth_runner.networks.two_layer_expansion import linearised_
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by, target_architecture
 from lth_runner.ticket.ticket import Ticket
@@ -44,6 +45,8 @@ class FunctionError:
 
         Returns:
             function_error_test: over the test images;
+            curvature_error_test, where the ticket has neurons that are linear only near zero: the same between the
+            network and its limit in which they are linear; curvature_error_test_bound: `output_bound` for that;
             function_error_box_found, _ball_found: the most that ascent found over pixels in [0, 1] and over the unit
             ball; function_error_test_bound, _box_bound, _ball_bound: `output_bound` for these inputs, where one is
             known for the network's layers.
@@ -51,7 +54,7 @@ class FunctionError:
         architecture, target, data = problem.need("network", "target", "data")
         images = images_of(data.test_inputs).cpu().double()
         pair = Pair(network.module(torch.float64), filled(architecture, target, torch.float64))
-        of_images = torch.cat([pair.difference(block) for block in images.split(BATCH)])
+        of_images = pair.differences(images)
         worst = images[of_images.topk(min(self.restarts // 2, len(images))).indices]
         found = {"function_error_test": float(of_images.max())}
         generator = torch.Generator().manual_seed(problem.streams.torch_seed("function_error"))
@@ -60,9 +63,11 @@ class FunctionError:
         ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
         found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
         found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
-        shape = tuple(images.shape[1:])
-        radii = {"test": float(images.flatten(1).norm(dim=1).max()), "box": math.sqrt(math.prod(shape)), "ball": 1.0}
-        return found | bounds(network, target, shape, radii, recorder)
+        shape, largest = tuple(images.shape[1:]), float(images.abs().max())
+        test = Region(radius=float(images.flatten(1).norm(dim=1).max()), largest=largest)
+        box, ball = Region(radius=math.sqrt(math.prod(shape)), largest=1.0), Region(radius=1.0, largest=1.0)
+        found |= curvature_error_seen(network, images)
+        return found | bounds(network, target, shape, {"test": test, "box": box, "ball": ball}, recorder)
 
     def _ascend(self, pair: "Pair", starts: torch.Tensor, project: Project) -> float:
         """The largest difference reached from any of the starts; each takes only steps that go up."""
@@ -81,6 +86,14 @@ class FunctionError:
         return float(height.max())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """Inputs of at most this Euclidean norm, whose entries are at most so large."""
+
+    radius: float
+    largest: float
+
+
 @dataclass(frozen=True)
 class Pair:
     """A pruned network and its target."""
@@ -92,6 +105,10 @@ class Pair:
     def difference(self, x: torch.Tensor) -> torch.Tensor:
         """(N,): the largest |difference| of any output."""
         return (self.pruned(x) - self.target(x)).abs().amax(dim=1)
+
+    def differences(self, images: torch.Tensor) -> torch.Tensor:
+        """The same of many, some at a time."""
+        return torch.cat([self.difference(block) for block in images.split(BATCH)])
 
     def gradient(self, x: torch.Tensor) -> torch.Tensor:
         """Of the difference of each point, in that point."""
@@ -121,21 +138,43 @@ def takes_negatives(ticket: Ticket) -> bool:
     return not isinstance(ticket.architecture, Expansion) or ticket.architecture.takes_negatives()
 
 
+def curvature_error_seen(network: Materialised, images: torch.Tensor) -> dict[str, float]:
+    """The largest output difference between a network and its limit of linear neurons; nothing where it is that.
+
+    Args:
+        images: float64.
+
+    Returns:
+        curvature_error_test.
+    """
+    if not network.deviations:
+        return {}
+    pair = Pair(network.module(torch.float64), linearised_(network.module(torch.float64)))
+    return {"curvature_error_test": float(pair.differences(images).max())}
+
+
 def bounds(
     network: Materialised,
     target: Mapping[str, np.ndarray],
     shape: tuple[int, ...],
-    radii: Mapping[str, float],
+    regions: Mapping[str, Region],
     recorder: Recorder,
 ) -> dict[str, float]:
-    """`output_bound` for each radius; empty, and said, where none is known for the network's layers."""
+    """`output_bound` for each region; empty, and said, where none is known for the network's layers."""
     architecture = target_architecture(network.ticket)
-    reference = approximated_by(network.ticket, target)
+    reference, readings = approximated_by(network.ticket, target), network.readings
+
+    def bound(weights: Mapping[str, np.ndarray], region: Region) -> float:
+        return output_bound(
+            readings, weights, architecture, shape, region.radius, largest=region.largest, deviations=network.deviations
+        )
+
     try:
-        return {
-            f"function_error_{name}_bound": output_bound(network.readings, reference, architecture, shape, radius)
-            for name, radius in radii.items()
-        }
+        found = {f"function_error_{name}_bound": bound(reference, region) for name, region in regions.items()}
+        if network.deviations and all(len(readings[name]) == 1 for name in readings):
+            limit = {**reference, **{name: reading[0] for name, reading in readings.items()}}
+            found["curvature_error_test_bound"] = bound(limit, regions["test"])
+        return found
     except ConfigError as reason:
         recorder.say(f"the largest output difference has no upper bound here: {reason}")
         return {}

@@ -1,5 +1,6 @@
 """Which weights of a plain sequence of layers lie on a path from an input to an output; the others do nothing."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,14 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from lth_runner.networks.activations import RELU
 from lth_runner.networks.attention import children
 from lth_runner.networks.neuron_copies import CopiedLayer
 from lth_runner.networks.redundant import RedundantLinear
 from lth_runner.networks.two_layer_expansion import Gadget
 
 AS_THEY_ARE = (  # no path ends in them, and none begins
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, Gadget, CopiedLayer, RedundantLinear, nn.Flatten, nn.Unflatten,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, CopiedLayer, RedundantLinear, nn.Flatten, nn.Unflatten,
     nn.Identity, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 ENTRY_BY_ENTRY = (  # every entry, or channel, by itself
@@ -69,7 +71,17 @@ def _sequence(module: nn.Module) -> list[nn.Module] | None:
         return []
     if type(module) in LARGEST:
         return _averaged(module)
+    if isinstance(module, Gadget):
+        return [_unsaturated(module)]
     return [module] if type(module) in AS_THEY_ARE else None
+
+
+def _unsaturated(gadget: Gadget) -> Gadget:
+    """The same tensors with ReLU between them: the derivative of a tanh of many paths would be 0."""
+    found = copy.copy(gadget)
+    found._modules = dict(gadget._modules)
+    found.activation, found.behaviour = RELU.module(), RELU.behaviour()
+    return found
 
 
 def _averaged(pool: Any) -> list[nn.Module] | None:

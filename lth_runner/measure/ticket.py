@@ -9,7 +9,7 @@ import torch
 from lth_runner.core.errors import DataError
 from lth_runner.data.interface import Dataset, labels, moved, named
 from lth_runner.measure.accuracy import accuracy
-from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.approximation import curvature_error, weight_errors
 from lth_runner.measure.outputs import compare
 from lth_runner.networks.imported import pool_of
 from lth_runner.networks.interface import Architecture, filled, num_parameters
@@ -33,7 +33,8 @@ def measure_ticket(
     Returns:
         accuracy (fraction; of a float64 pass where outputs are compared), drawn, offered, kept, stored (counts),
         offered_ratio = drawn / target parameters, kept_ratio and stored_ratio alike (None where nothing is stored), the
-        entries of `weight_errors` (None without a target, or where nothing is random), those of `outputs.compare`,
+        entries of `weight_errors` (None without a target, or where nothing is random) and of `curvature_error`, those
+        of `outputs.compare`,
         and the ticket's own facts (n, unsolved).
 
     Raises:
@@ -50,6 +51,7 @@ def measure_ticket(
     found |= ticket.facts
     if problem.target is not None and approximates and network.approximated:
         found |= weight_errors(network.approximated, approximated_by(ticket, problem.target), epsilon)
+        found |= curvature_error(network.deviations)
     if problem.data is not None and outputs and problem.target is not None and problem.network is not None:
         found |= _beside_target(network.module(torch.float64), problem.network, problem.target, problem.data)
     elif problem.data is not None and problem.data.test_labels is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from lth_runner.core.digest import checksum
 from lth_runner.core.errors import DataError
 from lth_runner.data.interface import Dataset, num_samples
-from lth_runner.measure.approximation import weight_errors
+from lth_runner.measure.approximation import curvature_error, weight_errors
 from lth_runner.measure.bits import bits
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.ticket.materialise import Materialised, approximated_by, target_names
@@ -18,6 +18,7 @@ from lth_runner.ticket.ticket import Ticket
 
 COUNTS = ("drawn", "offered", "kept", "stored")
 BITS = ("bits_per_weight", "bits_per_weight_coded")
+CURVATURE = "curvature_error_max"
 ERRORS = ("weight_error_max", "weight_error_median", "over_epsilon")
 RELATIVE = 1e-9  # float64 sums in another order differ by less
 IMAGES = 2  # float32 outputs on another machine may round a draw between two classes differently
@@ -54,7 +55,7 @@ def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, dat
     ticket, claims = network.ticket, network.ticket.claims
     if missing := [name for name in COUNTS if name not in claims]:
         raise DataError(f"the ticket does not claim its {', '.join(missing)}, so there is too little to verify")
-    unknown = set(claims) - {*COUNTS, *BITS, *ERRORS, "accuracy", "epsilon"}
+    unknown = set(claims) - {*COUNTS, *BITS, *ERRORS, CURVATURE, "accuracy", "epsilon"}
     if unknown:
         raise DataError(
             f"the ticket makes claims that this version cannot check: {', '.join(sorted(unknown))}; verify it with the "
@@ -81,6 +82,9 @@ def findings(network: Materialised, target: Mapping[str, np.ndarray] | None, dat
         for claim in claimed_errors:
             slack = RELATIVE * max(abs(claims[claim]), 1e-3) if claim != "over_epsilon" else 0
             yield _compared(claim, claims[claim], errors[claim], slack)
+    if CURVATURE in claims:
+        found = curvature_error(network.deviations).get(CURVATURE, 0.0)
+        yield _compared(CURVATURE, claims[CURVATURE], found, RELATIVE * found)
     if "accuracy" in claims and data is None:
         yield Finding(claim="accuracy", claimed=claims["accuracy"], needs="--data")
     elif "accuracy" in claims and data is not None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -85,6 +86,36 @@ class Expansion(Architecture, Protocol):
         Returns:
             By the target's parameter names, (readings, *shape) float64: one or more (for positive and for negative
             inputs; for every copy of a neuron).
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """How far a layer's output may be from what its readings give, where its added neurons are not quite linear.
+
+    Output o differs by at most sum_j weight[o, j] |x_j|^order + bias[o], for inputs x of any size.
+
+    Attributes:
+        order: 2 or 3.
+        weight: (outputs, inputs, *kernel), 0 or more.
+        bias: (outputs,); None where the layer has none, or a stored one.
+    """
+
+    order: int
+    weight: np.ndarray
+    bias: np.ndarray | None
+
+
+@runtime_checkable
+class NearlyLinear(Expansion, Protocol):
+    """An expansion that may put neurons on its paths whose functions are linear only near zero."""
+
+    def deviations(self, assembled: torch.nn.Module) -> dict[str, Deviation]:
+        """By the names of the target's layers, what readings leave out; empty where they say it all.
+
+        Args:
+            assembled: by `assembled`.
         """
         ...
 

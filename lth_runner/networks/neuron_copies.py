@@ -10,11 +10,13 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
+from lth_runner.networks.activations import RELU, Activation, activation_of
 from lth_runner.networks.attention import replaced_
-from lth_runner.networks.interface import Architecture, Masked, fill_
+from lth_runner.networks.interface import Architecture, Deviation, Masked, fill_
 from lth_runner.networks.layers import WeightLayer, sequence, weight_layers
 from lth_runner.networks.two_layer_expansion import (
     Gadget,
+    deviation,
     fill_gadget_,
     has_constant,
     named,
@@ -23,14 +25,21 @@ from lth_runner.networks.two_layer_expansion import (
     with_earlier,
 )
 
+ONE_BY_ONE = (  # beside the activations that are known by their behaviour
+    torch.nn.ReLU6, torch.nn.ELU, torch.nn.GELU, torch.nn.LeakyReLU, torch.nn.Softplus, torch.nn.Hardsigmoid,
+    torch.nn.Identity, torch.nn.Dropout, torch.nn.Flatten, torch.nn.MaxPool1d, torch.nn.MaxPool2d, torch.nn.AvgPool1d,
+    torch.nn.AvgPool2d, torch.nn.AdaptiveAvgPool1d, torch.nn.AdaptiveAvgPool2d, torch.nn.AdaptiveMaxPool2d,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronCopies:
-    """The first layer becomes V relu(U x) as in `TwoLayerExpansion`, every other layer one random layer between copies.
+    """The first layer becomes two as in `TwoLayerExpansion`, every other layer one random layer between copies.
 
     A copy approximates its neuron, so a target weight w is approximated by sums of weights from the `copies` copies of
     its input, with no products. Copy c of the neurons 0..d-1 is the c-th run of d channels. Outputs have one copy. A
-    bias becomes one more coordinate, always 1, in every copy.
+    bias becomes one more coordinate, always 1, in every copy. Whatever the target does to its neurons one by one, or by
+    pooling, happens to the copies alike, so that only the first layer's added neurons have to be linear near zero.
 
     Reference: Burkholz, ICML and NeurIPS 2022.
 
@@ -38,7 +47,9 @@ class NeuronCopies:
         target: the architecture it stands for: a plain sequence of layers.
         n: hidden neurons per input coordinate and sign in the first layer.
         copies: of every hidden neuron of the target.
-        twin: whether the first layer's input may be negative.
+        twin: whether the first layer has neurons for negative inputs apart from those for positive ones.
+        activation: of the first layer's added neurons; a ReLU is not named in files.
+        gain: a fixed positive number that multiplies the first layer's outputs.
     """
 
     kind: ClassVar[str] = "neuron_copies"
@@ -46,11 +57,14 @@ class NeuronCopies:
     n: int
     copies: int
     twin: bool
+    activation: Activation = RELU
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
         checks.integer("copies", self.copies, at_least=1)
         checks.boolean("twin", self.twin)
+        checks.positive("gain", self.gain)
         parts = sequence(self.target)
         if not self.layers:
             raise ConfigError("the network has no linear or convolutional layer that could be approximated")
@@ -64,8 +78,12 @@ class NeuronCopies:
                 f"copies of neurons need linear layers and plain convolutions, and {strange[0]} is neither: take "
                 "method=pensia, which replaces every layer where it stands"
             )
-        if not all(layer.never_negative for layer in self.layers[1:]):
-            raise ConfigError("copies of neurons need a ReLU between all weight layers of the target")
+        between = [part for name, part in parts.items() if name not in known]
+        if mixing := [part for part in between if not isinstance(part, ONE_BY_ONE) and activation_of(part) is None]:
+            raise ConfigError(
+                f"copies of neurons pass only what takes neurons one by one, and {type(mixing[0]).__name__} does not: "
+                "take method=pensia"
+            )
 
     @cached_property
     def layers(self) -> list[WeightLayer]:
@@ -73,8 +91,8 @@ class NeuronCopies:
         return weight_layers(self.target)
 
     def takes_negatives(self) -> bool:
-        """Whether the first layer has neurons for negative inputs."""
-        return self.twin
+        """Whether the first layer has neurons that serve negative inputs."""
+        return self.twin or not self.activation.behaviour().has_kink
 
     def copies_behind(self, layer: WeightLayer) -> int:
         """How often each output of a layer exists."""
@@ -119,7 +137,7 @@ class NeuronCopies:
         gadget = assembled.get_submodule(first.name)
         assert isinstance(gadget, Gadget), "the first layer was replaced by one"
         copies = self.copies_behind(first)
-        weights = products(gadget, 1 + self.twin)
+        weights = self.gain * products(gadget, 1 + self.twin)
         found = named(first, weights.reshape(-1, first.outputs, *weights.shape[2:]), positive=copies)
         for layer in others:
             total = assembled.get_parameter(f"{layer.name}.sum.weight").numpy()
@@ -129,11 +147,18 @@ class NeuronCopies:
             found |= with_earlier(found, named(layer, summed, positive=copies))
         return found
 
+    def deviations(self, assembled: torch.nn.Module) -> dict[str, Deviation]:
+        """Of the first layer, with an output for each copy; see `NearlyLinear`."""
+        first = self.layers[0]
+        if not self.activation.behaviour().curvature:
+            return {}
+        return {first.name: deviation(first, assembled.get_submodule(first.name))}
+
     def _gadget(self) -> Gadget:
         first = self.layers[0]
         coordinates = first.inputs + has_constant(first)
         hidden, outputs = coordinates * self.n * (1 + self.twin), first.outputs * self.copies_behind(first)
-        return Gadget(first, coordinates, hidden, outputs, 1.0)
+        return Gadget(first, coordinates, hidden, outputs, self.gain, self.activation)
 
 
 class CopiedLayer(torch.nn.Module):

@@ -1,6 +1,6 @@
-"""Random networks twice as deep as their target: each weight layer becomes two random ones with a ReLU between."""
+"""Random networks twice as deep as their target: each weight layer becomes two random ones and an activation."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -11,9 +11,10 @@ from scipy.sparse import csr_array
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.networks.activations import RELU, Activation, PiecewiseLinear
 from lth_runner.networks.attention import replaced_, unpack_
 from lth_runner.networks.edges import EdgeLayer
-from lth_runner.networks.interface import Architecture, Masked, fill_
+from lth_runner.networks.interface import Architecture, Deviation, Masked, fill_
 from lth_runner.networks.layers import WeightLayer, weight_layers
 
 CHUNK = 1 << 22  # products worked out at a time
@@ -21,7 +22,11 @@ CHUNK = 1 << 22  # products worked out at a time
 
 @dataclass(frozen=True, kw_only=True)
 class TwoLayerExpansion:
-    """y = gain * V relu(U x) in place of every layer y = W x of the target; U and V random.
+    """y = gain * V (phi(U x) - phi(0)) in place of every layer y = W x of the target; U, V random, phi ReLU or another.
+
+    phi(0) is taken off by a bias, -gain * phi(0) times the sum of each row of V: masks and seed decide it, nothing
+    stores it. (In front of a convolution with padding it is the padding that is phi(0).) Near zero phi is linear on
+    either side, and `Behaviour` bounds how nearly; small U make use of that, and large gains make up for small U.
 
     U ("split") has `n` rows for each input coordinate, or 2n where the layer is listed in `twins`: block j of the
     hidden neurons is meant for coordinate j. V ("sum") is fresh for every output. A convolution of the target becomes
@@ -37,6 +42,7 @@ class TwoLayerExpansion:
         twins: weight names of the layers whose input may be negative: negative inputs need neurons of their own.
         gains: by the weight name of every layer that is replaced, a fixed positive number that multiplies its output.
             ReLU is positively homogeneous: without biases the gains could all stand at the network's output.
+        activation: phi; a ReLU is not named in files.
     """
 
     kind: ClassVar[str] = "two_layer_expansion"
@@ -44,6 +50,7 @@ class TwoLayerExpansion:
     n: int
     twins: list[str]
     gains: dict[str, float]
+    activation: Activation = RELU
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
@@ -59,9 +66,9 @@ class TwoLayerExpansion:
         return [layer for layer in weight_layers(self.target) if layer.weight in self.gains]
 
     def takes_negatives(self) -> bool:
-        """Whether the first layer has neurons for negative inputs, or is the target's own."""
+        """Whether the first layer has neurons that serve negative inputs, or is the target's own."""
         first = weight_layers(self.target)[0].weight
-        return first in self.twins or first not in self.gains
+        return first in self.twins or first not in self.gains or not self.activation.behaviour().has_kink
 
     def width(self, layer: WeightLayer) -> int:
         """Hidden neurons per input coordinate."""
@@ -102,9 +109,11 @@ class TwoLayerExpansion:
     def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
         """What the pruned network multiplies its inputs with, by the target's parameter names, float64.
 
-        A weight is read once for each sign of its input: gain * (sum over kept paths of b a), over a > 0 for positive
-        inputs and over a < 0 for negative ones; once only where the input is never negative. The constant behind a bias
-        is positive, so a bias has one reading. Layers with tied weights are read one after the other.
+        A weight is read once for each sign of its input: gain * (sum over kept paths of b a m), with phi's slope m at
+        zero on the side of a x; of a ReLU that leaves a > 0 for positive inputs and a < 0 for negative ones. Once only
+        where the input is never negative, or phi has one slope. The constant behind a bias is positive, so a bias has
+        one reading. Layers with tied weights are read one after the other. What phi adds where it is not linear is
+        in no reading, but in `deviations`.
 
         Returns:
             (readings, *shape of the target's parameter).
@@ -121,21 +130,30 @@ class TwoLayerExpansion:
             found |= with_earlier(found, named(layer, weights, positive=1))
         return found
 
+    def deviations(self, assembled: torch.nn.Module) -> dict[str, Deviation]:
+        """See `NearlyLinear`."""
+        if not self.activation.behaviour().curvature:
+            return {}
+        return {layer.name: deviation(layer, assembled.get_submodule(layer.name)) for layer in self.layers}
+
     def _gadget(self, layer: WeightLayer) -> "Gadget":
         coordinates = layer.inputs + has_constant(layer)
         hidden = coordinates * self.width(layer)
-        return Gadget(layer, coordinates, hidden, layer.outputs, self.gains[layer.weight])
+        return Gadget(layer, coordinates, hidden, layer.outputs, self.gains[layer.weight], self.activation)
 
 
 class Gadget(torch.nn.Module):
-    """gain * sum(relu(split(x))), where x gets one more coordinate, 1, if that stands for the layer's bias.
+    """gain * sum(phi(split(x)) - phi(0)), where x gets one more coordinate, 1, if that stands for the layer's bias.
 
     A bias that no constant can stand for is added at the end.
     """
 
-    def __init__(self, layer: WeightLayer, coordinates: int, hidden: int, outputs: int, gain: float) -> None:
+    def __init__(
+        self, layer: WeightLayer, coordinates: int, hidden: int, outputs: int, gain: float, activation: Activation
+    ) -> None:
         super().__init__()
         self.gain = gain
+        self.activation, self.behaviour = activation.module(), activation.behaviour()
         self.constant = has_constant(layer)
         flat = isinstance(layer.part, torch.nn.Linear)
         self.axis = -1 if flat else 1  # of the features, or channels
@@ -148,7 +166,10 @@ class Gadget(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.constant:
             x = torch.cat((x, torch.ones_like(x.narrow(self.axis, 0, 1))), dim=self.axis)
-        y = self.gain * self.sum(self.split(x).relu())
+        hidden = self.activation(self.split(x))
+        if self.behaviour.at_zero:
+            hidden = hidden - self.behaviour.at_zero
+        y = self.gain * self.sum(hidden)
         return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2 if self.axis == 1 else 0))
 
 
@@ -200,26 +221,64 @@ def with_earlier(found: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray])
 
 
 def products(gadget: Gadget, readings: int, groups: int = 1) -> np.ndarray:
-    """(readings, outputs, coordinates of a group, *kernel): second weights times first, summed over the paths kept.
+    """(readings, outputs, coordinates of a group, *kernel): what paths multiply an input with, summed over those kept.
+
+    Second weights times first, times the slope at zero on the side where positive inputs, or negative ones, lead.
 
     Raises:
         DataError: a hidden neuron keeps several edges, so that no such numbers exist.
     """
-    edges, total = gadget.split, gadget.sum.weight.detach().numpy()
-    if len(edges.source) > 1:
+    first, known = _own_edges(gadget), gadget.behaviour
+    sides = [(known.positive, known.negative), (known.negative, known.positive)][:readings]
+    return _through(gadget, [first * np.where(first > 0, above, below) for above, below in sides], groups)
+
+
+def deviation(layer: WeightLayer, gadget: Any) -> Deviation:
+    """What the paths of one layer may add where their function is not linear.
+
+    Raises:
+        DataError: as of `products`.
+    """
+    assert isinstance(gadget, Gadget), "every layer that is replaced is replaced by one"
+    known = gadget.behaviour
+    first = known.curvature * np.abs(_own_edges(gadget)) ** known.order
+    factor = gadget.gain * _through(gadget, [first], layer.groups, absolute=True)
+    parts = named(layer, factor, positive=1)
+    bias = parts[layer.bias][0] if layer.bias in parts else None
+    return Deviation(order=known.order, weight=parts[layer.weight][0], bias=bias)
+
+
+def linearised_(module: torch.nn.Module) -> torch.nn.Module:
+    """The network whose added neurons are linear on either side of zero, as they are nearly: the limit of small U."""
+    for part in module.modules():
+        if isinstance(part, Gadget):
+            part.activation = PiecewiseLinear(part.behaviour)
+    return module
+
+
+def _own_edges(gadget: Gadget) -> np.ndarray:
+    """(hidden,) what each neuron multiplies the only coordinate that it sees with."""
+    if len(gadget.split.source) > 1:
         raise DataError("the ticket keeps several edges of one hidden neuron: its paths do not add up to weights")
-    weight, source = edges.weight[0].numpy(), edges.source[0].numpy()
+    return gadget.split.weight[0].numpy()
+
+
+def _through(gadget: Gadget, firsts: Sequence[np.ndarray], groups: int, absolute: bool = False) -> np.ndarray:
+    """(firsts, outputs, coordinates of a group, *kernel): second weights, or their sizes, times first, summed up."""
+    total, source = gadget.sum.weight.detach().numpy(), gadget.split.source[0].numpy()
     outputs, hidden, *kernel = total.shape  # hidden neurons of one group
-    inputs, rows_each = edges.inputs // groups, outputs // groups
-    found = np.empty((readings, outputs, inputs, *kernel))
+    inputs, rows_each = gadget.split.inputs // groups, outputs // groups
+    found = np.empty((len(firsts), outputs, inputs, *kernel))
     step = max(1, CHUNK * outputs // max(1, total.size))
     for group in range(groups):
-        own, source_of = weight[group * hidden :][:hidden], source[group * hidden :][:hidden] - group * inputs
-        for reading in range(readings):
-            kept = np.flatnonzero(own < 0 if reading else own > 0)
+        source_of = source[group * hidden :][:hidden] - group * inputs
+        for reading, weight in enumerate(firsts):
+            own = weight[group * hidden :][:hidden]
+            kept = np.flatnonzero(own)
             first = csr_array((own[kept], (source_of[kept], kept)), shape=(inputs, hidden))
             for start in range(group * rows_each, (group + 1) * rows_each, step):
                 rows = slice(start, min(start + step, (group + 1) * rows_each))
                 columns = np.moveaxis(total[rows], 1, 0).reshape(hidden, -1)  # (hidden, rows * taps)
+                columns = np.abs(columns) if absolute else columns
                 found[reading, rows] = np.moveaxis((first @ columns).reshape(inputs, -1, *kernel), 0, 1)
     return found

@@ -13,7 +13,15 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.networks.attention import unpack_
 from lth_runner.networks.folding import BatchNormFolded
-from lth_runner.networks.interface import Architecture, Expansion, filled, parameter_shapes, skeleton
+from lth_runner.networks.interface import (
+    Architecture,
+    Deviation,
+    Expansion,
+    NearlyLinear,
+    filled,
+    parameter_shapes,
+    skeleton,
+)
 from lth_runner.ticket.masked_tensor import MaskedTensor
 from lth_runner.ticket.source import Drawn, Source, Stored
 from lth_runner.ticket.ticket import Ticket
@@ -62,6 +70,12 @@ class Materialised:
         if isinstance(self.ticket.architecture, Expansion):
             return self.ticket.architecture.readings(self._assembled)
         return {name: self._arrays[name] for name in parameter_shapes(self.ticket.architecture)}
+
+    @cached_property
+    def deviations(self) -> dict[str, Deviation]:
+        """By layer of the target, how far its output may be from what the readings give; see `NearlyLinear`."""
+        found = self.ticket.architecture
+        return found.deviations(self._assembled) if isinstance(found, NearlyLinear) else {}
 
     @property
     def approximated(self) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ where it is imported from, and importing it runs code: that needs the reader's c
 import functools
 import pkgutil
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -24,8 +24,15 @@ PACKAGES = ("lth_runner.networks", "lth_runner.distributions")
 
 
 def recipe(part: Any) -> dict[str, Any]:
-    """The settings of a dataclass as plain values, nested parts included, with its name."""
-    return {KIND: kind_of(type(part)), **{field.name: _plain(getattr(part, field.name)) for field in fields(part)}}
+    """The settings of a dataclass as plain values, nested parts included, with its name.
+
+    A setting with a default came after the first files of its class, and is left out where it has that value: files of
+    before stay readable, and equal parts have equal files.
+    """
+    named = [
+        field.name for field in fields(part) if field.default is MISSING or getattr(part, field.name) != field.default
+    ]
+    return {KIND: kind_of(type(part)), **{name: _plain(getattr(part, name)) for name in named}}
 
 
 def kind_of(found: type) -> str:

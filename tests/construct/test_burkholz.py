@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_choice import RELUS
 from recorders import Memory
 from small_convolution import SmallConvolution
 
@@ -24,7 +25,7 @@ from lth_runner.ticket.materialise import materialise
 
 def burkholz(**changes: Any) -> Burkholz:
     settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "twin": "always"}
-    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle()}
+    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(), **RELUS}
     return Burkholz(distribution=Uniform(low=-1.0, high=1.0), **settings | changes)
 
 
@@ -101,13 +102,14 @@ def test_depth_and_widths_are_those_of_the_construction() -> None:
     }
 
 
-def test_a_target_without_relu_between_layers_is_refused() -> None:
-    class Linear(FullyConnected):
+def test_a_target_that_mixes_neurons_between_layers_is_refused_in_one_sentence() -> None:
+    class Mixed(FullyConnected):
         def module(self) -> torch.nn.Module:
-            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
+            between = torch.nn.Softmax(dim=1)
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 6), between, torch.nn.Linear(6, 3))
 
-    network = Linear(inputs=4, hidden=6, outputs=3, depth=2, biases=False)
-    with pytest.raises(ConfigError, match="need a ReLU"):
+    network = Mixed(inputs=4, hidden=6, outputs=3, depth=2, biases=False)
+    with pytest.raises(ConfigError, match=r"takes neurons one by one, and Softmax does not: take method=pensia$"):
         NeuronCopies(target=network, n=1, copies=1, twin=True)
 
 

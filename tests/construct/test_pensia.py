@@ -24,6 +24,7 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.hyperbolic import Hyperbolic
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.approximation import weight_errors
+from lth_runner.networks.activations import RELU, Activation, LeakyRelu, Sigmoid
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.layers import WeightLayer, weight_layers
@@ -258,7 +259,10 @@ def test_matched_gains_give_sums_the_size_of_the_weights() -> None:
         near, far = (float(np.median(np.abs(materialise(t).readings[name] - weight))) for t in (matched, fitted))
         assert near < 0.3 * far
     layer = weight_layers(network)[0]
-    both, reached = (paths.products(LAW, LAW, 32, 24, True)[1], paths.reach(LAW, LAW, 32, 24, True))
+    both, reached = (
+        paths.products(LAW, LAW, 32, 24, True, RELU.behaviour())[1],
+        paths.reach(LAW, LAW, 32, 24, True, RELU.behaviour()),
+    )
     assert reached == 0.5 * both
     assert paths.LayerTargets.of(layer, posed.target).size == pytest.approx(0.01, rel=0.1)
 
@@ -311,6 +315,16 @@ def test_compensation_lowers_the_error_of_the_outputs(network: Architecture, pos
     assert output_error(found, posed) < 0.8 * output_error(first, posed)
     assert (found.drawn(), found.offered()) == (first.drawn(), first.offered())
     assert to_bytes(found) == to_bytes(aware.find(posed, Memory()).ticket)
+
+
+@pytest.mark.parametrize("halves", ["both", "positive"])
+@pytest.mark.parametrize("activation", [LeakyRelu(slope=0.3), Sigmoid()], ids=repr)
+def test_compensation_knows_what_sums_count_with_other_activations(activation: Activation, halves: str) -> None:
+    """Of leaky neurons both sums count for inputs of one sign; of smooth ones there is one."""
+    posed = with_inputs(FullyConnected(inputs=8, hidden=30, outputs=4, depth=2, biases=True), positive=True)
+    plain = pensia(n=10, halves=halves, signs="as_drawn", gains="matched", activation=activation, scale=1e-3)
+    first, found = (replace(plain, compensate=c).find(posed, Memory()).ticket for c in ("none", "inputs"))
+    assert output_error(found, posed) < 0.8 * output_error(first, posed)
 
 
 def test_compensation_changes_nothing_where_inputs_are_independent() -> None:

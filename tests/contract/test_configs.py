@@ -33,7 +33,11 @@ NEEDS = {  # settings without a sensible default
     "data/arrays": ["data.path=mine.npz"],
     "data/inputs": ["data.path=batch.safetensors"],
 }
-HAVE = {"method/training": "imp", "method/levels": "gptq"}  # methods with such a part, where subset_sum has none
+HAVE = {
+    "method/training": "imp",
+    "method/levels": "gptq",
+    "method/activation": "pensia",
+}  # methods with such a part, where subset_sum has none
 PLACES = {"augment": "target.augment"}  # groups that are chosen for a part, and are no part of a run themselves
 
 

@@ -36,6 +36,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "subset_sum, signs": ("subset_sum", {"mask": "signs", "match": "row"}),
     "subset_sum, signed": ("subset_sum", {"mask": "signed", "n": 7, "match": "group", "compensate": "inputs"}),
     "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
+    "pensia, sigmoid": ("pensia", {"n": 14, "activation": "sigmoid", "scale": 0.01, "compensate": "inputs"}),
+    "burkholz, gelu": ("burkholz", {"n": 6, "activation": "gelu", "scale": 1e-4}),
 }
 METHODS = [*choices("method"), *VARIANTS]
 TRUST = ["small_networks"]
@@ -58,7 +60,7 @@ OWN: dict[str, dict[str, Any]] = {
 # that are not named here find no approximation (searches), or none so near with so few numbers.
 CLOSE = {
     "subset_sum": 0.25,
-    **{name: 0.4 if name.startswith("pensia") else 0.05 for name in VARIANTS},
+    **{name: 0.4 if name.startswith("pensia") else 0.05 for name in VARIANTS if not name.startswith("burkholz")},
     "pensia": 0.4,
     "malach": 0.45,
     "malach_pairs": 0.6,
@@ -72,19 +74,17 @@ NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear lay
 NO_NORMS = "this prunes channels by the scales of batch norms, and .* has none behind a linear or convolutional layer"
 NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAttention of several heads"
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
+COPIES = ("burkholz", "burkholz, gelu")
+BRANCHED = ("resnet", "vit", "convolutions", "language", "in_memory", "tied_layers")
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("pensia, matched", "redundant_fc"): NO_LAYER,
+    ("pensia, sigmoid", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
     ("orseau", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
-    ("burkholz", "redundant_fc"): NO_LAYER,
-    ("burkholz", "resnet"): NOT_IN_A_ROW,
-    ("burkholz", "vit"): NOT_IN_A_ROW,
-    ("burkholz", "convolutions"): NOT_IN_A_ROW,
-    ("burkholz", "language"): NOT_IN_A_ROW,
-    ("burkholz", "in_memory"): NOT_IN_A_ROW,
-    ("burkholz", "tied_layers"): NOT_IN_A_ROW,
+    **{(name, "redundant_fc"): NO_LAYER for name in COPIES},
+    **{(name, network): NOT_IN_A_ROW for name in COPIES for network in BRANCHED},
     **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
     **{("early_bird", name): NO_NORMS for name in SMALL if name not in ("resnet", "convolutions")},
     **{("early_bert", name): NO_HEADS for name in SMALL if name not in ("vit", "language", "in_memory")},

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
+from plain_choice import ONE_BY_ONE, PLAIN_PATHS, RELUS, UNMATCHED
 from recorders import Memory
 from small_convolution import SmallConvolution
 from torch import nn
@@ -145,6 +145,7 @@ def test_the_study_puts_them_side_by_side() -> None:
         twin="needed",
         signs="as_drawn",
         max_paths=24,
+        **RELUS,
         distribution=LAW,
         solver=MeetInMiddle(),
     )

@@ -10,7 +10,10 @@ import torch
 from torch import nn
 
 from lth_runner.measure.on_path import on_path
+from lth_runner.networks.activations import Tanh
+from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.redundant import RedundantLinear
+from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 
 Edge = tuple[Hashable, Hashable, tuple[str, tuple[int, ...]] | None]  # from a node to a node, and whose weight it is
 Rule = Callable[[str, Any, tuple[int, ...]], tuple[list[Edge], tuple[int, ...]]]  # path, layer, shape of its input
@@ -203,3 +206,17 @@ class Residual(nn.Sequential):
 )  # fmt: skip
 def test_of_other_networks_it_is_not_known(module: nn.Module) -> None:
     assert on_path(module, (2,)) is None
+
+
+def test_saturated_neurons_lie_on_paths_all_the_same() -> None:
+    """The signal of 200 edges is 200, where tanh is flat."""
+    target = FullyConnected(inputs=200, hidden=1, outputs=2, depth=1, biases=False)
+    network = TwoLayerExpansion(target=target, n=1, twins=[], gains={"fc1.weight": 1.0}, activation=Tanh())
+    module = network.module()
+    found = on_path(module, (200,))
+    assert found is not None
+    assert {name: int(lies.sum()) for name, lies in found.items()} == {
+        "fc1.split.weight": 200 * 200,
+        "fc1.sum.weight": 2 * 200,
+    }
+    assert isinstance(module.get_submodule("fc1.activation"), nn.Tanh), "the network itself stays what it is"
