@@ -9,7 +9,7 @@ import numpy as np
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.core.recorder import Progress, Recorder
+from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.laws.curve import check_no_methods
@@ -91,7 +91,7 @@ class NeuronMasks:
         targets: law of every w.
         sizes: of the target neuron, by name.
         networks: random networks, each with a target of its own.
-        nodes: of branch and bound for one network, at most; a best mask that is not proved by then is a bound.
+        nodes: of branch and bound for one network, at most; then the best mask so far is a bound.
         tries: parts that are looked at for every bound.
         fit_from: least n that fits see.
         confidence: of every interval.
@@ -155,25 +155,26 @@ class NeuronMasks:
     def _errors(self, size: Inputs, streams: Streams, recorder: Recorder) -> dict[tuple[str, int], Found]:
         """By curve and n."""
         found: dict[tuple[str, int], Found] = {}
-        work = {
-            NEURON: (self._best, size.best),
-            BOUND: (self._bounds, size.bound),
-            WEIGHT: (self._weights, size.weight),
-        }
-        for curve, (measure, values) in work.items():
-            errors, proved = np.zeros((2, self.networks, len(values)))
-            times = np.zeros(len(values))
+
+        def follow(curve: str, values: list[int], measure: Callable[[int], list[tuple[float, bool, float]]]) -> None:
             label = f"{LABELS[curve]}, {size.inputs} inputs"
+            each = np.empty((self.networks, len(values), 3))
             with recorder.progress(label, self.networks * len(values)) as bar:
-                for r in range(self.networks):
-                    one = measure(size, streams, r, bar)
-                    errors[r], proved[r], spent = np.array(one).reshape(-1, 3).T
-                    times += spent
-            found |= {(curve, n): (errors[:, k], proved[:, k] > 0, times[k]) for k, n in enumerate(values)}
+                for index in range(self.networks):
+                    each[index] = np.reshape(measure(index), (-1, 3))
+                    bar.advance(len(values))
+            for k, n in enumerate(values):
+                errors, proved, times = each[:, k].T
+                found[curve, n] = errors, proved > 0, float(times.sum())
+
+        follow(NEURON, size.best, lambda index: self._best(size, streams, index))
+        reached = found[NEURON, size.best[-1]][0] if size.best else np.full(self.networks, np.inf)
+        follow(BOUND, size.bound, lambda index: self._bounds(size, streams, index, reached[index]))
+        follow(WEIGHT, size.weight, lambda index: self._weights(size, streams, index))
         return found
 
-    def _best(self, size: Inputs, streams: Streams, index: int, bar: Progress) -> list[tuple[float, bool, float]]:
-        """Each search starts from the best mask of the smaller network."""
+    def _best(self, size: Inputs, streams: Streams, index: int) -> list[tuple[float, bool, float]]:
+        """Error, whether it is proved best, and time for every n; a search starts from the smaller network's mask."""
         found, mask = [], np.zeros(0, bool)
         for n in size.best:
             started = time.perf_counter()
@@ -181,30 +182,27 @@ class NeuronMasks:
             best = best_neurons(self.network(streams, size.inputs, index, n), start, self.nodes)
             mask = best.mask
             found.append((best.error, best.proved, time.perf_counter() - started))
-            bar.advance(1)
         return found
 
-    def _bounds(self, size: Inputs, streams: Streams, index: int, bar: Progress) -> list[tuple[float, bool, float]]:
-        """What random parts of a network reach, the network reaches; so does a larger network."""
-        found, error = [], np.inf
+    def _bounds(self, size: Inputs, streams: Streams, index: int, error: float) -> list[tuple[float, bool, float]]:
+        """What its first neurons reach, or random parts of it, a network reaches."""
+        found = []
         for n in size.bound:
             started = time.perf_counter()
             network = self.network(streams, size.inputs, index, n)
             generator = streams("neuron masks", str(size.inputs), str(index), "parts", str(n))
             for _ in range(self.tries):
                 part = network.part(generator.choice(n, size.part, replace=False))
-                error = min(error, best_neurons(part, np.zeros(size.part, bool), self.nodes).error)
+                error = min(error, best_neurons(part, np.zeros(size.part, bool), self.nodes, error).error)
             found.append((error, False, time.perf_counter() - started))
-            bar.advance(1)
         return found
 
-    def _weights(self, size: Inputs, streams: Streams, index: int, bar: Progress) -> list[tuple[float, bool, float]]:
+    def _weights(self, size: Inputs, streams: Streams, index: int) -> list[tuple[float, bool, float]]:
         found = []
         for n in size.weight:
             started = time.perf_counter()
             error = product_mask_error(self.network(streams, size.inputs, index, n), self.solver)
             found.append((error, False, time.perf_counter() - started))
-            bar.advance(1)
         return found
 
     def _point(self, size: Inputs, curve: str, n: int, errors: np.ndarray, proved: np.ndarray, spent: float) -> Point:

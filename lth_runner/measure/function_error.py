@@ -11,8 +11,9 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
-from lth_runner.measure.bound import output_bound
+from lth_runner.measure.bound import copies_bound, output_bound
 from lth_runner.networks.interface import Expansion, filled
+from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by, target_architecture
 from lth_runner.ticket.ticket import Ticket
@@ -128,14 +129,31 @@ def bounds(
     radii: Mapping[str, float],
     recorder: Recorder,
 ) -> dict[str, float]:
-    """`output_bound` for each radius; empty, and said, where none is known for the network's layers."""
-    architecture = target_architecture(network.ticket)
-    reference = approximated_by(network.ticket, target)
+    """`ticket_bound` for each radius; empty, and said, where none is known for the network's layers."""
     try:
         return {
-            f"function_error_{name}_bound": output_bound(network.readings, reference, architecture, shape, radius)
+            f"function_error_{name}_bound": ticket_bound(network, target, shape, radius)
             for name, radius in radii.items()
         }
     except ConfigError as reason:
         recorder.say(f"the largest output difference has no upper bound here: {reason}")
         return {}
+
+
+def ticket_bound(
+    network: Materialised, target: Mapping[str, np.ndarray], shape: tuple[int, ...], radius: float
+) -> float:
+    """`output_bound` or, of a network with copies of its neurons, `copies_bound`.
+
+    Args:
+        shape: of one input.
+        radius: largest Euclidean norm of the inputs.
+
+    Raises:
+        ConfigError: a network for which no bound is known.
+    """
+    architecture, reference = network.ticket.architecture, approximated_by(network.ticket, target)
+    if isinstance(architecture, NeuronCopies):
+        exact = [reference[layer.weight] for layer in architecture.layers]
+        return copies_bound(architecture.multipliers(network.module(torch.float64)), exact, radius)
+    return output_bound(network.readings, reference, target_architecture(network.ticket), shape, radius)

@@ -84,6 +84,16 @@ def test_a_search_that_is_stopped_proves_nothing_and_forgets_nothing() -> None:
     np.testing.assert_array_equal(again.mask, whole.mask)
 
 
+def test_only_what_is_below_a_bound_is_looked_for() -> None:
+    one, start = network(2, 12, 1), np.zeros(12, bool)
+    best = best_neurons(one, start, 10**6)
+    same = best_neurons(one, start, 10**6, best.error * 1.01)
+    np.testing.assert_array_equal(same.mask, best.mask)
+    none = best_neurons(one, start, 10**6, best.error)
+    assert none.proved and not none.mask.any()
+    assert none.error == one.error(start) > best.error
+
+
 @pytest.mark.parametrize("inputs", [1, 2, 3])
 def test_a_weight_mask_is_one_of_the_network(inputs: int) -> None:
     """The construction, rebuilt as masks over all weights: one first weight of each neuron, some second weights."""

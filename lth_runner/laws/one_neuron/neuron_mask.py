@@ -49,7 +49,7 @@ class Best:
     proved: bool
 
 
-def best_neurons(network: Network, start: np.ndarray, nodes: int) -> Best:
+def best_neurons(network: Network, start: np.ndarray, nodes: int, below: float = np.inf) -> Best:
     """Neuron by neuron, kept or not, those first that weigh most.
 
     With an error below e at a point x, g(x) < relu(f(x)) + e and, if f(x) > e, g(x) > f(x) - e. So a branch is cut off
@@ -58,14 +58,17 @@ def best_neurons(network: Network, start: np.ndarray, nodes: int) -> Best:
     Args:
         start: (n,) bool, a mask to begin with.
         nodes: so many branches are looked at, at most; then the best mask so far is all that is known.
+        below: only a smaller error is looked for; where there is none, `start` is returned, and that is what is proved.
     """
     places = surface(np.vstack((network.first, network.target)))
     target = places.points @ network.target
     outputs = (np.maximum(places.points @ network.first.T, 0) * network.second).T  # (n, P)
     order = np.argsort(-np.abs(outputs).sum(axis=1), kind="stable")
-    best = network.error(start)
+    first = network.error(start)
     mask = start[order].copy()
-    best, proved = search(np.ascontiguousarray(outputs[order]), target, places.linked, best, mask, nodes)
+    rows = np.ascontiguousarray(outputs[order])
+    best, proved = search(rows, target, places.linked, min(first, below), mask, nodes)
+    best = first if best == below else best
     found = np.empty(len(mask), bool)
     found[order] = mask
     return Best(found, best, proved)

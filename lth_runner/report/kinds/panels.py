@@ -26,11 +26,12 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
         points: curve, and the columns that the panels name.
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
             ("linear", "log", "log2": with ticks at powers of two, or "density": logarithmic, fractions in percent);
-            y_scale ("linear", "log" or "percent": fractions in percent); y_limits, lowest and highest, each perhaps
-            null; interval, if there, two columns between which is shaded; level, a dashed line's height and its label,
-            or null; formulas, if there, by label the x and the y of grey lines; part, if there, which points it shows:
-            those of that "panel"; where not all curves are drawn, curves, the names of those that are, or without, of
-            those that are not. labels, names of the curves for people. caption, above the panels.
+            y_scale ("linear", "log", "symlog": logarithmic above 1 and linear below, or "percent": fractions in
+            percent); y_limits, lowest and highest, each perhaps null; interval, if there, two columns between which is
+            shaded; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y
+            of grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
+            curves, the names of those that are, or without, of those that are not. labels, names of the curves for
+            people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
     found = [_curves(points, panel) for panel in asked]
@@ -74,8 +75,8 @@ def _draw(
         axes.plot(x, y, color="#444444", linestyle=style, linewidth=1, label=label)
     axes.set_xlabel(panel["x_label"])
     axes.set_ylabel(panel["y_label"])
-    if panel["y_scale"] == "log":
-        axes.set_yscale("log")
+    if panel["y_scale"] in ("log", "symlog"):
+        axes.set_yscale(panel["y_scale"])
     axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
     if panel["x_scale"] == "log":
         axes.set_xscale("log")
