@@ -166,7 +166,8 @@ def test_the_study_puts_them_side_by_side() -> None:
         (line,) = [line for line in recorder.said if line.startswith(f"{name}: outputs differ")]
         assert f"outputs differ by at most {seen:.2g} on the test images" in line
         assert "(at most:" in line
-        assert seen <= outcome.summary[f"{name}/function_error_test_bound"]
+        bound = outcome.summary[f"{name}/function_error_test_bound"]
+        assert isinstance(seen, float) and isinstance(bound, float) and seen <= bound
         assert f"{name}/function_error_ball_bound" in outcome.summary
 
 
