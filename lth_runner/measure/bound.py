@@ -1,7 +1,7 @@
 """How far a pruned network's output can be from its target's, at most: from the weights alone, up to rounding."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,37 @@ def _activated(extent: Extent, part: "Part") -> Extent:
         size=min(known.lipschitz * extent.size + abs(known.at_zero) * entries, known.largest * entries),
         largest=min(known.lipschitz * extent.largest + abs(known.at_zero), known.largest),
     )
+
+
+def copies_bound(layers: Sequence[np.ndarray], target: Sequence[np.ndarray], radius: float) -> float:
+    """The same of a network with copies of its hidden neurons, fully connected, without biases.
+
+    With M_l the matrices of the pruned network, W_l those of the target, h_l = relu(W_l h_{l-1}), P the matrix that
+    copies h_l, and ReLU between all layers,
+
+        M_l g_{l-1} - P W_l h_{l-1} = M_l (g_{l-1} - P h_{l-1}) + (M_l P - P W_l) h_{l-1},
+
+    where M_l P are sums over the copies of an input, so that ||g_l - P h_l|| <= ||M_l|| ||g_{l-1} - P h_{l-1}|| +
+    ||M_l P - P W_l|| prod_{j<l} ||W_j|| radius, with spectral norms.
+
+    Args:
+        layers: (copies behind * outputs, copies before * inputs) each, copy by copy; inputs and outputs of the network
+            have one copy.
+        radius: largest Euclidean norm of the inputs.
+    """
+    distance, size = 0.0, radius
+    for pruned, exact in zip(layers, target, strict=True):
+        behind, inputs = len(pruned) // len(exact), exact.shape[1]
+        summed = pruned.reshape(len(pruned), -1, inputs).sum(axis=1)
+        distance = spectral_norm(summed - np.tile(exact, (behind, 1))) * size + spectral_norm(pruned) * distance
+        size *= spectral_norm(exact)
+    return distance
+
+
+def spectral_norm(matrix: np.ndarray) -> float:
+    """At least the largest singular value, and above it by rounding alone; fast where one side is short."""
+    gram = matrix @ matrix.T if len(matrix) <= matrix.shape[1] else matrix.T @ matrix
+    return ROUNDING * math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
 
 
 def _is_bounded(layer: WeightLayer) -> bool:

@@ -11,8 +11,9 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
-from lth_runner.measure.bound import output_bound
+from lth_runner.measure.bound import copies_bound, output_bound
 from lth_runner.networks.interface import Expansion, filled
+from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import linearised_
 from lth_runner.problem import Problem
 from lth_runner.ticket.materialise import Materialised, approximated_by, target_architecture
@@ -160,21 +161,44 @@ def bounds(
     regions: Mapping[str, Region],
     recorder: Recorder,
 ) -> dict[str, float]:
-    """`output_bound` for each region; empty, and said, where none is known for the network's layers."""
-    architecture = target_architecture(network.ticket)
+    """`ticket_bound` for each region; empty, and said, where none is known for the network's layers."""
     reference, readings = approximated_by(network.ticket, target), network.readings
-
-    def bound(weights: Mapping[str, np.ndarray], region: Region) -> float:
-        return output_bound(
-            readings, weights, architecture, shape, region.radius, largest=region.largest, deviations=network.deviations
-        )
-
     try:
-        found = {f"function_error_{name}_bound": bound(reference, region) for name, region in regions.items()}
+        found = {
+            f"function_error_{name}_bound": ticket_bound(network, reference, shape, region)
+            for name, region in regions.items()
+        }
         if network.deviations and all(len(readings[name]) == 1 for name in readings):
             limit = {**reference, **{name: reading[0] for name, reading in readings.items()}}
-            found["curvature_error_test_bound"] = bound(limit, regions["test"])
+            found["curvature_error_test_bound"] = ticket_bound(network, limit, shape, regions["test"])
         return found
     except ConfigError as reason:
         recorder.say(f"the largest output difference has no upper bound here: {reason}")
         return {}
+
+
+def ticket_bound(
+    network: Materialised, reference: Mapping[str, np.ndarray], shape: tuple[int, ...], region: Region
+) -> float:
+    """`output_bound` or, of a network with copies of its neurons, `copies_bound`.
+
+    Args:
+        reference: what the ticket's readings stand for.
+        shape: of one input.
+
+    Raises:
+        ConfigError: a network for which no bound is known.
+    """
+    architecture = network.ticket.architecture
+    if isinstance(architecture, NeuronCopies):
+        exact = [reference[layer.weight] for layer in architecture.layers]
+        return copies_bound(architecture.multipliers(network.module(torch.float64)), exact, region.radius)
+    return output_bound(
+        network.readings,
+        reference,
+        target_architecture(network.ticket),
+        shape,
+        region.radius,
+        largest=region.largest,
+        deviations=network.deviations,
+    )

@@ -154,6 +154,28 @@ class NeuronCopies:
             return {}
         return {first.name: deviation(first, assembled.get_submodule(first.name))}
 
+    def multipliers(self, assembled: torch.nn.Module) -> list[np.ndarray]:
+        """What each layer multiplies the copies of its inputs with, for all copies of its outputs, copy by copy.
+
+        Returns:
+            (copies behind * outputs, copies before * inputs) each, float64; the network's inputs have one copy.
+
+        Raises:
+            ConfigError: layers that are no plain matrices: convolutions, biases, or a first layer that treats negative
+                inputs otherwise; or something else than ReLU between them.
+        """
+        weighted = {layer.name for layer in self.layers}
+        between = [part for name, part in sequence(self.target).items() if name not in weighted]
+        plain = all(isinstance(part, torch.nn.ReLU | torch.nn.Flatten) for part in between) and self.activation == RELU
+        if self.twin or not plain or any(layer.kernel or layer.bias for layer in self.layers):
+            raise ConfigError(
+                "a network with copies of its neurons is made of matrices and ReLUs alone only if it is fully "
+                "connected, without biases and without neurons for negative inputs: leave burkholz out"
+            )
+        first, *others = self.layers
+        weights = self.readings(assembled)[first.weight].reshape(-1, first.inputs)
+        return [weights, *(assembled.get_parameter(f"{layer.name}.sum.weight").double().numpy() for layer in others)]
+
     def _gadget(self) -> Gadget:
         first = self.layers[0]
         coordinates = first.inputs + has_constant(first)

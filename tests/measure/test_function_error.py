@@ -20,12 +20,13 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.uniform import Uniform
-from lth_runner.measure.bound import norm_bound, output_bound
+from lth_runner.measure.bound import copies_bound, norm_bound, output_bound
 from lth_runner.measure.function_error import FunctionError, into_ball
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes, tensors_of
 from lth_runner.networks.layers import weight_layers
+from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.problem import Problem
 from lth_runner.studies.comparison import Comparison
 from lth_runner.studies.theorem import Theorem
@@ -135,13 +136,12 @@ def test_a_bias_counts_once_per_pixel() -> None:
     assert bound == pytest.approx(0.5 * math.sqrt(pixels) * onward, rel=1e-8)
 
 
-def test_the_study_puts_them_side_by_side() -> None:
-    posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False), (1, 2, 3), 0, 0.0)
-    copies = Burkholz(
+def copied(n: int) -> Burkholz:
+    return Burkholz(
         objective="sparsest",
         epsilon=0.05,
         c=3,
-        n=6,
+        n=n,
         twin="needed",
         signs="as_drawn",
         max_paths=24,
@@ -149,6 +149,11 @@ def test_the_study_puts_them_side_by_side() -> None:
         distribution=LAW,
         solver=MeetInMiddle(),
     )
+
+
+def test_the_study_puts_them_side_by_side() -> None:
+    posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False), (1, 2, 3), 0, 0.0)
+    copies = copied(6)
     comparison = Comparison(
         axis="n", axis_label="n", own_values={}, against="axis", values=[], curves=[], labels={}, laws={}, epsilon=0.05
     )
@@ -161,9 +166,47 @@ def test_the_study_puts_them_side_by_side() -> None:
         seen = outcome.summary[f"{name}/function_error_test"]
         (line,) = [line for line in recorder.said if line.startswith(f"{name}: outputs differ")]
         assert f"outputs differ by at most {seen:.2g} on the test images" in line
-        assert ("(at most:" in line) == (name == "doubled")  # copies have no bound
-    assert "doubled/function_error_ball_bound" in outcome.summary
-    assert "copied/function_error_ball_bound" not in outcome.summary
+        assert "(at most:" in line
+        bound = outcome.summary[f"{name}/function_error_test_bound"]
+        assert isinstance(seen, float) and isinstance(bound, float) and seen <= bound
+        assert f"{name}/function_error_ball_bound" in outcome.summary
+
+
+def test_the_bound_of_copies_is_exact_where_it_can_be() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(5, 6)), rng.normal(size=(3, 5))
+    copied = [np.tile(first, (4, 1)), np.tile(second, (1, 4)) / 4]
+    assert copies_bound(copied, [first, second], 2.0) == 0
+    error = rng.normal(size=(3, 5))
+    moved = copied[1] + np.concatenate([np.zeros((3, 15)), error], axis=1)  # of the last copy alone
+    expected = np.linalg.norm(error, 2) * np.linalg.norm(first, 2) * 2
+    assert copies_bound([copied[0], moved], [first, second], 2.0) == pytest.approx(expected, rel=1e-8)
+    shifted = copied[0] + np.concatenate([np.zeros((15, 6)), rng.normal(size=(5, 6))])
+    x = rng.uniform(0, 1, (100, 6))
+    x *= 2 / np.linalg.norm(x, axis=1, keepdims=True)
+    pruned, exact = (np.maximum(x @ w.T, 0) @ v.T for w, v in ((shifted, moved), (first, second)))
+    seen = np.linalg.norm(pruned - exact, axis=1).max()
+    bound = copies_bound([shifted, moved], [first, second], 2.0)
+    assert seen <= bound
+    onward = np.linalg.norm(moved, 2) * np.linalg.norm(shifted - copied[0], 2) * 2
+    assert bound == pytest.approx(expected + onward, rel=1e-8)
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_matrices_of_copies_compute_what_the_network_does(low: float) -> None:
+    posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=3, biases=False), (1, 2, 3), 0, low)
+    ticket = copied(3).find(posed, Memory()).ticket
+    assert isinstance(ticket.architecture, NeuronCopies)
+    module = materialise(ticket).module(torch.float64)
+    if low < 0:
+        with pytest.raises(ConfigError, match="without neurons for negative inputs"):
+            ticket.architecture.multipliers(module)
+        return
+    x = torch.rand(20, 1, 2, 3, dtype=torch.float64)
+    outputs = x.flatten(1).numpy()
+    for place, matrix in enumerate(ticket.architecture.multipliers(module)):
+        outputs = (np.maximum(outputs, 0) if place else outputs) @ matrix.T
+    np.testing.assert_allclose(outputs, module(x).numpy(), atol=1e-12)
 
 
 def test_the_ball_without_negative_inputs_is_its_non_negative_part() -> None:

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lth_runner.report.laws import FORMULA_STYLES
@@ -19,15 +20,16 @@ TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
-    """One panel per measure; means as lines, from the least to the greatest value shaded.
+    """One panel per measure; means as lines, from the least to the greatest value shaded, or intervals.
 
     Args:
         points: curve, and the columns that the panels name.
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
             ("linear", "log", "log2": with ticks at powers of two, or "density": logarithmic, fractions in percent);
-            y_scale ("linear", "log" or "percent": fractions in percent); y_limits, lowest and highest, each perhaps
-            null; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y of
-            grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
+            y_scale ("linear", "log", "symlog": logarithmic above 1 and linear below, or "percent": fractions in
+            percent); y_limits, lowest and highest, each perhaps null; interval, if there, two columns between which is
+            shaded; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y
+            of grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
             curves, the names of those that are, or without, of those that are not. labels, names of the curves for
             people. caption, above the panels.
     """
@@ -49,6 +51,9 @@ def _curves(points: Sequence[Point], panel: Mapping[str, Any]) -> dict[str, Seri
     names, part = panel.get("curves"), panel.get("part")
     shown = points if part is None else [point for point in points if point["panel"] == part]
     found = series(shown, panel["x"], panel["y"])
+    if "interval" in panel:
+        low, high = (series(shown, panel["x"], column) for column in panel["interval"])
+        found = {name: replace(curve, low=low[name].mean, high=high[name].mean) for name, curve in found.items()}
     return {
         name: curve
         for name, curve in found.items()
@@ -62,7 +67,7 @@ def _draw(
     factor = 100 if panel["y_scale"] == "percent" else 1
     for name, curve in curves.items():
         axes.plot(curve.x, factor * curve.mean, **looks[name])
-        band(axes, curve.x, factor * curve.low, factor * curve.high, curve.spread, looks[name])
+        band(axes, curve.x, factor * curve.low, factor * curve.high, curve.spread or "interval" in panel, looks[name])
     if panel["level"] is not None:
         height, label = panel["level"]
         axes.axhline(factor * height, color="#444444", linestyle="--", linewidth=1, label=label)
@@ -70,8 +75,8 @@ def _draw(
         axes.plot(x, y, color="#444444", linestyle=style, linewidth=1, label=label)
     axes.set_xlabel(panel["x_label"])
     axes.set_ylabel(panel["y_label"])
-    if panel["y_scale"] == "log":
-        axes.set_yscale("log")
+    if panel["y_scale"] in ("log", "symlog"):
+        axes.set_yscale(panel["y_scale"])
     axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
     if panel["x_scale"] == "log":
         axes.set_xscale("log")
