@@ -64,8 +64,7 @@ class FunctionError:
         ball_starts = torch.cat((worst, 2 * random - 1 if signed else random))
         found["function_error_box_found"] = self._ascend(pair, torch.cat((worst, random)), into_box)
         found["function_error_ball_found"] = self._ascend(pair, ball_starts, into_ball(signed))
-        shape, largest = tuple(images.shape[1:]), float(images.abs().max())
-        test = Region(radius=float(images.flatten(1).norm(dim=1).max()), largest=largest)
+        shape, test = tuple(images.shape[1:]), region_of(images)
         box, ball = Region(radius=math.sqrt(math.prod(shape)), largest=1.0), Region(radius=1.0, largest=1.0)
         found |= curvature_error_seen(network, images)
         return found | bounds(network, target, shape, {"test": test, "box": box, "ball": ball}, recorder)
@@ -93,6 +92,12 @@ class Region:
 
     radius: float
     largest: float
+
+
+def region_of(images: torch.Tensor) -> Region:
+    """The smallest one with all these images."""
+    images = images.double()
+    return Region(radius=float(images.flatten(1).norm(dim=1).max()), largest=float(images.abs().max()))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
 from lth_runner.measure.claims import claimed
-from lth_runner.measure.function_error import Pair, Region, bounds, curvature_error_seen
+from lth_runner.measure.function_error import Pair, bounds, curvature_error_seen, region_of
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.activated import Activated
 from lth_runner.networks.activations import Activation
@@ -144,9 +144,7 @@ class Activations:
         """How far outputs may differ on test images, and how far curvature makes them differ on the first of them."""
         (target,) = problem.need("target")
         images = self._images(problem)
-        norm, largest = float(images.flatten(1).norm(dim=1).max()), float(images.abs().max())
-        region = {"test": Region(radius=norm, largest=largest)}
-        found = bounds(network, target, tuple(images.shape[1:]), region, recorder)
+        found = bounds(network, target, tuple(images.shape[1:]), {"test": region_of(images)}, recorder)
         return found | curvature_error_seen(network, images[: self.images])
 
     def _point(self, method: Method, name: str, problem: Problem, scale: float, recorder: Recorder) -> Point:

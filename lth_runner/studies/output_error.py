@@ -13,7 +13,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import images as images_of
-from lth_runner.measure.function_error import ticket_bound
+from lth_runner.measure.function_error import region_of, ticket_bound
 from lth_runner.measure.outputs import compare
 from lth_runner.networks.interface import Architecture, filled
 from lth_runner.networks.layers import weight_layers
@@ -25,7 +25,7 @@ from lth_runner.report.tables import Column, Row
 from lth_runner.studies.changed import changed
 from lth_runner.studies.points import Points, mean
 from lth_runner.study import Outcome
-from lth_runner.ticket.materialise import Materialised, materialise
+from lth_runner.ticket.materialise import Materialised, approximated_by, materialise
 
 BATCH = 500
 MEASURES = {"bound": "at most, by the bound", "largest": "largest on the test images", "average": "mean on these"}
@@ -156,12 +156,12 @@ def measured(network: Materialised, problem: Problem) -> dict[str, Any]:
     """Bound and differences of one ticket's network, and how many of its predictions are not the target's."""
     architecture, target, data = problem.need("network", "target", "data")
     images = images_of(data.test_inputs).cpu()
-    radius = float(images.double().flatten(1).norm(dim=1).max())
+    sought = approximated_by(network.ticket, target)
     module, reference = _module(network, problem), filled(architecture, target, torch.float64)
     labels = None if data.test_labels is None else data.test_labels.cpu()
     found = compare(module, reference, images, None, None, BATCH, labels)
     return {
-        "bound": ticket_bound(network, target, tuple(images.shape[1:]), radius),
+        "bound": ticket_bound(network, sought, tuple(images.shape[1:]), region_of(images)),
         "largest": found["output_difference_max"],
         "average": found["output_difference_mean"],
         "accuracy": found.get("accuracy"),

@@ -1,6 +1,7 @@
 """Function errors: seen <= found <= certified, on networks of every kind; bounds that are exact where they can be."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from lth_runner.data.interface import Dataset
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bound import copies_bound, norm_bound, output_bound
 from lth_runner.measure.function_error import FunctionError, into_ball
+from lth_runner.networks.activated import Activated
+from lth_runner.networks.activations import RELU, Tanh
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes, tensors_of
@@ -207,6 +210,18 @@ def test_matrices_of_copies_compute_what_the_network_does(low: float) -> None:
     for place, matrix in enumerate(ticket.architecture.multipliers(module)):
         outputs = (np.maximum(outputs, 0) if place else outputs) @ matrix.T
     np.testing.assert_allclose(outputs, module(x).numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("which", ["added", "own"])
+def test_other_activations_have_no_bound_of_copies(which: str) -> None:
+    """Neither where the added neurons have them nor where the target has."""
+    plain = FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False)
+    target = Activated(original=plain, activation=Tanh()) if which == "own" else plain
+    method = replace(copied(3), activation=Tanh() if which == "added" else RELU)
+    found = method.find(problem(target, (1, 2, 3), 0, 0.0), Memory()).ticket
+    assert isinstance(found.architecture, NeuronCopies)
+    with pytest.raises(ConfigError, match="matrices and ReLUs alone"):
+        found.architecture.multipliers(materialise(found).module(torch.float64))
 
 
 def test_the_ball_without_negative_inputs_is_its_non_negative_part() -> None:
