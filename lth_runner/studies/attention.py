@@ -1,4 +1,4 @@
-"""Errors of a random multi-head attention, pruned to a target's, against its width and the number of tokens."""
+"""Errors of random attentions and blocks, pruned to a target's, against their width and the number of tokens."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from lth_runner.laws.poisson.numbers import equally_likely, moments, products
 from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import filled, state_shapes
 from lth_runner.networks.merged_attention import MergedAttention
+from lth_runner.networks.vit import EncoderBlock
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column, Row
@@ -30,6 +31,7 @@ from lth_runner.ticket.materialise import Materialised, approximated_by, materia
 from lth_runner.ticket.names import recipe
 
 LAW = "Poisson law, median entry"
+BLOCK, NORMED = "block", "block with layer norms"
 FACTORS, ENTRIES = 256, 200  # numbers of each factor, and entries of products, over which the law averages
 MEASURES = {
     "entry": "median entry",
@@ -42,7 +44,7 @@ MEASURES = {
 NORMS = {"output": "output", "norm": "layer norm of the output", "residual": "layer norm of input and output added"}
 COLUMNS = {
     "curve": Column("method", "text"),
-    "heads": Column("heads", "count"),
+    "network": Column("network", "text"),
     "measure": Column("error of", "text"),
     "drawn": Column("weights drawn, largest n", "count"),
     "error": Column("error there", "error"),
@@ -66,20 +68,28 @@ class Tokens(torch.nn.Module):
         return self.attention(x, x, x, need_weights=False)[0]
 
 
+def block(width: int, heads: int, hidden: int, norms: bool) -> torch.nn.Module:
+    """A transformer's block, with its layer norms or without."""
+    module: torch.nn.Module = EncoderBlock(width, heads, hidden)
+    for name in () if norms else ("norm1", "norm2"):
+        setattr(module, name, torch.nn.Identity())
+    return module
+
+
 @dataclass(frozen=True, kw_only=True)
 class AttentionErrors:
-    """Tickets of one attention with normal weights of variance 1 / width, on tokens with entries from N(0, 1).
+    """Tickets of one attention, or one block, with normal weights of variance 1 / inputs, on tokens from N(0, 1).
 
     Slopes are those of the logarithm of an error over n, one line for each seed; the law is that of method `law`, whose
     entries are sums of n products of two numbers each.
 
     Attributes:
         methods: by name; each has a setting n.
-        width: of a token; heads: how many, one target each.
+        width: of a token; heads: how many, one target each; hidden: neurons of a block's two layers.
         values: of n, ascending; slopes go from `fit_from` on.
         length, lengths: tokens of a sequence where n varies, and where it does not.
         length_n: n where the length varies.
-        norm_heads: heads of the panel that shows layer norms, which is for method `law`.
+        norm_heads: heads of the blocks, and of the panel that shows layer norms for method `law`.
         tokens: of all sequences of one length together.
         repeats: seeds, counted from the run's own: of target, random network and tokens.
         confidence: of the slopes' intervals.
@@ -90,6 +100,7 @@ class AttentionErrors:
     methods: dict[str, Any]
     width: int
     heads: list[int]
+    hidden: int
     values: list[int]
     fit_from: int
     length: int
@@ -104,7 +115,7 @@ class AttentionErrors:
     labels: dict[str, str]
 
     def __post_init__(self) -> None:
-        for name in ("width", "fit_from", "length", "length_n", "tokens", "repeats"):
+        for name in ("width", "hidden", "fit_from", "length", "length_n", "tokens", "repeats"):
             checks.integer(f"study.{name}", getattr(self, name), at_least=1)
         for heads in self.heads:
             checks.integer("study.heads", heads, at_least=1)
@@ -127,25 +138,23 @@ class AttentionErrors:
         return {"repeats": self.repeats}
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
-        """Every method, number of heads and seed in turn."""
+        """Every method, network and seed in turn."""
         self.check(methods)
         kept, found = Points(recorder, repr(self)), list[Point]()
+        places = [(name, network) for name in self.methods for network in self.networks()]
         for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
-            for name, method in self.methods.items():
-                for heads in self.heads:
+            for name, network in places:
 
-                    def find(
-                        work: Recorder, name: str = name, method: Method = method, heads: int = heads, seed: int = seed
-                    ) -> list[Point]:
-                        return self._measured(name, method, heads, replace(problem, streams=Streams(seed)), work)
+                def find(work: Recorder, name: str = name, network: str = network, seed: int = seed) -> list[Point]:
+                    return self._measured(name, network, replace(problem, streams=Streams(seed)), work)
 
-                    found += kept.get(f"{self._label(name)}, {_heads(heads)}, seed {seed}", find)
-        rows = [row for name in self.methods for heads in self.heads for row in self._rows(name, heads, found)]
+                found += kept.get(f"{self._label(name)}, {network}, seed {seed}", find)
+        rows = [row for name, network in places for row in self._rows(name, network, found)]
         return Outcome(
             rows=rows,
             columns=COLUMNS,
             summary={
-                f"{row['curve']}/{row['heads']}/{row['measure']}/{key}": row[key]
+                f"{row['curve']}/{row['network']}/{row['measure']}/{key}": row[key]
                 for row in rows
                 for key in ("error", "bits", "power")
                 if key in row
@@ -157,28 +166,38 @@ class AttentionErrors:
     def _label(self, name: str) -> str:
         return self.labels.get(name, name)
 
-    def _measured(self, name: str, method: Any, heads: int, problem: Problem, recorder: Recorder) -> list[Point]:
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """By what they are called: attentions by their heads, then blocks."""
+        alone = {_heads(heads): Tokens(self.width, heads) for heads in self.heads}
+        sizes = self.width, self.norm_heads, self.hidden
+        return alone | {name: block(*sizes, norms=name == NORMED) for name in (BLOCK, NORMED)}
+
+    def posed(self, network: str, problem: Problem) -> Problem:
+        """The problem of one target, drawn from the problem's streams; its layer norms are as torch has them."""
+        module = Instance.of(self.networks()[network])
+
+        def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            if "norm" in name:
+                return np.full(shape, float(name.endswith("weight")))
+            inputs = shape[-1] if len(shape) > 1 else self.width
+            return problem.streams("attention", network, name).normal(0.0, inputs**-0.5, shape)
+
+        target = {name: drawn(name, shape) for name, shape in state_shapes(module).items()}
+        return replace(problem, network=module, target=target, data=None)
+
+    def _measured(self, name: str, network: str, problem: Problem, recorder: Recorder) -> list[Point]:
         """A point for every n at one length, and for every length at one n."""
-        posed, seed = self.posed(heads, problem), problem.streams.seed
-        network, target = posed.need("network", "target")
-        wanted = filled(network, target, torch.float64)
+        posed, place = self.posed(network, problem), {"curve": name, "network": network}
+        architecture, target = posed.need("network", "target")
+        wanted = filled(architecture, target, torch.float64)
         points: list[Point] = []
         for n in sorted({*self.values, self.length_n}):
-            found = materialise(replace(method, n=n).find(posed, recorder).ticket)
+            found = materialise(replace(self.methods[name], n=n).find(posed, recorder).ticket)
             own, module = entry_errors(found, target), found.module(torch.float64)
             for length in [self.length] if n != self.length_n else sorted({self.length, *self.lengths}):
                 errors = own | output_errors(module, wanted, self._sequences(problem.streams, length))
-                points.append({"curve": name, "heads": heads, "n": n, "length": length, **errors, "seed": seed})
+                points.append({**place, "n": n, "length": length, **errors, "seed": problem.streams.seed})
         return points
-
-    def posed(self, heads: int, problem: Problem) -> Problem:
-        """The problem of one target, drawn from the problem's streams."""
-        network = Instance.of(Tokens(self.width, heads))
-        target = {
-            name: problem.streams("attention", str(heads), name).normal(0.0, self.width**-0.5, shape)
-            for name, shape in state_shapes(network).items()
-        }
-        return replace(problem, network=network, target=target, data=None)
 
     def _sequences(self, streams: Streams, length: int) -> torch.Tensor:
         """(N, length, width): the first tokens are the same for every length."""
@@ -186,9 +205,9 @@ class AttentionErrors:
         tokens = streams("tokens").normal(size=(count * length, self.width))
         return torch.from_numpy(tokens).reshape(count, length, self.width)
 
-    def _rows(self, name: str, heads: int, points: Sequence[Point]) -> list[Row]:
+    def _rows(self, name: str, network: str, points: Sequence[Point]) -> list[Row]:
         """One for each kind of error."""
-        own = [point for point in points if (point["curve"], point["heads"]) == (name, heads)]
+        own = [point for point in points if (point["curve"], point["network"]) == (name, network)]
         at_length = [point for point in own if point["length"] == self.length and point["n"] in self.values]
         steep = [point for point in at_length if point["n"] >= self.fit_from]
         long = [point for point in own if point["n"] == self.length_n and point["length"] in self.lengths]
@@ -197,7 +216,7 @@ class AttentionErrors:
             last = float(np.median([point[measure] for point in at_length if point["n"] == max(self.values)]))
             bits = exponential(*_curves(steep, "n", measure), self.confidence)
             drawn = max(point["drawn"] for point in at_length)
-            row = {"curve": self._label(name), "heads": heads, "measure": label, "drawn": drawn, "error": last}
+            row = {"curve": self._label(name), "network": network, "measure": label, "drawn": drawn, "error": last}
             row |= _interval(bits, ("bits", "low", "high"), -1 / math.log(2))
             if "entry" not in measure:
                 slope = power(*_curves(long, "length", measure), self.confidence)
@@ -209,29 +228,32 @@ class AttentionErrors:
         """All points, and their medians over the seeds by panel: against n, the length, and n with layer norms."""
         drawn = [{"panel": "measured", **point} for point in points]
         for point in _medians(points):
-            named = {**point, "curve": _curve(point["curve"], point["heads"])}
+            named = {**point, "curve": _curve(point["curve"], point["network"])}
             if point["length"] == self.length and point["n"] in self.values:
                 drawn.append({"panel": "n", **named})
             if point["n"] == self.length_n and point["length"] in self.lengths:
                 drawn.append({"panel": "length", **named})
-        law = [
-            point for point in drawn if point["panel"] == "n" and point["curve"] == _curve(self.law, self.norm_heads)
-        ]
+        own = {"panel": "n", "curve": _curve(self.law, _heads(self.norm_heads))}
+        law = [point for point in drawn if own.items() <= point.items()]
         return drawn + [
             {**point, "panel": "norm", "curve": measure, "output": point[measure]} for point in law for measure in NORMS
         ]
 
     def _figure(self, problem: Problem) -> Description:
-        curves = {_curve(n, h): f"{self._label(n)}, {_heads(h)}" for n in self.methods for h in self.heads}
-        main = [_curve(self.law, heads) for heads in self.heads]
-        several = [*main, *(_curve(name, self.norm_heads) for name in self.methods if name != self.law)]
+        labels = {
+            _curve(n, network): f"{self._label(n)}, {network}" for n in self.methods for network in self.networks()
+        }
+        others = [name for name in self.methods if name != self.law]
+        main = [_curve(self.law, _heads(heads)) for heads in self.heads]
+        several = [*main, *(_curve(name, _heads(self.norm_heads)) for name in others)]
+        blocks = [_curve(self.law, BLOCK), *(_curve(name, NORMED) for name in self.methods)]
         shown = {"y_scale": "log", "y_limits": [None, None], "level": None}
         by_n = {**shown, "x": "n", "x_scale": "linear"}
         by_n["x_label"] = f"n, products for each entry\n(keys and values of width {self.width + 1} n)"
         relative, where = "relative error of the output", f"{self.length} tokens"
         return {
             "kind": "panels",
-            "labels": curves | NORMS,
+            "labels": labels | NORMS,
             "caption": f"Tokens of {self.width} numbers; medians over {self.repeats} seeds.",
             "panels": [
                 {**by_n, "part": "n", "curves": main, "y": "entry", "y_label": "median error of an entry",
@@ -241,12 +263,14 @@ class AttentionErrors:
                  "x_label": f"tokens of a sequence (n = {self.length_n})", "y_label": relative},
                 {**by_n, "part": "norm", "y": "output",
                  "y_label": f"relative error\n({_heads(self.norm_heads)}, {where})"},
+                {**by_n, "part": "n", "curves": blocks, "y": "output",
+                 "y_label": f"relative error of a block\n({_heads(self.norm_heads)}, {where})"},
             ],
         }  # fmt: skip
 
     def _law(self, problem: Problem) -> list[float]:
         """The median error of an entry at every n, of the first target with `norm_heads` heads."""
-        network, target = self.posed(self.norm_heads, problem).need("network", "target")
+        network, target = self.posed(_heads(self.norm_heads), problem).need("network", "target")
         entries = np.concatenate([part.ravel() for part in MergedAttention(original=network).folded(target).values()])
         typical = np.quantile(entries, (np.arange(ENTRIES) + 0.5) / ENTRIES)
         factor = equally_likely(self.numbers, FACTORS)
@@ -281,7 +305,7 @@ def output_errors(found: torch.nn.Module, wanted: torch.nn.Module, tokens: torch
 
 def _medians(points: Sequence[Point]) -> list[Point]:
     """Over the seeds."""
-    keys, groups = ("curve", "heads", "n", "length"), dict[tuple[Any, ...], list[Point]]()
+    keys, groups = ("curve", "network", "n", "length"), dict[tuple[Any, ...], list[Point]]()
     for point in points:
         groups.setdefault(tuple(point[key] for key in keys), []).append(point)
     medians = [
@@ -306,8 +330,8 @@ def _interval(slope: Slope | None, names: tuple[str, str, str], factor: float) -
     return dict(zip(names, (factor * slope.value, low, high), strict=True))
 
 
-def _curve(name: str, heads: int) -> str:
-    return f"{name}, {heads}"
+def _curve(name: str, network: str) -> str:
+    return f"{name}, {network}"
 
 
 def _heads(count: int) -> str:
