@@ -266,22 +266,25 @@ def _gain(
 
 
 def own_edges(split: Drawn, width: int, seed: int) -> np.ndarray:
-    """(coordinates, width): what each hidden neuron multiplies its own coordinate with; the only edges ever kept."""
+    """(coordinates, width): what each hidden neuron multiplies its own coordinate with; the only edges ever kept.
+
+    Where the coordinates come several times, as to each head of an attention, they stand one after the other.
+    """
     hidden, coordinates = split.shape[:2]
     own = np.empty(hidden)
     step = max(1, BLOCK // coordinates)
     for start in range(0, hidden, step):
         neuron = np.arange(start, min(start + step, hidden))
         drawn = split.draw(seed, start * coordinates, neuron.size * coordinates).reshape(-1, coordinates)
-        own[neuron] = drawn[neuron - start, neuron // width]
-    return own.reshape(coordinates, width)
+        own[neuron] = drawn[neuron - start, neuron // width % coordinates]
+    return own.reshape(-1, width)
 
 
 def block_diagonal(kept: np.ndarray, shape: tuple[int, ...]) -> Mask:
     """The mask of the first weights: neuron i of coordinate j keeps its edge to j if kept[j, i], and no other."""
     hidden, coordinates = shape[:2]
     neuron = np.flatnonzero(kept)
-    entry = neuron * coordinates + neuron // kept.shape[1]
+    entry = neuron * coordinates + neuron // kept.shape[1] % coordinates
     bits = np.zeros(-(-hidden * coordinates // 8), np.uint8)
     np.bitwise_or.at(bits, entry // 8, (128 >> entry % 8).astype(np.uint8))
     return Mask(shape, bits)

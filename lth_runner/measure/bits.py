@@ -140,12 +140,13 @@ def _fitted(ticket: Ticket) -> Iterator[float]:
         yield from _floats(recipe(source.distribution))
         yield from _floats([source.scale] if source.scale != 1 else [])
     if target_architecture(ticket) is not ticket.architecture:
-        yield from _floats({key: value for key, value in recipe(ticket.architecture).items() if key != "target"})
+        yield from _floats(recipe(ticket.architecture))
 
 
 def _floats(value: Any) -> Iterator[float]:
+    """Of settings, without those of a target."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = [part for key, part in value.items() if key != "target"]
     if isinstance(value, list):
         yield from (number for each in value for number in _floats(each))
     elif isinstance(value, float):

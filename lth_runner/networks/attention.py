@@ -1,24 +1,37 @@
 """Multi-head attention whose projections are layers of their own, so that a construction can replace them."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 
-class SelfAttention(torch.nn.Module):
-    """What `torch.nn.MultiheadAttention` computes, with its packed projection as the linear layer `in_proj`.
+class AttentionLayer(torch.nn.Module, ABC):
+    """What `torch.nn.MultiheadAttention` takes and gives, around projections of any kind.
 
     Attention weights are not returned, and nothing is dropped out.
+
+    Attributes:
+        heads: how many.
+        batch_first: whether inputs are (N, T, D), and not (T, N, D).
+        scale: what scores are multiplied with; None: 1 / the root of a key's width.
     """
 
-    def __init__(self, packed: torch.nn.MultiheadAttention) -> None:
+    def __init__(self, heads: int, batch_first: bool, scale: float | None) -> None:
         super().__init__()
-        width = packed.embed_dim
-        self.heads, self.batch_first = packed.num_heads, packed.batch_first
-        self.in_proj = torch.nn.Linear(width, 3 * width, bias=packed.in_proj_bias is not None)
-        self.out_proj = torch.nn.Linear(width, width, bias=packed.out_proj.bias is not None)
+        self.heads, self.batch_first, self.scale = heads, batch_first, scale
         self.in_proj_bias = None  # torch's encoder layer takes a path of its own, past this layer, where there is one
+
+    @abstractmethod
+    def projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values, (N, heads, T, width of each), of inputs (N, T, D)."""
+
+    @abstractmethod
+    def joined(self, mixed: torch.Tensor) -> torch.Tensor:
+        """(N, T, D) of the heads' averages of values, (N, heads, T, width of a value)."""
 
     def forward(
         self,
@@ -32,16 +45,35 @@ class SelfAttention(torch.nn.Module):
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, None]:
         del need_weights, average_attn_weights
-        parts = [part if self.batch_first else part.transpose(0, 1) for part in (query, key, value)]  # (N, T, D)
-        if query is key and key is value:
-            projected = self.in_proj(parts[0]).chunk(3, dim=-1)
-        else:
-            projected = tuple(self.in_proj(part).chunk(3, dim=-1)[i] for i, part in enumerate(parts))
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in projected)  # (N, heads, T, D/h)
+        inputs = {id(x): x if self.batch_first else x.transpose(0, 1) for x in (query, key, value)}  # (N, T, D)
+        q, k, v = self.projected(*(inputs[id(x)] for x in (query, key, value)))
         mask = _merged(attn_mask, key_padding_mask, q.dtype, self.heads)
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal and mask is None)
-        out = self.out_proj(mixed.transpose(-3, -2).flatten(-2))
+        causal = is_causal and mask is None
+        out = self.joined(scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=self.scale))
         return (out if self.batch_first else out.transpose(0, 1)), None
+
+
+class SelfAttention(AttentionLayer):
+    """What `torch.nn.MultiheadAttention` computes, with its packed projection as the linear layer `in_proj`."""
+
+    def __init__(self, packed: torch.nn.MultiheadAttention) -> None:
+        super().__init__(packed.num_heads, packed.batch_first, None)
+        width = packed.embed_dim
+        self.in_proj = torch.nn.Linear(width, 3 * width, bias=packed.in_proj_bias is not None)
+        self.out_proj = torch.nn.Linear(width, width, bias=packed.out_proj.bias is not None)
+
+    def projected(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if query is key and key is value:
+            parts = self.in_proj(query).chunk(3, dim=-1)
+        else:
+            parts = [self.in_proj(part).chunk(3, dim=-1)[i] for i, part in enumerate((query, key, value))]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in parts)  # (N, heads, T, D/h)
+        return q, k, v
+
+    def joined(self, mixed: torch.Tensor) -> torch.Tensor:
+        return self.out_proj(mixed.transpose(-3, -2).flatten(-2))
 
 
 def _merged(attn: torch.Tensor | None, padding: torch.Tensor | None, dtype: torch.dtype, heads: int) -> Any:
@@ -69,9 +101,7 @@ def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
         the module, and the old names of the parameters that have another now, by their new ones.
     """
     renamed: dict[str, str] = {}
-    for path, layer in list(module.named_modules()):
-        if not isinstance(layer, torch.nn.MultiheadAttention) or not is_plain(layer):
-            continue
+    for path, layer in packed_attentions(module):
         with torch.device(layer.out_proj.weight.device):
             unpacked = SelfAttention(layer).to(layer.out_proj.weight.dtype)
         if not layer.out_proj.weight.is_meta:
@@ -83,6 +113,12 @@ def unpack_(module: torch.nn.Module) -> tuple[torch.nn.Module, dict[str, str]]:
         }
         module = replaced_(module, path, unpacked)
     return module, renamed
+
+
+def packed_attentions(module: torch.nn.Module) -> list[tuple[str, torch.nn.MultiheadAttention]]:
+    """The packed attentions that another layer can stand in for, by path."""
+    parts = module.named_modules()
+    return [(path, part) for path, part in parts if isinstance(part, torch.nn.MultiheadAttention) and is_plain(part)]
 
 
 def replaced_(module: torch.nn.Module, path: str, part: torch.nn.Module) -> torch.nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from lth_runner.networks.attention import SelfAttention
+from lth_runner.networks.attention import AttentionLayer, SelfAttention
 
 F = torch.nn.functional
 NEVER_NEGATIVE: set[Any] = {
@@ -63,7 +63,7 @@ class _Tracer(fx.Tracer):
     proxy_buffer_attributes = True  # so that reading a buffer leaves a node
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, SelfAttention) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, AttentionLayer) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(module: torch.nn.Module, positive_inputs: bool) -> Trace | None:

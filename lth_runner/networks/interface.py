@@ -56,6 +56,20 @@ class Widened(Protocol):
 
 
 @runtime_checkable
+class Rewritten(Architecture, Protocol):
+    """An architecture that computes what another one does, with other tensors in place of some of its own."""
+
+    @property
+    def original(self) -> Architecture:
+        """The other one."""
+        ...
+
+    def folded(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Parameters and buffers of this network that compute what those of the original do, float64."""
+        ...
+
+
+@runtime_checkable
 class Expansion(Architecture, Protocol):
     """An architecture that approximates another one, its target: each target weight is a sum over several paths."""
 

@@ -12,12 +12,12 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Bars, no_bars
 from lth_runner.networks.attention import unpack_
-from lth_runner.networks.folding import BatchNormFolded
 from lth_runner.networks.interface import (
     Architecture,
     Deviation,
     Expansion,
     NearlyLinear,
+    Rewritten,
     filled,
     parameter_shapes,
     skeleton,
@@ -112,13 +112,20 @@ def target_architecture(ticket: Ticket) -> Architecture:
 def original_architecture(ticket: Ticket) -> Architecture:
     """The architecture that the ticket was asked for: before batch norms were folded, or layers expanded."""
     found = target_architecture(ticket)
-    return found.original if isinstance(found, BatchNormFolded) else found
+    while isinstance(found, Rewritten):
+        found = found.original
+    return found
 
 
 def approximated_by(ticket: Ticket, target: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The target's tensors under the names of the readings: with batch norms folded where the ticket folds them."""
-    architecture = target_architecture(ticket)
-    return architecture.folded(target) if isinstance(architecture, BatchNormFolded) else target
+    return _folded(target_architecture(ticket), target)
+
+
+def _folded(architecture: Architecture, target: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    return (
+        architecture.folded(_folded(architecture.original, target)) if isinstance(architecture, Rewritten) else target
+    )
 
 
 def target_names(ticket: Ticket) -> Mapping[str, str]:

@@ -47,6 +47,7 @@ TINY: dict[str, Any] = {"n": 12, "epsilon": 0.05, "epochs": 2, "batch": 16, "val
 TINY |= {"training": {"length": "2ep", "batch": 16}}
 TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
+    "attention": {"n": 20},
     "block": {"n": 12, "block": 3},
     "burkholz": {"n": 6},
     "greedy_selection": {"density": 0.5, "images": 20},
@@ -62,6 +63,7 @@ CLOSE = {
     "subset_sum": 0.25,
     **{name: 0.4 if name.startswith("pensia") else 0.05 for name in VARIANTS if not name.startswith("burkholz")},
     "pensia": 0.4,
+    "attention": 0.2,
     "malach": 0.45,
     "malach_pairs": 0.6,
     "block": 0.45,
@@ -73,6 +75,7 @@ NO_LAYER = "no linear or convolutional layer that could be approximated"
 NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
 NO_NORMS = "this prunes channels by the scales of batch norms, and .* has none behind a linear or convolutional layer"
 NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAttention of several heads"
+NO_ATTENTION = r"the network has no torch.nn.MultiheadAttention whose keys and values are as wide as its queries"
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
 COPIES = ("burkholz", "burkholz, gelu")
 BRANCHED = ("resnet", "vit", "convolutions", "language", "in_memory", "tied_layers")
@@ -87,11 +90,12 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     **{(name, network): NOT_IN_A_ROW for name in COPIES for network in BRANCHED},
     **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
     **{("early_bird", name): NO_NORMS for name in SMALL if name not in ("resnet", "convolutions")},
+    **{("attention", name): NO_ATTENTION for name in SMALL if name not in ("vit", "language", "in_memory")},
     **{("early_bert", name): NO_HEADS for name in SMALL if name not in ("vit", "language", "in_memory")},
 }
 
 # The network of a method that does not support the smallest one.
-HOMES = {"early_bird": "resnet", "early_bert": "vit"}
+HOMES = {"early_bird": "resnet", "early_bert": "vit", "attention": "vit"}
 
 QUICK = ("fc", "language")  # the others are slow together
 NETWORKS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SMALL]
