@@ -17,6 +17,7 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset
 from lth_runner.distributions.interface import Distribution
+from lth_runner.networks.activations import RELU
 from lth_runner.networks.attention import packed_attentions
 from lth_runner.networks.attention_expansion import PRODUCTS, AttentionExpansion
 from lth_runner.networks.interface import Architecture, parameter_shapes, skeleton, state_shapes
@@ -117,6 +118,8 @@ class Attention:
             max_paths=self.max_paths,
             epsilon=self.epsilon,
             stored=self.stored,
+            activation=RELU,
+            scale=1.0,
             distribution=self.distribution,
         )
 
