@@ -53,7 +53,14 @@ def _one(ax: "Axes", points: Sequence[Point]) -> None:
     single = [p for p in points if p["panel"] == "one"]
     least = min(single, key=lambda p: (p["targets"], p["epsilon"]))
     d = np.linspace(1, max(p["targets"] for p in single), 50)
-    ax.plot(d, least["n"] * d**3, color="#444444", linestyle="--", linewidth=1, label="d^3, from d = 1")
+    ax.plot(
+        d,
+        least["n"] * (d / least["targets"]) ** 3,
+        color="#444444",
+        linestyle="--",
+        linewidth=1,
+        label=f"d^3, from d = {least['targets']}, epsilon {least['epsilon']:g}",
+    )
     ax.set_ylim(0, 1.1 * max(p["n"] for p in points))
     ax.set_xlabel("d, targets of one mask")
     ax.set_ylabel("n, vectors")
