@@ -93,7 +93,7 @@ class NeuronMasks:
         networks: random networks, each with a target of its own.
         nodes: of branch and bound for one network, at most; then the best mask so far is a bound.
         tries: parts that are looked at for every bound.
-        fit_from: least n that fits see.
+        fit_from: least n that fits see, for each input.
         confidence: of every interval.
         resamples: of the bootstrap over networks.
         solver: of the weight masks' sums, exact.
@@ -232,7 +232,9 @@ class NeuronMasks:
             used = [
                 int(point["n"])
                 for point in points
-                if point["curve"] == curve and point["n"] >= self.fit_from and (curve == WEIGHT or point["proved"] == 1)
+                if point["curve"] == curve
+                and point["n"] >= self.fit_from * size.inputs
+                and (curve == WEIGHT or point["proved"] == 1)
             ]
             if len(used) < len(FITS):
                 continue
@@ -247,7 +249,7 @@ class NeuronMasks:
 
     def _figure(self) -> Description:
         common = {"y": "error", "interval": ["low", "high"], "y_scale": "log", "y_limits": [None, None], "level": None}
-        scales = {"linear": "a straight line: log(1/epsilon)", "log": "a straight line: 1/epsilon"}
+        scales = {"linear": "straight for log(1/epsilon)", "log2": "straight for 1/epsilon"}
         return {
             "kind": "panels",
             "labels": LABELS,
@@ -258,7 +260,7 @@ class NeuronMasks:
                     "part": str(size.inputs),
                     "x": "n",
                     "x_scale": scale,
-                    "x_label": f"hidden neurons ({words})",
+                    "x_label": f"hidden neurons\n({words})",
                     "y_label": f"largest error, d = {size.inputs}",
                     **({} if scale == "linear" else {"curves": [NEURON, BOUND]}),
                 }
