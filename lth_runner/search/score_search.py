@@ -212,7 +212,7 @@ class ScoreSearch(ABC):
         by_name = density if isinstance(density, Mapping) else dict.fromkeys(scores, density)
         return ScoredNetwork(
             module=module,
-            scores={name: self.first_scores(own, by_name[name]) for name, own in scores.items()},
+            scores={name: self.first_scores(own, by_name.get(name, self.density)) for name, own in scores.items()},
             density=density,
             scope=self.scope,
             numbers=space.numbers(seed),

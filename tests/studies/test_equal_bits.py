@@ -8,17 +8,22 @@ import pytest
 from recorders import Memory
 from searching import DATA, EDGE_POPUP, problem
 
+import lth_runner
+from lth_runner.config.compose import composed
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bits import bits
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.mlp import Mlp
+from lth_runner.report.tables import csv_rows
 from lth_runner.search.slot_machine import SlotMachine
 from lth_runner.studies.equal_bits import EqualBits
+from lth_runner.studies.tuning import JUDGED_BY
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 
+RESULTS = Path(lth_runner.__file__).parents[1] / "results"
 COMMON: dict[str, Any] = {field.name: getattr(EDGE_POPUP, field.name) for field in fields(EDGE_POPUP)}
 COMMON |= {"epochs": 1, "batch": 40, "density": 0.5}
 METHODS: dict[str, Any] = {
@@ -68,3 +73,16 @@ def test_what_cannot_be_made_is_refused() -> None:
         STUDY.check({"edge_popup": METHODS["edge_popup"]})
     with pytest.raises(ConfigError, match="no method was chosen"):
         replace(STUDY, labels={}).check({})
+
+
+def test_the_searches_of_the_table_are_those_that_were_tuned_at_their_best() -> None:
+    shown, tuned = (composed([f"experiment={name}"]) for name in ("equal_bits", "tune_equal_bits"))
+    assert tuned["seed"] not in range(shown["seed"], shown["seed"] + shown["study"]["repeats"])
+    assert shown["study"]["labels"] == tuned["study"]["labels"]
+    tries = csv_rows((RESULTS / "equal_bits" / "tuning.csv").read_text(), ["network", "best"])
+    for name, search in tuned["compare"].items():
+        own = [row for row in tries if row["network"] == tuned["study"]["labels"][name]]
+        assert [row["learning_rate"] for row in own] == tuned["study"]["settings"]["learning_rate"]
+        best = max(own, key=lambda row: row[JUDGED_BY])
+        assert best["best"] == "best"
+        assert shown["compare"][name] == {**search, "learning_rate": best["learning_rate"]}
