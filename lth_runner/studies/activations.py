@@ -37,9 +37,9 @@ COLUMNS = {
     "weight_error_median": Column("median weight error", "error"),
     "over_epsilon": Column("not within epsilon", "count"),
     "output_difference_max": Column("largest output difference", "error"),
-    "function_error_test_bound": Column("at most", "error"),
-    "curvature_error_test": Column("of it by curvature", "error"),
-    "curvature_error_test_bound": Column("at most", "error"),
+    "function_error_test_bound": Column("certified", "error"),
+    "curvature_error_test": Column("by curvature alone", "error"),
+    "curvature_error_test_bound": Column("that certified", "error"),
 }
 CURVE = ("output_difference_max", "curvature_error_test", "curvature_error_test_bound", "rounding")
 

@@ -250,6 +250,23 @@ def test_networks_of_the_same_activation_are_approximated(method: Any, activatio
     assert len(materialise(ticket).deviations) == curved * (3 if method is pensia else 1)
 
 
+@pytest.mark.parametrize("activation", EVERY, ids=repr)
+@pytest.mark.parametrize("scale", [1e-3, 1.0])
+def test_outputs_stay_within_their_bound_whatever_is_between_layers(activation: Activation, scale: float) -> None:
+    """With the activation of the target in all layers."""
+    network = Activated(original=FC, activation=activation)
+    posed = problem(network, size=0.6)
+    assert posed.target is not None
+    found = materialise(pensia(activation=activation, scale=scale, n=5).find(posed, Memory()).ticket)
+    x = inputs(FC, 8, count=200)
+    apart = (found.module(torch.float64)(x) - filled(network, posed.target, torch.float64)(x)).norm(dim=1)
+    radius, largest = float(x.flatten(1).norm(dim=1).max()), float(x.abs().max())
+    certified = output_bound(
+        found.readings, posed.target, network, (1, 1, 6), radius, largest=largest, deviations=found.deviations
+    )
+    assert 0 < float(apart.max()) <= certified
+
+
 def test_copies_pass_layers_without_an_activation() -> None:
     network = Activated(original=FC, activation=LeakyRelu(slope=1.0))
     ticket = burkholz(n=24).find(problem(network), Memory()).ticket
