@@ -45,6 +45,7 @@ TINY: dict[str, Any] = {"n": 12, "epsilon": 0.05, "epochs": 2, "batch": 16, "val
 TINY |= {"training": {"length": "2ep", "batch": 16}}
 TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
+    "binary": {"bits": 5},
     "block": {"n": 12, "block": 3},
     "burkholz": {"n": 6},
     "greedy_selection": {"density": 0.5, "images": 20},
@@ -62,6 +63,7 @@ CLOSE = {
     "pensia": 0.4,
     "malach": 0.45,
     "malach_pairs": 0.6,
+    "binary": 0.1,
     "block": 0.45,
 }
 CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
@@ -77,6 +79,7 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia, matched", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
     ("orseau", "redundant_fc"): NO_LAYER,
+    ("binary", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
     ("burkholz", "redundant_fc"): NO_LAYER,
     ("burkholz", "resnet"): NOT_IN_A_ROW,
