@@ -242,6 +242,8 @@ def test_what_fails_is_counted(halves: str) -> None:
             for reading in readings
         )
         assert wrong == ticket.facts["unsolved"] < ticket.facts["expected_failures"]
+        pruned = [~mask.dense().any(axis=-1) for name, mask in ticket.masks.items() if ".chain." in name]
+        assert sum(int(each.sum()) for each in pruned) == ticket.facts["failed_neurons"], "and nothing reads them"
 
 
 def test_more_failures_are_expected_than_met() -> None:

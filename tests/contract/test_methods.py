@@ -63,7 +63,7 @@ CLOSE = {
     "pensia": 0.4,
     "malach": 0.45,
     "malach_pairs": 0.6,
-    "binary": 0.1,
+    "binary": 0.15,
     "block": 0.45,
 }
 CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
