@@ -211,9 +211,8 @@ class _Work:
             plus = self._plus(name)
             wanted = powers(after, self._random.copies)
             kept, found = whole_number_sums(plus, carrying[:, None], before, wanted)
-            usable = carrying.any(axis=1)  # a block for signs that its input cannot have carries nothing
             carrying = found == wanted
-            self.failed += int(np.count_nonzero(~carrying[usable]))
+            self.failed += int(np.count_nonzero(~carrying))
             self.masks[name] = Mask.pack(kept & carrying[..., None])
         wanted = np.rint(sought).astype(np.int64)
         packed = [np.packbits(kept) for kept in self._sums(last, layer, wanted, carrying, bar)]
