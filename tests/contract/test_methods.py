@@ -48,6 +48,7 @@ TINY |= {"training": {"length": "2ep", "batch": 16}}
 TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
 OWN: dict[str, dict[str, Any]] = {
     "attention": {"n": 20},
+    "binary": {"bits": 5},
     "block": {"n": 12, "block": 3},
     "burkholz": {"n": 6},
     "greedy_selection": {"density": 0.5, "images": 20},
@@ -66,6 +67,7 @@ CLOSE = {
     "attention": 0.2,
     "malach": 0.45,
     "malach_pairs": 0.6,
+    "binary": 0.15,
     "block": 0.45,
 }
 CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
@@ -85,6 +87,7 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia, sigmoid", "redundant_fc"): NO_LAYER,
     ("malach_pairs", "redundant_fc"): NO_LAYER,
     ("orseau", "redundant_fc"): NO_LAYER,
+    ("binary", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
     **{(name, "redundant_fc"): NO_LAYER for name in COPIES},
     **{(name, network): NOT_IN_A_ROW for name in COPIES for network in BRANCHED},
