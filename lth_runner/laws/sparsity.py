@@ -42,6 +42,7 @@ COLUMNS = {
     "epsilon": Column("error", "error"),
     "epsilon_low": Column("at least", "error"),
     "epsilon_high": Column("at most", "error"),
+    "out_of_reach": Column("failures out of reach", "percent"),
     "law_ratio": Column("measured / predicted", "number"),
     "entropy": Column("n H2(k / n)", "number"),
     "per_bit": Column("n H2(k / n) / log2(1 / error)", "number"),
@@ -201,13 +202,17 @@ class PriceOfSparsity:
                 for n in part.kept.n:
                     path, k = ("guarantee", name, str(n)), part.kept.of(n)
                     values = self._draw(streams, path, part.instances, n)
+                    out: dict[str, float] = {}
                     if part.every_target:
-                        error = worst_of_size(values, k, math.sqrt(k))
+                        found = guaranteed(worst_of_size(values, k, math.sqrt(k)), self.confidence)
                     else:
                         levels = streams.uniform((*path, "targets"), 0, part.instances)
-                        error, _ = closest_of_size(values, math.sqrt(k) * (2 * levels - 1), k)
-                    found = guaranteed(error, self.confidence)
-                    points.append({"curve": name, "label": part.kept.label, **_point(n, k, found)})
+                        targets = math.sqrt(k) * (2 * levels - 1)
+                        error, _ = closest_of_size(values, targets, k)
+                        found = guaranteed(error, self.confidence)
+                        beyond = out_of_reach(values, targets, k, found.value)
+                        out = {"out_of_reach": float(beyond.sum() / np.count_nonzero(error > found.value))}
+                    points.append({"curve": name, "label": part.kept.label, **_point(n, k, found), **out})
                     recorder.metrics(**points[-1])
                     bar.advance(1)
         return points
@@ -262,7 +267,7 @@ class PriceOfSparsity:
     def _figure(self) -> Description:
         return {
             "kind": "price_of_sparsity",
-            "labels": {
+            "panels": {
                 "errors": {name: kept.label for name, kept in self.kept.items()},
                 "guarantee": {name: part.kept.label for name, part in self.guarantees.items()},
                 "bits": {name: part.label for name, part in self.equal.items()},
@@ -285,6 +290,13 @@ def guaranteed(errors: np.ndarray, confidence: float) -> Estimate:
     exceed = errors.size - 1 - np.arange(errors.size)
     shares = (exceed / errors.size, *binomial_interval(exceed, errors.size, confidence))
     return Estimate(*(float(np.maximum(ordered, share).min()) for share in shares))
+
+
+def out_of_reach(values: np.ndarray, targets: np.ndarray, size: int, epsilon: float) -> np.ndarray:
+    """(B,) bool, whether the target is more than epsilon beyond the least or the greatest sum of `size` numbers."""
+    ordered = np.sort(values, axis=1)
+    least, most = ordered[:, :size].sum(axis=1), ordered[:, -size:].sum(axis=1)
+    return (targets < least - epsilon) | (targets > most + epsilon)
 
 
 def first_n(count_of: Callable[[int], int], needed: int, low: int, most: int) -> int:

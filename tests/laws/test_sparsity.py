@@ -1,6 +1,7 @@
 """The price of sparsity on few instances."""
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lth_runner.laws.sparsity import (
     entropy,
     first_n,
     guaranteed,
+    out_of_reach,
     predicted_median,
 )
 from lth_runner.problem import Problem
@@ -59,6 +61,7 @@ def test_errors_guarantees_and_masks() -> None:
         assert 0.7 < point["law_ratio"] < 1.4
     for single, every in zip(by_panel["guarantee"][:3], by_panel["guarantee"][3:], strict=True):
         assert single["epsilon"] < every["epsilon"]
+        assert 0 < single["out_of_reach"] < 1
     for point in by_panel["bits"]:
         assert point["n_low"] <= point["n"] <= point["n_high"]
         assert point["entropy"] <= point["coded_bits"] < 1.1 * point["entropy"] + 0.5
@@ -94,6 +97,13 @@ def test_bits_of_a_mask_per_bit_of_the_error() -> None:
     )
     found = bits_per_bit(before, there)
     assert (found.low, found.value, found.high) == pytest.approx((2, 3, 6))
+
+
+def test_targets_that_no_sum_of_a_size_reaches() -> None:
+    values, targets = uniform(9, 200, 6), 3 * uniform(10, 200)
+    sums = np.array([[row[list(places)].sum() for places in combinations(range(6), 2)] for row in values])
+    beyond = (targets < sums.min(axis=1) - 0.1) | (targets > sums.max(axis=1) + 0.1)
+    np.testing.assert_array_equal(out_of_reach(values, targets, 2, 0.1), beyond)
 
 
 @pytest.mark.parametrize("size", [5, 8])

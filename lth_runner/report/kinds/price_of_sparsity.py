@@ -21,9 +21,9 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: panel ("errors", "guarantee" or "bits"), curve, and of the first two epsilon with its low and high,
             entropy, and law where there is one; of the third density, coded_bits and any_size.
-        description: labels, by panel those of its curves.
+        description: panels, by name the labels of its curves.
     """
-    labels = description["labels"]
+    labels = description["panels"]
     looks = curve_looks([label for part in labels.values() for label in part.values()], {})
     with panels(columns=3, height=HEIGHT) as (drawn, axes):
         for ax, (panel, names) in zip(axes, labels.items(), strict=True):
