@@ -1,7 +1,8 @@
 """Entropy coding of masks and indices: what they take on average once the frequencies of their symbols are known.
 
-One frequency table for a whole tensor, no context: a mask that keeps k of n entries takes n H2(k / n) bits, and the
-coder at most 0.2 % more from some ten thousand entries on.
+One frequency table for a whole tensor, no context: a mask that keeps k of n entries takes n H2(k / n) bits. Of long
+masks the coder takes 0.15 % more where a hundredth is kept, and less than that above; but .7 % more of a thousandth and
+4 % of a ten-thousandth, where its whole words and rounded frequencies show.
 """
 
 from collections.abc import Sequence
