@@ -43,7 +43,7 @@ class Attention:
     layers of the network, those behind the attentions among them, become two by Pensia's pairs, see `Pensia`.
 
     What is certified are the entries of the products. If all are within epsilon, the score that token y has for token x
-    changes by at most epsilon |x|_1 |y|_1 times the target's scale, however many tokens there are.
+    changes by at most epsilon (|x|_1 + 1) |y|_1 times the target's scale, however many tokens there are.
 
     Reference: Otsuka et al., AAAI 2026 (arXiv:2511.04217), of which the abstract and the idea were known here, not the
     proof. Differs from the paper: subset sums are solved exactly for a given n, where the theorem asks for keys and
