@@ -48,7 +48,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
         (["+sede=3"], "sede is not a setting (did you mean seed?)"),
         (["study=null"], "study=null names no file of configs, and this group needs one"),
         (["=3"], "=3 names no file of configs"),
-        (["experiment="], "experiment= does not exist; choose one of: all_tickets, "),
+        (["experiment="], "experiment= does not exist; choose one of: activations, "),
         (["seed=${oc.env:NOTHING_OF_THAT_NAME}"], "Environment variable 'NOTHING_OF_THAT_NAME' not found"),
         (["--nothing"], "unrecognized arguments: --nothing; lth-run --help lists every choice and setting"),
         (["--cfg", "nothing"], "invalid choice: 'nothing'"),
