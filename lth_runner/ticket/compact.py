@@ -67,7 +67,7 @@ def compact(
 
 
 def by_place(mask: Mask) -> Places | None:
-    """The mask place by place; None where that takes as many bits, or more patterns occur than are meant.
+    """The mask place by place; None where more patterns occur than are meant.
 
     K + 1 patterns are enough where one of K numbers is kept, or one at most, or those up to some number.
     """
@@ -77,8 +77,7 @@ def by_place(mask: Mask) -> Places | None:
     if len(packed) > most:
         return None
     patterns = np.unpackbits(packed, axis=1, count=rows.shape[1]).view(bool)
-    found = Places(patterns=patterns, symbols=symbols.astype(np.uint8).ravel())
-    return found if patterns.size + found.width * len(rows) < mask.size else None
+    return Places(patterns=patterns, symbols=symbols.astype(np.uint8).ravel())
 
 
 def expanded(tensors: Tensors, recipes: Mapping[str, Mapping[str, Any]]) -> Tensors:

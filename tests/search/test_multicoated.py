@@ -75,6 +75,15 @@ def test_a_ticket_is_the_sum_of_nested_masks(tmp_path: Path) -> None:
     assert ideal == pytest.approx(-(share * np.log2(share)).sum(), rel=1e-3)
 
 
+def test_two_coats_cost_the_entropy_of_their_three_states(tmp_path: Path) -> None:
+    """One bit where 22.7 % are kept, half of them by both coats; as each coat's own bits it would be 1.32."""
+    ticket = replace(RULE, density=0.227, coats=[1.0, 0.5], epochs=1).find(problem(), Memory(tmp_path)).ticket
+    weights = 36 * 20 + 20 * 10
+    found, apart = bits(ticket), 64 + 2 * 64 + 2 * 3 * 2
+    assert found["bits_per_weight"] == (2 * weights + apart) / weights
+    assert found["bits_per_weight_ideal"] - apart / weights == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("coats", [[], [0.5], [1.0, 0.2, 0.3], [1.0, -0.1]])
 def test_coats_that_do_not_lie_within_each_other_are_refused(coats: list[float]) -> None:
     with pytest.raises(ConfigError, match="coats"):
