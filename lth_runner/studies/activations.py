@@ -170,14 +170,14 @@ class Activations:
         labels = {
             "output_difference_max": "largest output difference to the target",
             "curvature_error_test": "output difference by curvature",
-            "curvature_error_test_bound": "the same, at most",
+            "curvature_error_test_bound": "output difference by curvature, at most",
             "rounding": "output difference by rounding, float32",
         }
         label = self.labels.get(self.curve, self.curve)
         return {
             "kind": "panels",
             "labels": {},
-            "caption": f"{label}, with random neurons of the target's activation.",
+            "caption": f"{label.capitalize()}, with random neurons of the target's activation.",
             "panels": [{**common, "y": y, "y_label": labels[y]} for y in CURVE],
         }
 
