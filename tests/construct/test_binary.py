@@ -165,7 +165,8 @@ def test_every_whole_number_is_built_exactly(bits: int, doublings: int, halves: 
 def test_a_chain_carries_powers_of_two(doublings: int) -> None:
     """Hidden layer by hidden layer, for inputs of both signs, and nothing for the wrong sign."""
     ticket = found(problem(fc(depth=1)), bits=6, doublings=doublings, halves="both", failure=1e-6)
-    layer = materialise(ticket).module(torch.float64).get_submodule("fc1")
+    whole = {name: ticket.random[name].draw(ticket.seed) * mask.dense() for name, mask in ticket.masks.items()}
+    layer = filled(ticket.architecture, whole, torch.float64).get_submodule("fc1")
     assert isinstance(layer, ChainLayer)
     parts = [layer.split, *layer.chain.children()]
     x = torch.tensor([3.0, -0.5, 0.0], dtype=torch.float64)[:, None]
