@@ -1,7 +1,7 @@
 """Random networks in which every input of a layer passes through a chain of small random layers of its own."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -104,11 +104,19 @@ class ChainExpansion:
         return module
 
     def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
-        """The pruned network, of masked arrays."""
-        module = self.module().double()
-        fill_(module, stored)
-        for name, tensor in masked.items():
-            fill_(module, {name: tensor.dense(np.float64)})
+        """The pruned network, of masked arrays, without the neurons that nothing reads."""
+        module, _ = unpack_(self.target.module())
+        module = module.double()
+        own = {f"{layer.name}.bias" for layer in self.layers}
+        fill_(module, {name: array for name, array in stored.items() if name not in own})
+        for layer in self.layers:
+            with torch.device("meta"):
+                part = ChainLayer(layer, self)
+            *chain, total = (masked[name].dense(np.float64) for name in self.random_names(layer))
+            part.fill_(*_read(chain, total, layer.groups))
+            if part.bias is not None:
+                part.bias = torch.nn.Parameter(torch.from_numpy(stored[f"{layer.name}.bias"]))
+            module = replaced_(module, layer.name, part)
         return module.requires_grad_(False).eval()
 
     def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -152,6 +160,12 @@ class ChainLayer(torch.nn.Module):
         y = self.gain * self.sum(hidden.reshape(-1, *features.shape[1:]).movedim(0, self.axis))
         return y if self.bias is None else y + self.bias.view(-1, *[1] * (x.ndim - 2 if self.axis == 1 else 0))
 
+    def fill_(self, chain: Sequence[np.ndarray], total: np.ndarray) -> None:
+        """Takes these weights, of as many neurons as they have."""
+        for part, weight in zip((self.split, *self.chain), chain, strict=True):
+            part.weight = torch.nn.Parameter(torch.from_numpy(weight))
+        self.sum.weight = torch.nn.Parameter(torch.from_numpy(total))
+
     def matrices(self, groups: int) -> np.ndarray:
         """(signs, outputs, coordinates of a group, *kernel): what inputs of each sign are multiplied with."""
         outputs, _, *kernel = self.sum.weight.shape
@@ -184,10 +198,36 @@ class Blocks(torch.nn.Module):
         return (self.weight @ x).relu()
 
 
+def _read(chain: Sequence[np.ndarray], total: np.ndarray, groups: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The same network with as many neurons in each block of a hidden layer as one of its blocks has that are read.
+
+    Args:
+        chain: (blocks, m, neurons before) of each hidden layer.
+        total: (outputs, neurons of a group, *kernel).
+    """
+    blocks, width = len(chain[0]), chain[-1].shape[1]
+    by_group = total.reshape(groups, len(total) // groups, blocks // groups, width, -1)
+    chosen = _first(np.logical_or.reduce(by_group, axis=(1, 4)).reshape(blocks, width))
+    own = chosen.reshape(groups, 1, blocks // groups, -1, 1)
+    total = np.take_along_axis(by_group, own, axis=3).reshape(len(total), -1, *total.shape[2:])
+    found = []
+    for weight in reversed(chain):
+        rows = np.take_along_axis(weight, chosen[..., None], axis=1)
+        chosen = _first(np.logical_or.reduce(rows, axis=1)) if weight.shape[2] > 1 else np.zeros((blocks, 1), np.int64)
+        found.append(np.take_along_axis(rows, chosen[:, None], axis=2))
+    return found[::-1], total
+
+
+def _first(read: np.ndarray) -> np.ndarray:
+    """(blocks, k): the neurons that are read, in their order, and some others where other blocks have more of them."""
+    count = max(1, int(read.sum(axis=1).max()))
+    return np.sort(np.argsort(~read, axis=1, kind="stable")[:, :count], axis=1)
+
+
 def check_chain(bits: int, doublings: int) -> None:
     """Refuses chains that no network can have."""
     checks.integer("bits", bits, at_least=1, at_most=MAX_BITS)
-    checks.integer("doublings", doublings, at_least=1, at_most=bits)
+    checks.integer("doublings", doublings, at_least=1)
 
 
 def exponents(bits: int, doublings: int) -> list[int]:
