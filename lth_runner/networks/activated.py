@@ -1,5 +1,6 @@
 """A network of this package with another activation function in place of its ReLUs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,19 +26,32 @@ class Activated:
     activation: Activation
 
     def __post_init__(self) -> None:
-        with torch.device("meta"):
-            found = _relus(self.original.module())
-        if not found:
-            raise ConfigError(
-                f"{type(self.original).__name__} has no torch.nn.ReLU that another activation could replace: choose a "
-                "network such as fc, with two layers or more"
-            )
+        check_relus(self.original)
 
     def module(self) -> torch.nn.Module:
-        module = self.original.module()
-        for path in _relus(module):
-            module = replaced_(module, path, self.activation.module())
-        return module
+        return with_relus_replaced(self.original.module(), self.activation.module)
+
+
+def check_relus(original: Architecture) -> None:
+    """Refuses a network without ReLUs.
+
+    Raises:
+        ConfigError: none of its layers is one.
+    """
+    with torch.device("meta"):
+        found = _relus(original.module())
+    if not found:
+        raise ConfigError(
+            f"{type(original).__name__} has no torch.nn.ReLU that another activation could replace: choose a network "
+            "such as fc, with two layers or more"
+        )
+
+
+def with_relus_replaced(module: torch.nn.Module, make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """The module with a new layer in the place of every torch.nn.ReLU, under its name."""
+    for path in _relus(module):
+        module = replaced_(module, path, make())
+    return module
 
 
 def _relus(module: torch.nn.Module) -> list[str]:

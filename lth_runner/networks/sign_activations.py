@@ -5,8 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from lth_runner.core.errors import ConfigError
-from lth_runner.networks.attention import replaced_
+from lth_runner.networks.activated import check_relus, with_relus_replaced
 from lth_runner.networks.interface import Architecture
 
 
@@ -27,19 +26,10 @@ class SignActivations:
     original: Architecture
 
     def __post_init__(self) -> None:
-        with torch.device("meta"):
-            found = _relus(self.original.module())
-        if not found:
-            raise ConfigError(
-                f"{type(self.original).__name__} has no torch.nn.ReLU that a sign could replace: choose a network such "
-                "as fc, with two layers or more"
-            )
+        check_relus(self.original)
 
     def module(self) -> torch.nn.Module:
-        module = self.original.module()
-        for path in _relus(module):
-            module = replaced_(module, path, Sign())
-        return module
+        return with_relus_replaced(self.original.module(), Sign)
 
 
 class Sign(torch.nn.Module):
@@ -71,8 +61,3 @@ class _Sign(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> torch.Tensor:
         (x,) = ctx.saved_tensors
         return gradients[0] * (x.abs() <= 1)
-
-
-def _relus(module: torch.nn.Module) -> list[str]:
-    found = module.named_modules(remove_duplicate=False)
-    return [path for path, part in found if type(part) is torch.nn.ReLU]

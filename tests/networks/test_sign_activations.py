@@ -46,7 +46,7 @@ def test_every_relu_is_replaced_under_its_name_and_a_network_without_one_is_refu
     layers = list(module.children())
     seen = layers[2](layers[1](layers[0](x)))
     assert set(seen.unique().tolist()) == {-1.0, 1.0}
-    with pytest.raises(ConfigError, match=r"has no torch\.nn\.ReLU that a sign could replace"):
+    with pytest.raises(ConfigError, match=r"has no torch\.nn\.ReLU that another activation could replace"):
         SignActivations(original=FullyConnected(inputs=4, hidden=2, outputs=2, depth=1, biases=False))
 
 
