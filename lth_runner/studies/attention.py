@@ -240,13 +240,14 @@ class AttentionErrors:
         ]
 
     def _figure(self, problem: Problem) -> Description:
-        labels = {
-            _curve(n, network): f"{self._label(n)}, {network}" for n in self.methods for network in self.networks()
-        }
         others = [name for name in self.methods if name != self.law]
         main = [_curve(self.law, _heads(heads)) for heads in self.heads]
         several = [*main, *(_curve(name, _heads(self.norm_heads)) for name in others)]
         blocks = [_curve(self.law, BLOCK), *(_curve(name, NORMED) for name in self.methods)]
+        labels = {
+            _curve(n, network): f"{self._label(n)}, {network}" for n in self.methods for network in self.networks()
+        }
+        labels = {curve: label for curve, label in labels.items() if curve in {*several, *blocks}}
         shown = {"y_scale": "log", "y_limits": [None, None], "level": None}
         by_n = {**shown, "x": "n", "x_scale": "linear"}
         by_n["x_label"] = f"n, products for each entry\n(keys and values of width {self.width + 1} n)"
