@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_choice import PLAIN_PATHS
 from recorders import Memory
@@ -175,6 +175,7 @@ def test_the_sigmoids_offset_is_a_bias() -> None:
     seed=st.integers(0, 2**32),
     network=st.sampled_from([FC, PLAIN, SmallConvolution(biases=True)]),
 )
+@example(activation=Sigmoid(), scale=0.001, size=0.25, seed=0, network=FC)  # what is subtracted is 2,000 times as large
 @settings(max_examples=15, deadline=None)
 def test_curvature_stays_within_its_bound(
     activation: Activation, scale: float, size: float, seed: int, network: Architecture
@@ -193,7 +194,9 @@ def test_curvature_stays_within_its_bound(
     if own.bias is not None:
         bound.bias = torch.nn.Parameter(torch.from_numpy(own.bias))
     apart, most = (curved(x) - linear(x)).abs(), bound(x.abs() ** own.order)
-    assert bool((apart <= most * (1 + 1e-9) + 1e-12 * curved(x).abs().max()).all())
+    # beside the output also what is subtracted, phi(0) over the scale, is rounded
+    rounded = 4 * 2.0**-52 * curved.gain * float(curved.sum.weight.abs().flatten(1).sum(dim=1).max())
+    assert bool((apart <= most * (1 + 1e-9) + 1e-12 * curved(x).abs().max() + rounded).all())
     images = inputs(network, seed)
     radius, largest = float(images.flatten(1).norm(dim=1).max()), float(images.abs().max())
     whole = (found.module(torch.float64)(images) - filled(network, posed.target, torch.float64)(images)).norm(dim=1)
