@@ -209,13 +209,13 @@ class _Work:
         rising = exponents(self._random.bits, self._random.doublings)
         for name, before, after in zip(names[1:], rising[:-1], rising[1:], strict=True):
             plus = self._plus(name)
-            wanted = powers(after, self._random.copies)
-            kept, found = whole_number_sums(plus, carrying[:, None], before, wanted)
-            carrying = found == wanted
+            needed = powers(after, self._random.copies)
+            kept, found = whole_number_sums(plus, carrying[:, None], before, needed)
+            carrying = found == needed
             self.failed += int(np.count_nonzero(~carrying))
             self.masks[name] = Mask.pack(kept & carrying[..., None])
-        wanted = np.rint(sought).astype(np.int64)
-        packed = [np.packbits(kept) for kept in self._sums(last, layer, wanted, carrying, bar)]
+        needed = np.rint(sought).astype(np.int64)
+        packed = [np.packbits(kept) for kept in self._sums(last, layer, needed, carrying, bar)]
         self.masks[last] = Mask(self._shapes[last], np.concatenate(packed))
 
     def _first(self, name: str, signs: int) -> np.ndarray:
@@ -228,7 +228,7 @@ class _Work:
         return carrying[..., 0]
 
     def _sums(
-        self, name: str, layer: WeightLayer, wanted: np.ndarray, carrying: np.ndarray, bar: Progress
+        self, name: str, layer: WeightLayer, needed: np.ndarray, carrying: np.ndarray, bar: Progress
     ) -> Iterator[np.ndarray]:
         """The mask of the last tensor, a multiple of eight outputs at a time; a group's outputs see its own neurons."""
         signs = self._random.signs(layer)
@@ -240,7 +240,7 @@ class _Work:
             rows = np.arange(start, min(start + EIGHT, layer.outputs))
             drawn = source.draw(self._seed, start * per_row, rows.size * per_row)
             plus = (drawn > 0).reshape(rows.size, *neurons.shape[1:3], neurons.shape[4], -1).swapaxes(3, 4)
-            numbers = wanted[rows][:, :, None] * sign  # (rows, coordinates, signs, taps)
+            numbers = needed[rows][:, :, None] * sign  # (rows, coordinates, signs, taps)
             usable = neurons[rows * layer.groups // layer.outputs]
             kept, found = whole_number_sums(plus, usable, self._random.bits, numbers)
             self.unsolved += int(np.count_nonzero(found != numbers))

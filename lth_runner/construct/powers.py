@@ -9,7 +9,7 @@ from lth_runner.networks.chain_expansion import exponents, widths
 
 
 def whole_number_sums(
-    plus: np.ndarray, usable: np.ndarray, bits: int, wanted: np.ndarray
+    plus: np.ndarray, usable: np.ndarray, bits: int, needed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of the edges 2^0, ..., 2^(B-1), 2^B, 2^B, ..., 2^B, each with a sign of its own, sum up to whole numbers.
 
@@ -27,7 +27,7 @@ def whole_number_sums(
         plus: (..., m) bool, whether an edge's sign is plus.
         usable: (..., m) bool: an edge that is not is never kept, and what needs one is not reached.
         bits: B.
-        wanted: (...) int64.
+        needed: (...) int64.
 
     Returns:
         kept, (..., m) bool, and the sums, (...) int64.
@@ -37,8 +37,8 @@ def whole_number_sums(
     below = minus @ power  # N
     upper = plus[..., bits:], usable[..., bits:]
     most, least = (upper[0] & upper[1]).sum(axis=-1), -(~upper[0] & upper[1]).sum(axis=-1)
-    times = np.clip((wanted + below) >> bits, least, most)
-    rest = np.clip(wanted + below - (times << bits), 0, (1 << bits) - 1)
+    times = np.clip((needed + below) >> bits, least, most)
+    rest = np.clip(needed + below - (times << bits), 0, (1 << bits) - 1)
     low = ((rest[..., None] & power) != 0) ^ minus
     own = (upper[0] == (times > 0)[..., None]) & upper[1]
     high = own & (own.cumsum(axis=-1) <= np.abs(times)[..., None])

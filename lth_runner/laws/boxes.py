@@ -56,14 +56,14 @@ def _meet(low: np.ndarray, high: np.ndarray, target: np.ndarray) -> tuple[int, i
     first = high[:, 0].copy()
     best, at_low, at_high = np.inf, 0, 0
     for i in range(len(low)):
-        wanted = target - low[i]
-        start = np.searchsorted(first, wanted[0])
+        needed = target - low[i]
+        start = np.searchsorted(first, needed[0])
         for step in (1, -1):
             j = start if step > 0 else start - 1
-            while 0 <= j < first.size and abs(first[j] - wanted[0]) < best:
+            while 0 <= j < first.size and abs(first[j] - needed[0]) < best:
                 error = 0.0
-                for c in range(wanted.size):
-                    error = max(error, abs(high[j, c] - wanted[c]))
+                for c in range(needed.size):
+                    error = max(error, abs(high[j, c] - needed[c]))
                     if error >= best:
                         break
                 if error < best:

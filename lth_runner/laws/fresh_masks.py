@@ -56,8 +56,8 @@ class FreshMasks:
         targets = ask.draw_targets(("shared", "targets"), self.rows, self.targets[-1])
         first = np.empty((self.rows, self.targets[-1], len(self.epsilons)), np.int64)
         with recorder.progress("one row for all targets", self.rows) as bar:
-            for at, (row, wanted) in enumerate(zip(rows, targets, strict=True)):
-                first[at] = first_hits(row, wanted, self.epsilons)
+            for at, (row, sought) in enumerate(zip(rows, targets, strict=True)):
+                first[at] = first_hits(row, sought, self.epsilons)
                 bar.advance(1)
         points: list[Point] = []
         some = slice(self.law_rows)

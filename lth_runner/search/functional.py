@@ -57,7 +57,7 @@ class FunctionalTraining:
         }
         self._groups = _groups(networks, device)
         self._captured: dict[tuple[tuple[str, torch.Size], ...], CapturedStep] = {}
-        self._settle()
+        self._finish()
 
     def step(self, inputs: Inputs, labels: torch.Tensor, rate: float) -> torch.Tensor:
         """One SGD step of every run on one batch; gives the mean of the losses before it, without decay."""
@@ -79,7 +79,7 @@ class FunctionalTraining:
                 active.copy_(self._rule.end_epoch(epoch, self.scores[run, columns].cpu(), active.cpu(), density))
         for state in (self.scores, self.velocity):
             state.masked_fill_(~self.active, 0)
-        self._settle()
+        self._finish()
 
     def accuracies(self, inputs: Inputs, labels: torch.Tensor, batch: int) -> list[float]:
         """Of each run's pruned network."""
@@ -110,7 +110,7 @@ class FunctionalTraining:
         """Goes on from a checkpoint."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
-        self._settle()
+        self._finish()
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -132,9 +132,9 @@ class FunctionalTraining:
         changed = None if self._change is None else self._change.weights
         return self._drawn if changed is None else changed
 
-    def _settle(self) -> None:
+    def _finish(self) -> None:
         if self._change is not None:
-            self._change.settle()
+            self._change.finish()
         self._changed()
 
     def _changed(self) -> None:

@@ -101,10 +101,10 @@ class _Redrawn:
         chance = self._streams.uniform(("redraw", str(step)), 0, self.weights.shape[1]) < self._probability
         again = torch.from_numpy(chance).to(self.weights.device) & ~masks()
         self._times.add_(again).clamp_(max=self._numbers.shape[2] - 1)
-        self.settle()
+        self.finish()
         return True
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """The weights are those of the counts."""
         self.weights.copy_(self._numbers.gather(2, self._times[..., None]).squeeze(2))
 

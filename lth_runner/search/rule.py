@@ -25,7 +25,7 @@ class Change(Protocol):
         """Called before every step with what gives the masks of now, (R, N); whether anything is different."""
         ...
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Brings noise and weights to what the network is without further steps, as for a ticket."""
         ...
 

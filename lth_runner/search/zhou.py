@@ -111,7 +111,7 @@ class _Logistic:
         self._steps += 1
         return True
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Without noise a mask is the likeliest; else it is that of the step to come."""
         if self._sampled:
             self._draw()

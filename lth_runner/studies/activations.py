@@ -129,8 +129,8 @@ class Activations:
         """The method with random neurons of this activation, if it has any."""
         if "activation" not in recipe(method):
             return method
-        wanted = self.scales.get(name, 1.0) if scale is None else scale
-        return replace(method, activation=self.activations[name], scale=wanted)
+        used = self.scales.get(name, 1.0) if scale is None else scale
+        return replace(method, activation=self.activations[name], scale=used)
 
     def _row(self, method: Method, problem: Problem, recorder: Recorder) -> tuple[dict[str, Any], Ticket]:
         found = method.find(problem, recorder)

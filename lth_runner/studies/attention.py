@@ -189,13 +189,13 @@ class AttentionErrors:
         """A point for every n at one length, and for every length at one n."""
         posed, place = self.posed(network, problem), {"curve": name, "network": network}
         architecture, target = posed.need("network", "target")
-        wanted = filled(architecture, target, torch.float64)
+        exact = filled(architecture, target, torch.float64)
         points: list[Point] = []
         for n in sorted({*self.values, self.length_n}):
             found = materialise(replace(self.methods[name], n=n).find(posed, recorder).ticket)
             own, module = entry_errors(found, target), found.module(torch.float64)
             for length in [self.length] if n != self.length_n else sorted({self.length, *self.lengths}):
-                errors = own | output_errors(module, wanted, self._sequences(problem.streams, length))
+                errors = own | output_errors(module, exact, self._sequences(problem.streams, length))
                 points.append({**place, "n": n, "length": length, **errors, "seed": problem.streams.seed})
         return points
 
@@ -281,19 +281,19 @@ class AttentionErrors:
 
 def entry_errors(network: Materialised, target: Mapping[str, np.ndarray]) -> dict[str, float]:
     """The median and the largest error of what stands for the target's numbers; random numbers drawn, and kept."""
-    wanted = approximated_by(network.ticket, target)
-    errors = np.concatenate([np.abs(found - wanted[name]).ravel() for name, found in network.readings.items()])
+    exact = approximated_by(network.ticket, target)
+    errors = np.concatenate([np.abs(found - exact[name]).ravel() for name, found in network.readings.items()])
     counts = {"drawn": network.ticket.drawn(), "kept": network.ticket.kept()}
     return {"entry": float(np.median(errors)), "largest_entry": float(errors.max()), **counts}
 
 
 @torch.no_grad()
-def output_errors(found: torch.nn.Module, wanted: torch.nn.Module, tokens: torch.Tensor) -> dict[str, float]:
+def output_errors(found: torch.nn.Module, exact: torch.nn.Module, tokens: torch.Tensor) -> dict[str, float]:
     """Of the outputs the relative error, root of the sum of squares over that of the target's, and the largest one.
 
     `norm`: the same of a layer norm of the output, `residual`: of a layer norm of tokens and output added.
     """
-    pair = found(tokens), wanted(tokens)
+    pair = found(tokens), exact(tokens)
     shape = tokens.shape[-1:]
     behind = {
         "output": pair,

@@ -69,7 +69,7 @@ def test_before_each_step_weights_are_kept_with_their_probability(probability: f
         kept += int(rule.mask(scores + change.noise, torch.ones(1, 1, dtype=torch.bool), torch.zeros(1)).sum())
     total = 20 * scores.numel()
     assert abs(kept - probability * total) < 5 * math.sqrt(total * probability * (1 - probability))
-    change.settle()
+    change.finish()
     assert change.noise is not None and not change.noise.any()
 
 
