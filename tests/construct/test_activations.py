@@ -188,6 +188,7 @@ def test_curvature_stays_within_its_bound(
     own, x = found.deviations[name], size * inputs(network, seed)
     x = x if isinstance(network, SmallConvolution) else x.flatten(1)
     curved, linear = (m.get_submodule(name) for m in (found.module(torch.float64), linear_limit(found)))
+    assert isinstance(curved, Gadget)
     layer = next(each for each in weight_layers(network) if each.name == name)
     bound = torch.nn.utils.skip_init(type(layer.part), **of_part(layer.part)).double()
     bound.weight = torch.nn.Parameter(torch.from_numpy(own.weight))
