@@ -11,11 +11,10 @@ import numpy as np
 import torch
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
 from lth_runner.networks.attention import replaced_, unpack_
 from lth_runner.networks.interface import Architecture, Masked, fill_
 from lth_runner.networks.layers import WeightLayer, weight_layers
-from lth_runner.networks.two_layer_expansion import has_constant, named, resized, with_earlier
+from lth_runner.networks.two_layer_expansion import check_replaced, has_constant, named, resized, with_earlier
 
 MAX_BITS = 30  # whole numbers of so many bits, and their sums, are exact in float64
 
@@ -59,11 +58,7 @@ class ChainExpansion:
         check_chain(self.bits, self.doublings)
         checks.integer("first", self.first, at_least=1)
         checks.integer("copies", self.copies, at_least=1)
-        names = [layer.weight for layer in weight_layers(self.target)]
-        if not set(self.twins) <= set(self.gains) or not set(self.gains) <= set(names):
-            raise ConfigError(f"twins and gains must name the target's weight layers {', '.join(names)}")
-        for name, gain in self.gains.items():
-            checks.positive(f"gains.{name}", gain)
+        check_replaced(self.target, self.twins, self.gains)
 
     @cached_property
     def layers(self) -> list[WeightLayer]:

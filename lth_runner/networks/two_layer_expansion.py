@@ -1,6 +1,6 @@
 """Random networks twice as deep as their target: each weight layer becomes two random ones and an activation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -54,11 +54,7 @@ class TwoLayerExpansion:
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
-        names = [layer.weight for layer in weight_layers(self.target)]
-        if not set(self.twins) <= set(self.gains) or not set(self.gains) <= set(names):
-            raise ConfigError(f"twins and gains must name the target's weight layers {', '.join(names)}")
-        for name, gain in self.gains.items():
-            checks.positive(f"gains.{name}", gain)
+        check_replaced(self.target, self.twins, self.gains)
 
     @cached_property
     def layers(self) -> list[WeightLayer]:
@@ -140,6 +136,19 @@ class TwoLayerExpansion:
         coordinates = layer.inputs + has_constant(layer)
         hidden = coordinates * self.width(layer)
         return Gadget(layer, coordinates, hidden, layer.outputs, self.gains[layer.weight], self.activation)
+
+
+def check_replaced(target: Architecture, twins: Collection[str], gains: Mapping[str, float]) -> None:
+    """Refuses twins and gains that are not of the target's weight layers.
+
+    Raises:
+        ConfigError: an unknown name, twins of a layer that is not replaced, or a gain that is not positive.
+    """
+    names = [layer.weight for layer in weight_layers(target)]
+    if not set(twins) <= set(gains) or not set(gains) <= set(names):
+        raise ConfigError(f"twins and gains must name the target's weight layers {', '.join(names)}")
+    for name, gain in gains.items():
+        checks.positive(f"gains.{name}", gain)
 
 
 class Gadget(torch.nn.Module):
