@@ -52,9 +52,7 @@ class Zhou(ScoreSearch):
         super().__post_init__()
         _check_start(self.density)
         if self.scope != "layer":
-            raise ConfigError(
-                f"no weight of zhou competes with another, so that scope={self.scope} does nothing: omit it"
-            )
+            raise ConfigError(f"no weight of zhou competes with another: scope={self.scope} would do nothing, omit it")
         checks.choice("final", self.final, FINAL)
         checks.boolean("rescaled", self.rescaled)
 
