@@ -4,23 +4,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from plain_choice import PLAIN_PATHS
+from plain_choice import DOUBLED, PLAIN_PATHS
 from small_convolution import SmallConvolution
 
 from lth_runner.construct.pensia import Pensia
 from lth_runner.core.streams import Streams
-from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.problem import Problem
-from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
-LAW = Uniform(low=-1.0, high=1.0)
+LAW = DOUBLED["distribution"]
 
 
 def pensia(**changes: Any) -> Pensia:
-    settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "halves": "both"}
-    settings |= {"signs": "reserved", "gains": "fitted", "max_paths": 24, "distribution": LAW, "solver": MeetInMiddle()}
-    return Pensia(stored=[], **PLAIN_PATHS | settings | changes)
+    return Pensia(**PLAIN_PATHS | DOUBLED | {"n": 5, "signs": "reserved"} | changes)
 
 
 def problem(network: Architecture, seed: int, size: float = 0.3, zeros: float = 0.0) -> Problem:
