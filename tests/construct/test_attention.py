@@ -54,7 +54,8 @@ class Block(Alone):
 
 
 def method(**changes: Any) -> Attention:
-    return Attention(**DOUBLED | {"n": 6} | changes)
+    settings: dict[str, Any] = DOUBLED | {"n": 6} | changes
+    return Attention(**settings)
 
 
 def problem(module: nn.Module, size: float = 0.5, seed: int = 0) -> Problem:
