@@ -28,9 +28,9 @@ wait_for() {
     done
 }
 
-is_running() {  # PROGRAM: its recorded process is alive and still that program
-    local pid
-    pid=$(cat "$D/$1.pid" 2>/dev/null) || return 1
+is_running() {  # PROGRAM [PID]: the process, or else the recorded one, is alive and still that program
+    local pid=${2:-$(cat "$D/$1.pid" 2>/dev/null)}
+    [ -n "$pid" ] || return 1
     [ "$(awk '/^Name/ {name = $2} /^State/ {state = $2} END {print name, state == "Z"}' "/proc/$pid/status" \
         2>/dev/null)" = "$1 0" ]
 }
@@ -118,18 +118,23 @@ up() {
 }
 
 end_program() {  # PROGRAM: asks it to end, insists after 10 s
-    is_running "$1" || return 0
-    local pid
-    pid=$(cat "$D/$1.pid")
-    kill "$pid"
-    for _ in $(seq 100); do is_running "$1" || return 0; sleep 0.1; done
-    kill -9 "$pid"
-    for _ in $(seq 50); do is_running "$1" || return 0; sleep 0.1; done
+    local pid  # read once: slurmd removes its record as it begins to end, which takes it long where jobs are left
+    pid=$(cat "$D/$1.pid" 2>/dev/null) || return 0
+    for signal in TERM KILL; do
+        is_running "$1" "$pid" || return 0
+        kill -"$signal" "$pid" || true
+        for _ in $(seq 100); do is_running "$1" "$pid" || return 0; sleep 0.1; done
+    done
 }
 
 down() {
     if is_running slurmctld; then
-        SLURM_CONF=$D/slurm.conf timeout 10 scancel --user="$(id -un)" || true
+        export SLURM_CONF=$D/slurm.conf
+        timeout 10 scancel --user="$(id -un)" || true
+        for _ in $(seq 100); do  # without slurmd nobody would end the jobs
+            [ -n "$(timeout 10 squeue --noheader 2>/dev/null)" ] || break
+            sleep 0.1
+        done
     fi
     for program in "${PROGRAMS[@]}"; do end_program "$program"; done
     echo "down"

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from recorders import Memory
 
@@ -15,7 +16,9 @@ from lth_runner.networks.lenet5 import LeNet5
 from lth_runner.networks.redundant import RedundantFullyConnected
 from lth_runner.problem import Problem
 from lth_runner.search.edge_popup import EdgePopup
+from lth_runner.search.score_search import ScoreSearch
 from lth_runner.search.scored import ScoredNetwork
+from lth_runner.ticket.file import to_bytes
 from lth_runner.ticket.ticket import Ticket
 
 DATA: Any = Synthetic(train_count=400, test_count=100, side=6, classes=10, seed=0, noise=0.2).load(lambda line: None)
@@ -67,3 +70,15 @@ class Cut(Memory):
         super().metrics(**values)
         if values["score_epoch"] == self.epoch:
             raise KeyboardInterrupt
+
+
+def check_cut_runs(method: ScoreSearch, folder: Path) -> None:
+    """Runs of three epochs that end after the first or the last give the ticket of a whole one, to the byte."""
+    (folder / "whole").mkdir()
+    whole = method.find(problem(), Memory(folder / "whole"))
+    for epoch in (1, 3):
+        (folder / str(epoch)).mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            method.find(problem(), Cut(folder / str(epoch), epoch))
+        again = method.find(problem(), Memory(folder / str(epoch)))
+        assert to_bytes(again.ticket) == to_bytes(whole.ticket)

@@ -156,13 +156,13 @@ class FailureProbability:
         middle = int(np.flatnonzero(counts <= np.sqrt(float(counts[start]) * counts[stop]))[0])
         parts = {"factor": (start, stop), "factor_early": (start, middle), "factor_late": (middle, stop)}
         found = {what: _per_number(decay(counts, *ends, self.confidence), step) for what, ends in parts.items()}
-        words = ", ".join(f"{what.replace('_', ' ')} {_interval(estimate)}" for what, estimate in found.items())
+        words = ", ".join(f"{what.replace('_', ' ')} {estimate:.3f}" for what, estimate in found.items())
         recorder.say(
             f"{curve.label}: what one more number leaves of the failures, n = {start * step} to {stop * step}: {words}"
         )
         ends = {f"{name}/tail_from_n": start * step, f"{name}/tail_to_n": stop * step}
         return {
-            key: value for what, estimate in found.items() for key, value in _flat(name, what, estimate).items()
+            key: value for what, estimate in found.items() for key, value in estimate.flat(f"{name}/{what}").items()
         } | ends
 
 
@@ -180,12 +180,3 @@ def _panel(panel: Comparable) -> dict[str, object]:
 def _per_number(factor: Estimate, step: int) -> Estimate:
     """Of a factor per step of so many numbers."""
     return Estimate(*(part ** (1 / step) for part in (factor.value, factor.low, factor.high)))
-
-
-def _flat(name: str, what: str, estimate: Estimate) -> dict[str, float]:
-    ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-    return {f"{name}/{what}{end}": value for end, value in ends.items()}
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

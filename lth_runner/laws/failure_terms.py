@@ -21,11 +21,11 @@ from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.laws.curve import Curve, check_no_methods
-from lth_runner.laws.one_law import holds_from
+from lth_runner.laws.one_law import holds_from, ratios
 from lth_runner.laws.poisson import averaged, quenched, reach
 from lth_runner.laws.poisson.numbers import moments
 from lth_runner.laws.predicted import OVER, half_windows
-from lth_runner.laws.statistics import binomial_interval
+from lth_runner.laws.statistics import Estimate, binomial_interval
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column, Row
@@ -149,15 +149,13 @@ class FailureTerms:
         points = []
         for at, n in enumerate(case.n):
             failures = int(counts["failures"][at])
+            measured = Estimate(failures / case.curve.instances, float(low[at]), float(high[at]))
             line: dict[str, Any] = {
                 "epsilon": case.epsilon, "n": n, "instances": case.curve.instances, "failures": failures,
-                "out": int(counts["out"][at]), "floor": float(floor[at]),
-                "share": failures / case.curve.instances, "share_low": float(low[at]), "share_high": float(high[at]),
+                "out": int(counts["out"][at]), "floor": float(floor[at]), **measured.flat("share"),
             }  # fmt: skip
             for kind, share in shares.items():
-                both = float(share[at] + floor[at])
-                ends = {"ratio": line["share"] / both, "low": low[at] / both, "high": high[at] / both}
-                line |= {f"{kind}_term": float(share[at]), **{f"{kind}_{end}": float(x) for end, x in ends.items()}}
+                line |= {f"{kind}_term": float(share[at]), **ratios(kind, measured, float(share[at] + floor[at]))}
             recorder.metrics(curve=case.curve.label, **line)
             if failures >= self.least_failures:
                 points.append(line)

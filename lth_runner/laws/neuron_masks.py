@@ -18,6 +18,7 @@ from lth_runner.laws.one_neuron.surface import MOST_INPUTS
 from lth_runner.laws.one_neuron.weight_mask import product_mask_error
 from lth_runner.laws.statistics import Estimate, bootstrap, line, order_quantile
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Points
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column
 from lth_runner.study import Outcome
@@ -41,6 +42,7 @@ COLUMNS = {
 }
 FITS = ("exponent", "bits_per_neuron", "power_fits_better")
 
+FOUND = ("error", "proved", "time_s")
 Found = tuple[np.ndarray, np.ndarray, float]  # of one curve and n: (R,) errors, whether they are proved, the time
 
 
@@ -128,10 +130,11 @@ class NeuronMasks:
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """Every mask for every size and n; see `Study.run`."""
         self.check(methods)
+        kept = Points(recorder, f"{self!r} seed {problem.streams.seed}")
         points: list[Point] = []
         summary: dict[str, Any] = {}
-        for size in self.sizes.values():
-            found = self._errors(size, problem.streams, recorder)
+        for name, size in self.sizes.items():
+            found = self._errors(name, problem.streams, recorder, kept)
             here = [self._point(size, *key, *values) for key, values in found.items()]
             for point in here:
                 recorder.metrics(**point)
@@ -152,24 +155,33 @@ class NeuronMasks:
         second = self.numbers.quantile(streams.uniform((*path, "second"), 0, n))
         return Network(first, second, self.targets.quantile(streams.uniform((*path, "target"), 0, inputs)))
 
-    def _errors(self, size: Inputs, streams: Streams, recorder: Recorder) -> dict[tuple[str, int], Found]:
-        """By curve and n."""
-        found: dict[tuple[str, int], Found] = {}
+    def _errors(self, name: str, streams: Streams, recorder: Recorder, kept: Points) -> dict[tuple[str, int], Found]:
+        """By curve and n; a network whose errors an earlier attempt has found is not searched again."""
+        size, found = self.sizes[name], dict[tuple[str, int], Found]()
 
         def follow(curve: str, values: list[int], measure: Callable[[int], list[tuple[float, bool, float]]]) -> None:
+            if not values:
+                return
             label = f"{LABELS[curve]}, {size.inputs} inputs"
-            each = np.empty((self.networks, len(values), 3))
+            each: list[Point] = []
             with recorder.progress(label, self.networks * len(values)) as bar:
                 for index in range(self.networks):
-                    each[index] = np.reshape(measure(index), (-1, 3))
+
+                    def find(work: Recorder, index: int = index) -> list[dict[str, Any]]:
+                        del work
+                        network = {"panel": str(size.inputs), "mask": curve, "network": index}
+                        lines = zip(values, measure(index), strict=True)
+                        return [{**network, "n": n, **dict(zip(FOUND, line, strict=True))} for n, line in lines]
+
+                    each += kept.get(f"{name}, {LABELS[curve]}, network {index}", find)
                     bar.advance(len(values))
-            for k, n in enumerate(values):
-                errors, proved, times = each[:, k].T
-                found[curve, n] = errors, proved > 0, float(times.sum())
+            for n in values:
+                errors, proved, times = ([point[key] for point in each if point["n"] == n] for key in FOUND)
+                found[curve, n] = np.array(errors), np.array(proved), sum(times)
 
         follow(NEURON, size.best, lambda index: self._best(size, streams, index))
         reached = found[NEURON, size.best[-1]][0] if size.best else np.full(self.networks, np.inf)
-        follow(BOUND, size.bound, lambda index: self._bounds(size, streams, index, reached[index]))
+        follow(BOUND, size.bound, lambda index: self._bounds(size, streams, index, float(reached[index])))
         follow(WEIGHT, size.weight, lambda index: self._weights(size, streams, index))
         return found
 
@@ -243,8 +255,7 @@ class NeuronMasks:
             fits = bootstrap(errors, forms(np.array(used)), self.resamples, self.confidence, generator)
             recorder.say(f"{size.inputs} inputs, {LABELS[curve]}, n = {used[0]} to {used[-1]}: {told(fits)}")
             for name, fit in zip(FITS, fits, strict=True):
-                ends = {"": fit.value, "_low": fit.low, "_high": fit.high}
-                summary |= {f"{size.inputs}/{curve}/{name}{end}": value for end, value in ends.items()}
+                summary |= fit.flat(f"{size.inputs}/{curve}/{name}")
         return summary
 
     def _figure(self) -> Description:
@@ -289,10 +300,6 @@ def told(fits: Sequence[Estimate]) -> str:
     """In words. Which form it is counts as told where the interval of the resamples holds one answer alone."""
     exponent, bits, power = fits
     better = {0.0: "log(1/epsilon) fits better", 1.0: "1/epsilon fits better"}
-    return f"epsilon ~ n^-k with k = {_interval(exponent)}, or 2^(-b n) with b = {_interval(bits)}; " + (
+    return f"epsilon ~ n^-k with k = {exponent:.3g}, or 2^(-b n) with b = {bits:.3g}; " + (
         better[power.value] if power.low == power.high else "which of them cannot be told"
     )
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"

@@ -216,6 +216,12 @@ def holds_from(rows: Sequence[Row], kind: str, within: float) -> int | None:
     return found
 
 
+def ratios(kind: str, measured: Estimate, predicted: float) -> dict[str, float]:
+    """Measured over predicted with its interval, as `holds_from` reads it."""
+    ends = {"ratio": measured.value, "low": measured.low, "high": measured.high}
+    return {f"{kind}_{end}": value / predicted for end, value in ends.items()}
+
+
 def _number(problem: Problem, law: Law) -> tuple[Moments, float]:
     """The moments of a number that may be used, and the share of those."""
     values, usable = law.draw(problem.streams, ("one law", "moments"), 1, 0, SAMPLE)
@@ -225,8 +231,7 @@ def _number(problem: Problem, law: Law) -> tuple[Moments, float]:
 def _measured(error: Estimate, predicted: Mapping[str, float]) -> dict[str, float]:
     found = {"error": error.value, **{f"{kind}_error": value for kind, value in predicted.items()}}
     for kind, value in predicted.items():
-        ends = {"ratio": error.value, "low": error.low, "high": error.high}
-        found |= {f"{kind}_{end}": part / value for end, part in ends.items()}
+        found |= ratios(kind, error, value)
     return found
 
 

@@ -109,7 +109,8 @@ class ScalingLaw:
             fits[name] = self._fit(curve, hits, problem.streams("bootstrap", name))
             by_law = self._fit_of_law(self._used(hits), law)
             summary |= {f"{name}/instances": curve.instances, f"{name}/given_up": hits.given_up.size}
-            summary |= _summary_of_fit(name, curve, fits[name])
+            for what, estimate in zip(FIT_NAMES[curve.search.growth], fits[name], strict=False):
+                summary |= estimate.flat(f"{name}/{what}")
             summary |= {f"{name}/{what}_law": value for what, value in zip("CD", by_law, strict=False)}
             summary[f"{name}/C_form"] = self._form(points[name])
             summary[f"{name}/search_time_s"] = time.perf_counter() - started
@@ -189,9 +190,9 @@ class ScalingLaw:
         if fit:
             slope, offset = fit
             form = (
-                f"n = C log2(1/epsilon) + D with C = {_interval(slope)}, D = {_interval(offset)}"
+                f"n = C log2(1/epsilon) + D with C = {slope:.3f}, D = {offset:.3f}"
                 if curve.search.growth == "logarithm"
-                else f"n ~ epsilon^-k with k = {_interval(slope)}"
+                else f"n ~ epsilon^-k with k = {slope:.3f}"
             )
             words.append(f"{form} for epsilon <= {self.fit_epsilon:g}")
         if by_law:
@@ -241,17 +242,5 @@ class ScalingLaw:
         return {label: [self.epsilons, n.tolist()] for label, n in bounds.items()}
 
 
-def _summary_of_fit(name: str, curve: Curve, fit: list[Estimate]) -> dict[str, float]:
-    return {
-        f"{name}/{what}{end}": value
-        for what, estimate in zip(FIT_NAMES[curve.search.growth], fit, strict=False)
-        for end, value in (("", estimate.value), ("_low", estimate.low), ("_high", estimate.high))
-    }
-
-
 def _reached(n: int) -> int | None:
     return None if n == NEVER else n
-
-
-def _interval(estimate: Estimate) -> str:
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.interface import Distribution
 from lth_runner.laws.curve import check_no_methods
+from lth_runner.laws.equal_error import EqualError
 from lth_runner.laws.of_size import closest_of_size, worst_of_size
 from lth_runner.laws.poisson.quenched import LocalLaw, mean_error_quantile
 from lth_runner.laws.poisson.sizes import log_rate_of_size
@@ -29,7 +30,7 @@ from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column, Row
 from lth_runner.study import Outcome
 from lth_runner.subset_sum.interface import SubsetSumSolver
-from lth_runner.ticket.coder import code_bits, entropy_bits, histogram
+from lth_runner.ticket.coder import entropy_bits
 
 MEDIAN = 0.5
 COLUMNS = {
@@ -96,27 +97,6 @@ class Guarantee:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EqualError:
-    """Masks that are compared at the same error.
-
-    Attributes:
-        label: for people.
-        epsilon: allowed absolute error.
-        share: of instances that must be within epsilon.
-        most_n: the largest n looked at, by size.
-    """
-
-    label: str
-    epsilon: float
-    share: float
-    most_n: dict[int, int]
-
-    def __post_init__(self) -> None:
-        checks.positive("epsilon", self.epsilon)
-        checks.fraction("share", self.share)
-
-
-@dataclass(frozen=True, kw_only=True)
 class PriceOfSparsity:
     """Errors at given n and k, errors that hold with probability 1 - error, and bits of masks at equal error.
 
@@ -154,10 +134,14 @@ class PriceOfSparsity:
         self.check(methods)
         points: list[Point] = []
         summary: dict[str, Any] = {}
-        for panel, ask in (("errors", self._errors), ("guarantee", self._guaranteed), ("bits", self._bits)):
+        for panel, asks in self._asks(problem.streams).items():
             started = time.perf_counter()
-            found = ask(problem.streams, recorder)
-            points += [{"panel": panel, **point} for point in found]
+            with recorder.progress(WHAT[panel], len(asks)) as bar:
+                for ask in asks:
+                    point = ask()
+                    recorder.metrics(**{key: value for key, value in point.items() if value is not None})
+                    points.append({"panel": panel, **point})
+                    bar.advance(1)
             summary[f"{panel}/time_s"] = time.perf_counter() - started
         for name in self.guarantees:
             found = [point for point in points if point["curve"] == name and point["panel"] == "guarantee"]
@@ -172,97 +156,58 @@ class PriceOfSparsity:
             figures={"price_of_sparsity": self._figure()},
         )
 
+    def _asks(self, streams: Streams) -> dict[str, list[Callable[[], Point]]]:
+        """What gives the points of each panel, one after another."""
+        error, guaranteed, least = (partial(ask, streams) for ask in (self._error, self._guaranteed, self._bits))
+        return {
+            "errors": [partial(error, name, kept, n) for name, kept in self.kept.items() for n in kept.n],
+            "guarantee": [
+                partial(guaranteed, name, part, n) for name, part in self.guarantees.items() for n in part.kept.n
+            ],
+            "bits": [
+                partial(least, name, part, size, most)
+                for name, part in self.equal.items()
+                for size, most in [*part.most_n.items(), (None, self.most_any)]
+            ],
+        }
+
     def _draw(self, streams: Streams, path: tuple[str, ...], count: int, n: int) -> np.ndarray:
         """(count, n) numbers, of which fewer are the first ones."""
         return self.numbers.quantile(streams.uniform((*path, "values"), 0, count * n).reshape(n, count).T)
 
-    def _errors(self, streams: Streams, recorder: Recorder) -> list[Point]:
-        """Medians of the best error, and what the law given the numbers says."""
-        points: list[Point] = []
-        with recorder.progress("errors", sum(len(kept.n) for kept in self.kept.values())) as bar:
-            for name, kept in self.kept.items():
-                for n in kept.n:
-                    path, k = ("errors", name, str(n)), kept.of(n)
-                    values = self._draw(streams, path, self.instances, n)
-                    targets = self.targets.quantile(streams.uniform((*path, "targets"), 0, self.instances))
-                    error, _ = closest_of_size(values, targets, k)
-                    found = order_quantile(error, MEDIAN, self.confidence)
-                    law = predicted_median(values, targets, k)
-                    extra = {"law": law, "law_ratio": None if law is None else found.value / law}
-                    points.append({"curve": name, "label": kept.label, **_point(n, k, found), **extra})
-                    recorder.metrics(**{key: value for key, value in points[-1].items() if value is not None})
-                    bar.advance(1)
-        return points
+    def _error(self, streams: Streams, name: str, kept: Kept, n: int) -> Point:
+        """The median of the best error, and what the law given the numbers says."""
+        path, k = ("errors", name, str(n)), kept.of(n)
+        values = self._draw(streams, path, self.instances, n)
+        targets = self.targets.quantile(streams.uniform((*path, "targets"), 0, self.instances))
+        error, _ = closest_of_size(values, targets, k)
+        found = order_quantile(error, MEDIAN, self.confidence)
+        law = predicted_median(values, targets, k)
+        extra = {"law": law, "law_ratio": None if law is None else found.value / law}
+        return {"curve": name, "label": kept.label, **_point(n, k, found), **extra}
 
-    def _guaranteed(self, streams: Streams, recorder: Recorder) -> list[Point]:
-        """Errors that are exceeded with a probability equal to them."""
-        points: list[Point] = []
-        with recorder.progress("guarantees", sum(len(part.kept.n) for part in self.guarantees.values())) as bar:
-            for name, part in self.guarantees.items():
-                for n in part.kept.n:
-                    path, k = ("guarantee", name, str(n)), part.kept.of(n)
-                    values = self._draw(streams, path, part.instances, n)
-                    out: dict[str, float] = {}
-                    if part.every_target:
-                        found = guaranteed(worst_of_size(values, k, math.sqrt(k)), self.confidence)
-                    else:
-                        levels = streams.uniform((*path, "targets"), 0, part.instances)
-                        targets = math.sqrt(k) * (2 * levels - 1)
-                        error, _ = closest_of_size(values, targets, k)
-                        found = guaranteed(error, self.confidence)
-                        beyond = out_of_reach(values, targets, k, found.value)
-                        out = {"out_of_reach": float(beyond.sum() / np.count_nonzero(error > found.value))}
-                    points.append({"curve": name, "label": part.kept.label, **_point(n, k, found), **out})
-                    recorder.metrics(**points[-1])
-                    bar.advance(1)
-        return points
+    def _guaranteed(self, streams: Streams, name: str, part: Guarantee, n: int) -> Point:
+        """The error that is exceeded with a probability equal to it."""
+        path, k = ("guarantee", name, str(n)), part.kept.of(n)
+        values = self._draw(streams, path, part.instances, n)
+        out: dict[str, float] = {}
+        if part.every_target:
+            found = guaranteed(worst_of_size(values, k, math.sqrt(k)), self.confidence)
+        else:
+            levels = streams.uniform((*path, "targets"), 0, part.instances)
+            targets = math.sqrt(k) * (2 * levels - 1)
+            error, _ = closest_of_size(values, targets, k)
+            found = guaranteed(error, self.confidence)
+            beyond = out_of_reach(values, targets, k, found.value)
+            out = {"out_of_reach": float(beyond.sum() / np.count_nonzero(error > found.value))}
+        return {"curve": name, "label": part.kept.label, **_point(n, k, found), **out}
 
-    def _bits(self, streams: Streams, recorder: Recorder) -> list[Point]:
-        """The least n at equal error, for every size and for subsets of any, and what their masks take."""
-        points: list[Point] = []
-        with recorder.progress("masks", sum(1 + len(part.most_n) for part in self.equal.values())) as bar:
-            for name, part in self.equal.items():
-                targets = self.targets.quantile(streams.uniform(("bits", "targets"), 0, self.instances))
-                for size, most in [*part.most_n.items(), (None, self.most_any)]:
-                    values = self._draw(streams, ("bits",), self.instances, most)
-                    points.append({"curve": name, "label": part.label, **self._least(values, targets, size, part)})
-                    recorder.metrics(**points[-1])
-                    bar.advance(1)
-        return points
-
-    def _least(self, values: np.ndarray, targets: np.ndarray, size: int | None, part: EqualError) -> dict[str, Any]:
-        """Of numbers that are offered one by one."""
-
-        @cache
-        def solved(n: int) -> tuple[int, np.ndarray]:
-            error, masks = self._solve(values[:, :n], targets, size)
-            return int((error <= part.epsilon).sum()), masks
-
-        counts = np.arange(targets.size + 1)
-        low, high = binomial_interval(counts, targets.size, self.confidence)
-        needed = [int(np.argmax(enough)) for enough in (counts >= part.share * targets.size, high >= part.share)]
-        needed.append(int(np.argmax(low >= part.share)))
-        n, n_low, n_high = (first_n(lambda n: solved(n)[0], count, size or 1, values.shape[1]) for count in needed)
-        masks = solved(n)[1]
-        symbols = masks.ravel().astype(np.uint8)
-        tally = histogram(symbols, 2)
-        k = float(masks.sum(axis=1).mean())
-        subsets = math.log2(math.comb(n, size)) if size else float(n)
-        return {
-            "n": n, "n_low": n_low, "n_high": n_high, "k": k, "density": k / n, "any_size": int(size is None),
-            "epsilon": part.epsilon, "share": part.share, "entropy": entropy_bits(tally) / targets.size,
-            "coded_bits": code_bits(symbols, tally) / targets.size, "subset_bits": subsets,
-        }  # fmt: skip
-
-    def _solve(self, values: np.ndarray, targets: np.ndarray, size: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Errors and masks."""
-        if size is None:
-            answer = self.solver.solve(np.ascontiguousarray(values), targets, 1.0, "closest")
-            return answer.error, answer.chosen
-        error, kept = closest_of_size(values, targets, size)
-        masks = np.zeros(values.shape, bool)
-        np.put_along_axis(masks, kept, True, axis=1)
-        return error, masks
+    def _bits(self, streams: Streams, name: str, part: EqualError, size: int | None, most: int) -> Point:
+        """The least n at equal error, and what its masks take."""
+        targets = self.targets.quantile(streams.uniform(("bits", "targets"), 0, self.instances))
+        values = self._draw(streams, ("bits",), self.instances, most)
+        least = part.least(values, targets, size, self.confidence, self.solver)
+        return {"curve": name, "label": part.label, **least}
 
     def _figure(self) -> Description:
         return {
@@ -299,21 +244,6 @@ def out_of_reach(values: np.ndarray, targets: np.ndarray, size: int, epsilon: fl
     return (targets < least - epsilon) | (targets > most + epsilon)
 
 
-def first_n(count_of: Callable[[int], int], needed: int, low: int, most: int) -> int:
-    """The least n from `low` to `most` whose count, which never falls with n, is at least `needed`.
-
-    Raises:
-        ConfigError: it is not reached.
-    """
-    if count_of(most) < needed:
-        raise ConfigError(f"n={most} is too few for the error asked for: raise most_n")
-    before, there = low - 1, most
-    while there - before > 1:
-        middle = (before + there) // 2
-        before, there = (before, middle) if count_of(middle) >= needed else (middle, there)
-    return there
-
-
 def entropy(n: int, k: int) -> float:
     """n H2(k / n) in bits."""
     return entropy_bits([k, n - k])
@@ -322,7 +252,7 @@ def entropy(n: int, k: int) -> float:
 def _point(n: int, k: int, error: Estimate) -> dict[str, Any]:
     bits = entropy(n, k)
     return {
-        "n": n, "k": k, "epsilon": error.value, "epsilon_low": error.low, "epsilon_high": error.high,
+        "n": n, "k": k, **error.flat("epsilon"),
         "entropy": bits, "per_bit": bits / math.log2(1 / error.value), "subset_bits": math.log2(math.comb(n, k)),
     }  # fmt: skip
 
@@ -344,13 +274,10 @@ def _slopes(name: str, label: str, points: Sequence[Point], recorder: Recorder) 
         return {}
     middle = points[len(points) // 2]
     parts = {"early": bits_per_bit(points[0], middle), "late": bits_per_bit(middle, points[-1])}
-    words = ", ".join(f"{when} {part.value:.2f} [{part.low:.2f}, {part.high:.2f}]" for when, part in parts.items())
+    words = ", ".join(f"{when} {part:.2f}" for when, part in parts.items())
     recorder.say(f"{label}: bits of a mask per bit of the error: {words}")
-    return {
-        f"guarantee/{name}/slope_{when}{end}": value if math.isfinite(value) else None
-        for when, part in parts.items()
-        for end, value in (("", part.value), ("_low", part.low), ("_high", part.high))
-    }
+    found = [part.flat(f"guarantee/{name}/slope_{when}") for when, part in parts.items()]
+    return {key: value if math.isfinite(value) else None for part in found for key, value in part.items()}
 
 
 WHAT = {

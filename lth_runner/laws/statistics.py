@@ -11,11 +11,18 @@ from scipy.stats import beta, binom
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and its confidence interval."""
+    """A number and its confidence interval, which f"{estimate:.3f}" shows as 1.234 [1.200, 1.300]."""
 
     value: float
     low: float
     high: float
+
+    def __format__(self, digits: str) -> str:
+        return f"{self.value:{digits}} [{self.low:{digits}}, {self.high:{digits}}]"
+
+    def flat(self, name: str) -> dict[str, float]:
+        """The three numbers for a summary: name, name_low, name_high."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
 
 def binomial_interval(counts: Any, trials: Any, confidence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,16 +11,18 @@ from torch.func import functional_call
 
 from lth_runner.networks.activations import RELU
 from lth_runner.networks.attention import children
+from lth_runner.networks.chain_expansion import ChainLayer
 from lth_runner.networks.neuron_copies import CopiedLayer
 from lth_runner.networks.redundant import RedundantLinear
+from lth_runner.networks.sign_activations import Sign
 from lth_runner.networks.two_layer_expansion import Gadget
 
 AS_THEY_ARE = (  # no path ends in them, and none begins
-    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, CopiedLayer, RedundantLinear, nn.Flatten, nn.Unflatten,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, CopiedLayer, RedundantLinear, ChainLayer, nn.Flatten, nn.Unflatten,
     nn.Identity, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 ENTRY_BY_ENTRY = (  # every entry, or channel, by itself
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Softplus, Sign,
     nn.Hardsigmoid, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d,
 )  # fmt: skip
 LARGEST: Any = {nn.MaxPool1d: nn.AvgPool1d, nn.MaxPool2d: nn.AvgPool2d}  # an average shows every entry of a window
@@ -50,7 +52,7 @@ def on_path(module: nn.Module, inputs: Sequence[int]) -> dict[str, np.ndarray] |
     edges = [_edges(part) for part in parts]
     signals = [torch.ones(1, *inputs)]
     for part, kept in zip(parts, edges, strict=True):
-        signals.append(_positive(functional_call(part, kept, signals[-1])))
+        signals.append(_positive(functional_call(part, kept, signals[-1].to(_dtype(part)))))
     back, found = signals[-1], dict[int, torch.Tensor]()
     for part, kept, signal in zip(parts[::-1], edges[::-1], signals[-2::-1], strict=True):
         back, *derivatives = _derivatives(part, kept, signal, back)
@@ -98,12 +100,17 @@ def _weights(part: nn.Module) -> dict[str, torch.Tensor]:
 
 def _edges(part: nn.Module) -> dict[str, torch.Tensor]:
     """1 for every weight that is not 0, 0 for every bias."""
-    weights = _weights(part)
+    weights, dtype = _weights(part), _dtype(part)
     return {
-        name: (tensor != 0).float() if name in weights else torch.zeros_like(tensor, dtype=torch.float32)
+        name: (tensor != 0).to(dtype) if name in weights else torch.zeros_like(tensor, dtype=dtype)
         for name, tensor in _tensors(part).items()
         if tensor.is_floating_point()
     }
+
+
+def _dtype(part: nn.Module) -> torch.dtype:
+    """Paths through the up to 31 layers of a chain are too many for float32."""
+    return torch.float64 if isinstance(part, ChainLayer) else torch.float32
 
 
 def _tensors(part: nn.Module) -> dict[str, torch.Tensor]:
@@ -116,7 +123,7 @@ def _derivatives(
 ) -> list[torch.Tensor]:
     """What comes back at the inputs of a layer, as zeros and ones, and the derivative by each of its weights."""
     tensors = {name: tensor.detach() for name, tensor in edges.items()}
-    by = [signal.detach(), *(tensors[name] for name in _weights(part))]
+    by = [signal.to(_dtype(part)).detach(), *(tensors[name] for name in _weights(part))]
     for tensor in by:
         tensor.requires_grad_()
     output = functional_call(part, tensors, by[0])

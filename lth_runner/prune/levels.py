@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from lth_runner.core.checkpoint import Checkpoint, load, save
 from lth_runner.core.recorder import Recorder
 from lth_runner.prune.selection import density
 from lth_runner.prune.trainings import Trained
-from lth_runner.training.checkpoint import Checkpoint, load, save
 from lth_runner.training.state import State
 
 Masks = Mapping[str, np.ndarray]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from lth_runner.core.checkpoint import Checkpoint, load, save
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import Dataset, Inputs, split
@@ -13,7 +14,6 @@ from lth_runner.networks.attention import children
 from lth_runner.problem import Problem
 from lth_runner.search.scored import ScoredNetwork
 from lth_runner.search.trainer import ScoreTrainer, gathering
-from lth_runner.training.checkpoint import Checkpoint, load, save
 from lth_runner.training.fit import Recipe, run_epochs
 from lth_runner.training.split import split as split_data
 

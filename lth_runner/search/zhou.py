@@ -37,7 +37,7 @@ class Zhou(ScoreSearch):
     Attributes:
         density: the probability with which every weight is kept at first, in (0, 1), where the scores drawn are 0; how
             many the ticket keeps comes out, and is said by it.
-        scope: of no effect, since no weight competes with another.
+        scope: "layer" alone, since no weight competes with another.
         final: the ticket's mask, and that of all accuracies. "likeliest": of probabilities above 1/2; "sampled": once
             more drawn, after the last step.
         rescaled: whether a tensor's kept weights are multiplied with all / kept ("dynamic weight rescaling").
@@ -51,6 +51,8 @@ class Zhou(ScoreSearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_start(self.density)
+        if self.scope != "layer":
+            raise ConfigError(f"no weight of zhou competes with another: scope={self.scope} would do nothing, omit it")
         checks.choice("final", self.final, FINAL)
         checks.boolean("rescaled", self.rescaled)
 

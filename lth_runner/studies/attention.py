@@ -22,9 +22,9 @@ from lth_runner.networks.interface import filled, state_shapes
 from lth_runner.networks.merged_attention import MergedAttention
 from lth_runner.networks.vit import EncoderBlock
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column, Row
-from lth_runner.studies.points import Point, Points
 from lth_runner.studies.slopes import Slope, exponential, power
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import Materialised, approximated_by, materialise

@@ -18,10 +18,10 @@ from lth_runner.measure.claims import claimed
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
 from lth_runner.studies.changed import Changes, changed
-from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.materialise import approximated_by, materialise

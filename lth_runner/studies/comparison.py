@@ -12,10 +12,11 @@ from lth_runner.measure.accuracy import chance_warning
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.layer_use import numbers, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
-from lth_runner.networks.interface import Architecture, Widened
+from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS, Column
+from lth_runner.studies.comparison_width import WIDTH_COLUMNS, hidden_per_input, width_figure
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.names import recipe
@@ -24,14 +25,7 @@ from lth_runner.ticket.ticket import Ticket
 
 LAW = "weight_error_median_law"
 Also = Callable[[str, Materialised], dict[str, float]]  # further measures of a row's network
-
-
 AGAINST = ("axis", "drawn", "width")
-WIDTH_COLUMNS = {
-    "width": Column("hidden neurons per input", "number"),
-    "changed": Column("changed predictions", "percent"),
-}
-FAR = 0.012  # below the target's accuracy, of which a figure of widths shows no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +126,7 @@ class Comparison:
         approximates = method.needs_target
         row = measure_ticket(network, problem, self.epsilon, outputs=outputs, approximates=approximates)
         if self.against == "width":
-            row |= {"width": _width(found.ticket), "changed": 1 - row["agreement"]}
+            row |= {"width": hidden_per_input(found.ticket), "changed": 1 - row["agreement"]}
         return row | dict(found.times), network
 
     def _columns(self, problem: Problem) -> dict[str, Column]:
@@ -186,7 +180,7 @@ class Comparison:
     def _figures(self, measured: dict[str, dict[str, Any]]) -> dict[str, Description]:
         accuracy = measured["target"]["accuracy"] if "target" in measured else None
         if self.against == "width":
-            return {"width": _width_figure(accuracy, self.labels)}
+            return {"width": width_figure(accuracy, self.labels)}
         drawn = self.against == "drawn"
         description = {
             "kind": "curves",
@@ -198,30 +192,6 @@ class Comparison:
             "labels": self.labels,
         }
         return {"curves": description}
-
-
-def _width_figure(accuracy: float | None, labels: dict[str, str]) -> Description:
-    """Accuracies near the target's, and the share of outputs that differ from it in their largest entry."""
-    common = {"x": "width", "x_label": "hidden neurons for each input of a layer", "x_scale": "linear"}
-    shown = {"level": None, "y_limits": [None, None]}
-    if accuracy is not None:
-        shown = {"level": [accuracy, "target network"], "y_limits": [accuracy - FAR, accuracy + FAR / 8]}
-    changed = {"y_scale": "log", "y_limits": [None, None], "level": None}
-    return {
-        "kind": "panels",
-        "labels": labels,
-        "caption": "The network of each method is random, pruned, and twice as deep as its target.",
-        "panels": [
-            {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", **shown},
-            {**common, "y": "changed", "y_label": "share of changed predictions", **changed},
-        ],
-    }
-
-
-def _width(ticket: Ticket) -> float:
-    if not isinstance(ticket.architecture, Widened):
-        raise ConfigError("study.against=width is for methods that add hidden neurons, such as pensia and block")
-    return ticket.architecture.hidden_per_input
 
 
 def _has_labels(problem: Problem) -> bool:

@@ -14,11 +14,11 @@ from lth_runner.measure.layer_use import cut_off, told_layer_uses
 from lth_runner.measure.ticket import measure_target, measure_ticket
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import FindsEach, Method, Problem
+from lth_runner.record.points import Point, Points, mean
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, kept_fractions, numbers, series
 from lth_runner.report.tables import Row, markdown, percent, spread
 from lth_runner.studies.facts import facts_figure, facts_table
-from lth_runner.studies.points import Point, Points, mean
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.names import recipe

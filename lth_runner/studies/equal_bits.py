@@ -12,8 +12,8 @@ from lth_runner.measure.bits import bits
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points, mean
 from lth_runner.report.tables import Column, Row, markdown, percent, spread
-from lth_runner.studies.points import Point, Points, mean
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import materialise
 

@@ -12,11 +12,11 @@ from lth_runner.core.streams import Streams
 from lth_runner.measure.ticket import measure_target
 from lth_runner.networks.interface import Architecture, parameter_shapes
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points, mean
 from lth_runner.report.points import Description
 from lth_runner.report.series import Series, numbers, series
 from lth_runner.report.tables import TICKET_COLUMNS, Row, markdown, percent, spread
 from lth_runner.search.score_search import ScoreSearch
-from lth_runner.studies.points import Point, Points, mean
 from lth_runner.studies.trial import CURVES, Trial
 from lth_runner.study import Outcome
 from lth_runner.ticket.names import recipe

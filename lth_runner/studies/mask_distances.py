@@ -20,9 +20,9 @@ from lth_runner.problem import Found, Method, Problem
 from lth_runner.prune.compact import compacted, kept_units
 from lth_runner.prune.mask_distance import distances
 from lth_runner.prune.unit_ticket import UnitTicket
+from lth_runner.record.points import Point, Points
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
-from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 

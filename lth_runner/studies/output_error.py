@@ -20,10 +20,10 @@ from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Points, mean
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column, Row
 from lth_runner.studies.changed import changed
-from lth_runner.studies.points import Points, mean
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import Materialised, approximated_by, materialise
 

@@ -21,9 +21,9 @@ from lth_runner.laws.poisson.numbers import equally_likely, moments
 from lth_runner.laws.sum_search.interface import Chosen, Sums, SumSearch
 from lth_runner.laws.sum_search.scores import Scores
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points, mean
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
-from lth_runner.studies.points import Point, Points, mean
 from lth_runner.study import Outcome
 
 COLUMNS = {

@@ -14,9 +14,9 @@ from lth_runner.networks.mlp import Mlp
 from lth_runner.problem import Method, Problem
 from lth_runner.prune.greedy_selection import GreedySelection
 from lth_runner.prune.two_layers import TwoLayers, two_layers
+from lth_runner.record.points import Point, Points, mean
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column, markdown
-from lth_runner.studies.points import Point, Points, mean
 from lth_runner.studies.slopes import Slope, exponential, power
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise

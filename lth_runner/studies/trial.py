@@ -16,10 +16,10 @@ from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, s
 from lth_runner.measure.ticket import measure_ticket, network_accuracy
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Problem
+from lth_runner.record.points import Point
 from lth_runner.search.score_search import ScoreSearch
 from lth_runner.search.scored import Density
 from lth_runner.search.space import SearchSpace
-from lth_runner.studies.points import Point
 from lth_runner.subset_sum.second_closest import SecondClosest
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import Materialised, materialise

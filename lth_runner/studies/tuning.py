@@ -12,9 +12,9 @@ from lth_runner.core.recorder import Recorder
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.interface import num_parameters
 from lth_runner.problem import Method, Problem
+from lth_runner.record.points import Point, Points
 from lth_runner.report.tables import TICKET_COLUMNS, Column, Row, markdown, percent
 from lth_runner.studies.changed import changed
-from lth_runner.studies.points import Point, Points
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.names import recipe

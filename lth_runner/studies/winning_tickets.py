@@ -14,9 +14,9 @@ from lth_runner.measure.ticket import measure_ticket
 from lth_runner.problem import Found, Method, Problem
 from lth_runner.prune.imp import Chain, IterativeMagnitudePruning
 from lth_runner.prune.levels import Level
+from lth_runner.record.points import Point, Points, mean, summary
 from lth_runner.report.points import Description
 from lth_runner.report.tables import Column
-from lth_runner.studies.points import Point, Points, mean, summary
 from lth_runner.studies.side_by_side import side_by_side, trials_of, workers
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import materialise

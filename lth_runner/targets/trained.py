@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lth_runner.core import checks
+from lth_runner.core.checkpoint import Checkpoint, UnusableError, save, verified
 from lth_runner.core.errors import ConfigError, DataError
 from lth_runner.core.files import locked
 from lth_runner.core.recorder import Recorder
@@ -22,7 +23,6 @@ from lth_runner.measure.accuracy import accuracy
 from lth_runner.networks.imported import Imported, import_builder
 from lth_runner.networks.interface import Architecture, below, skeleton, state_shapes, tensors_of
 from lth_runner.targets.state import arrays
-from lth_runner.training.checkpoint import Checkpoint, UnusableError, save, verified
 from lth_runner.training.fit import reproducible
 from lth_runner.training.loop import Augment
 from lth_runner.training.recipe import Recipe

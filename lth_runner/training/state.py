@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lth_runner.core.checkpoint import Checkpoint, load, save
 from lth_runner.core.errors import ConfigError
-from lth_runner.training.checkpoint import Checkpoint, load, save
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from plain_choice import DOUBLED
 from recorders import Memory
 from torch import nn
 
@@ -22,7 +23,6 @@ from lth_runner.networks.instance import Instance
 from lth_runner.networks.interface import filled, tensors_of
 from lth_runner.networks.merged_attention import MergedAttention
 from lth_runner.problem import Problem
-from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.file import save_ticket
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.materialise import approximated_by, materialise
@@ -54,10 +54,8 @@ class Block(Alone):
 
 
 def method(**changes: Any) -> Attention:
-    settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 6, "stored": [], "halves": "both"}
-    settings |= {"signs": "as_drawn", "gains": "fitted", "max_paths": 24}
-    settings |= {"distribution": Uniform(low=-1.0, high=1.0), "solver": MeetInMiddle()}
-    return Attention(**settings | changes)
+    settings: dict[str, Any] = DOUBLED | {"n": 6} | changes
+    return Attention(**settings)
 
 
 def problem(module: nn.Module, size: float = 0.5, seed: int = 0) -> Problem:

@@ -27,6 +27,8 @@ from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.signs import Signs
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.layer_use import layer_uses
+from lth_runner.measure.on_path import on_path
 from lth_runner.networks.chain_expansion import ChainExpansion, ChainLayer
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import Architecture, filled, parameter_shapes
@@ -226,6 +228,19 @@ def test_a_fully_connected_network_of_these_widths_has_it_in_it() -> None:
         blocks = part.reshape(3, -1, 1) if index == 0 else part  # both blocks of a coordinate see it
         hidden = (hidden @ torch.block_diag(*blocks).T).relu()
     torch.testing.assert_close(layer.gain * hidden @ layer.sum.weight.T, module(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("network", [fc(), fc(depth=1, biases=True)], ids=["two chains", "constant"])
+def test_paths_of_the_pruned_network_are_those_of_the_whole_one(network: Architecture) -> None:
+    """It leaves out neurons that nothing reads, which lie on none."""
+    ticket = found(problem(network), halves="both")
+    dense = {name: source.draw(ticket.seed) * ticket.masks[name].dense() for name, source in ticket.random.items()}
+    whole = on_path(filled(ticket.architecture, dense), (3,))
+    assert whole is not None
+    lies = {name.removesuffix(".weight"): int(entries.sum()) for name, entries in whole.items()}
+    uses = layer_uses(materialise(ticket), None)
+    assert {use.name: use.on_path for use in uses} == lies
+    assert all(0 < lies[use.name] <= use.kept for use in uses)
 
 
 @pytest.mark.parametrize("halves", ["both", "positive"])

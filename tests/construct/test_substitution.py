@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from plain_choice import ONE_BY_ONE, UNMATCHED
+from construct.substitutions import MALACH, METHOD, NETWORK, SIGNED, SIGNS
 from recorders import Memory
 
 from lth_runner.construct import substitution
@@ -18,38 +17,18 @@ from lth_runner.construct.subset_sum import SubsetSum
 from lth_runner.construct.substitution import offered_per_weight, without_pairs
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
-from lth_runner.data.interface import Dataset
 from lth_runner.distributions.target_range import TargetRange
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bits import bits
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import filled, parameter_shapes
+from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Problem
-from lth_runner.subset_sum.exhaustive import Exhaustive
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket import masked_tensor
 from lth_runner.ticket.file import read_ticket, save_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.source import Drawn
 from lth_runner.ticket.ticket import Ticket
-
-NETWORK = FullyConnected(inputs=5, hidden=4, outputs=3, depth=2, biases=False)
-METHOD = SubsetSum(
-    **ONE_BY_ONE,
-    stored=[],
-    objective="closest",
-    epsilon=0.01,
-    c=3,
-    n=8,
-    sharing="weight",
-    **UNMATCHED,
-    threshold_small=False,
-    distribution=Uniform(low=-1.0, high=1.0),
-    solver=Exhaustive(max_n=20),
-)
-MALACH = Malach(
-    **ONE_BY_ONE, stored=[], epsilon=0.01, c=3, n=8, sharing="weight", distribution=Uniform(low=-1.0, high=1.0)
-)
 
 
 def problem(seed: int = 0) -> Problem:
@@ -77,9 +56,6 @@ def test_the_ticket_is_optimal_for_what_it_was_offered() -> None:
         np.testing.assert_allclose(np.abs(weights[name] - target), best, rtol=0, atol=1e-14)
 
 
-SIGNS = replace(METHOD, mask="signs")
-
-
 @pytest.mark.parametrize("sharing", ["weight", "row"])
 def test_signs_are_optimal_too(sharing: str) -> None:
     """Beside all 2^n sums of +a or -a, of the numbers that the distribution gives."""
@@ -98,7 +74,6 @@ def test_signs_are_optimal_too(sharing: str) -> None:
         np.testing.assert_allclose(weights[name], signed, rtol=0, atol=1e-14)
 
 
-SIGNED = replace(METHOD, mask="signed", n=5)
 CENTRED = replace(METHOD, centred=True)
 
 
@@ -344,67 +319,3 @@ def test_refusals() -> None:
     constant = {name: np.ones(shape) for name, shape in parameter_shapes(NETWORK).items()}
     with pytest.raises(ConfigError, match="needs target weights that differ"):
         replace(METHOD, distribution=TargetRange()).find(replace(problem(), target=constant), Memory())
-
-
-def posed_with_inputs(network: Any) -> Problem:
-    """A network whose inputs are correlated, with training and test inputs."""
-    rng = np.random.default_rng(3)
-    target = {name: rng.normal(0, 0.4, shape) for name, shape in parameter_shapes(network).items()}
-    mixing = rng.normal(size=(3, 5))
-    x = torch.from_numpy(rng.normal(size=(400, 3)) @ mixing).float()
-    data = Dataset(name="correlated", train_inputs=x[:300], train_labels=None, test_inputs=x[300:], test_labels=None)
-    return Problem(network=network, target=target, data=data, streams=Streams(0), device="cpu")
-
-
-def output_error(method: Any, posed: Problem) -> float:
-    """Relative, on test inputs."""
-    assert posed.data is not None and posed.network is not None and posed.target is not None
-    assert isinstance(posed.data.test_inputs, torch.Tensor)
-    wanted = filled(posed.network, posed.target)(posed.data.test_inputs)
-    found = materialise(method.find(posed, Memory()).ticket).module()(posed.data.test_inputs)
-    return float((found - wanted).norm() / wanted.norm())
-
-
-@pytest.mark.parametrize(
-    "method",
-    [
-        replace(METHOD, n=3),
-        replace(METHOD, n=3, sharing="row"),
-        replace(SIGNS, n=3),
-        replace(SIGNED, n=2, match="row"),
-        MALACH,
-    ],
-)
-@pytest.mark.parametrize("follow", ["pruned", "target"])
-def test_compensation_lowers_the_error_of_the_outputs_and_keeps_the_counts(method: Any, follow: str) -> None:
-    network = FullyConnected(inputs=5, hidden=40, outputs=3, depth=2, biases=True)
-    posed = posed_with_inputs(network)
-    settings = replace(METHOD.compensation, follow=follow)
-    aware = replace(method, compensate="inputs", compensation=settings)
-    plain, found = method.find(posed, Memory()).ticket, aware.find(posed, Memory()).ticket
-    assert output_error(aware, posed) < 0.8 * output_error(method, posed)
-    assert (found.drawn(), found.offered()) == (plain.drawn(), plain.offered())
-    assert to_bytes(found) == to_bytes(aware.find(posed, Memory()).ticket)
-
-
-def test_weights_on_independent_inputs_are_chosen_as_without_compensation() -> None:
-    network = FullyConnected(inputs=5, hidden=4, outputs=3, depth=2, biases=False)
-    posed = posed_with_inputs(network)
-    assert posed.data is not None
-    data = replace(posed.data, train_inputs=torch.eye(5), train_labels=None)
-    aware = replace(METHOD, compensate="inputs")
-    plain, found = (method.find(replace(posed, data=data), Memory()).ticket for method in (METHOD, aware))
-    np.testing.assert_array_equal(plain.masks["fc1.weight"].bits, found.masks["fc1.weight"].bits)
-
-
-def test_compensation_needs_training_inputs() -> None:
-    aware = replace(METHOD, compensate="inputs")
-    posed = posed_with_inputs(NETWORK)
-    assert posed.data is not None
-    alone = replace(posed.data, train_inputs=None)
-    with pytest.raises(ConfigError, match=r"set data\.calibration=FILE"):
-        aware.check(NETWORK, alone)
-    with pytest.raises(ConfigError, match=r"set data\.calibration=FILE"):
-        aware.find(replace(posed, data=alone), Memory())
-    with pytest.raises(ConfigError, match="compensate must be one of none, inputs"):
-        replace(METHOD, compensate="weights")

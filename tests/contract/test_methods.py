@@ -1,7 +1,5 @@
 """What every method promises, on every kind of network. A new YAML file in configs/method is tested at once."""
 
-import functools
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,51 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from contract.cases import METHODS, TRUST, VARIANTS, home, problem, tiny
 from recorders import Memory
-from small_networks import SMALL, Small, dataset, inputs, target
+from small_networks import SMALL, dataset, inputs, target
 
 import lth_runner as lth
-from lth_runner.config.compose import choices, composed, method_of
-from lth_runner.core.errors import ConfigError, DataError
+from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Progress
-from lth_runner.core.streams import Streams
-from lth_runner.data.interface import labels, moved
+from lth_runner.data.interface import moved
 from lth_runner.networks.interface import filled, first_names
 from lth_runner.problem import Found, Method, Problem
-from lth_runner.ticket.file import read_ticket, save_ticket, to_bytes
+from lth_runner.ticket.file import read_ticket, to_bytes
 from lth_runner.ticket.materialise import materialise, original_architecture
-from lth_runner.ticket.source import Drawn, Scales, Stored
+from lth_runner.ticket.source import Drawn, Stored
 from lth_runner.ticket.ticket import Ticket
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-# Methods with other settings than those of their files, which make tickets of another kind.
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "subset_sum, centred": ("subset_sum", {"centred": True, "match": "tensor"}),
-    "subset_sum, signs": ("subset_sum", {"mask": "signs", "match": "row"}),
-    "subset_sum, signed": ("subset_sum", {"mask": "signed", "n": 7, "match": "group", "compensate": "inputs"}),
-    "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
-    "pensia, sigmoid": ("pensia", {"n": 14, "activation": "sigmoid", "scale": 0.01, "compensate": "inputs"}),
-    "burkholz, gelu": ("burkholz", {"n": 6, "activation": "gelu", "scale": 1e-4}),
-}
-METHODS = [*choices("method"), *VARIANTS]
-TRUST = ["small_networks"]
-
-# Sizes for tiny networks, for every method that has such a setting; the others keep the defaults of their files.
-TINY: dict[str, Any] = {"n": 12, "epsilon": 0.05, "epochs": 2, "batch": 16, "validation": 8, "period": 1}
-TINY |= {"training": {"length": "2ep", "batch": 16}}
-TINY |= {"transfer": {"length": "2ep", "batch": 8}, "renew_every": 2, "measured": 7}
-OWN: dict[str, dict[str, Any]] = {
-    "attention": {"n": 20},
-    "binary": {"bits": 5},
-    "block": {"n": 12, "block": 3},
-    "burkholz": {"n": 6},
-    "greedy_selection": {"density": 0.5, "images": 20},
-    "malach": {"n": 60},
-    "malach_pairs": {"n": 60},
-    "pensia": {"n": 14, "signs": "as_drawn"},
-    "seedlm": {"register": 12},
-}
 
 # How far the outputs may be from the target's, as a share of their size; 1 is what a network of zeros reaches. Methods
 # that are not named here find no approximation (searches), or none so near with so few numbers.
@@ -97,73 +66,8 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     **{("early_bert", name): NO_HEADS for name in SMALL if name not in ("vit", "language", "in_memory")},
 }
 
-# The network of a method that does not support the smallest one.
-HOMES = {"early_bird": "resnet", "early_bert": "vit", "attention": "vit"}
-
 QUICK = ("fc", "language")  # the others are slow together
 NETWORKS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SMALL]
-
-
-@functools.cache
-def tiny(name: str) -> Any:
-    """The method with the defaults of its file and the sizes of a test."""
-    name, changes = VARIANTS.get(name, (name, {}))
-    known = composed(["~data", "~network", "~target", f"method={name}"])["method"]
-    wanted = {**TINY, **(changes or OWN.get(name, {}))}
-    return method_of(name, {key: value for key, value in wanted.items() if key in known})
-
-
-def problem(small: Small, seed: int = 0, **changes: Any) -> Problem:
-    whole = Problem(
-        network=small.make(), target=target(small), data=dataset(small), streams=Streams(seed), device="cpu"
-    )
-    return replace(whole, **changes)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A ticket that a method has found with the library, on one network."""
-
-    method: Method
-    small: Small
-    found: Any
-    path: Path
-
-    @property
-    def ticket(self) -> Ticket:
-        return self.found.ticket.ticket
-
-    @property
-    def module(self) -> torch.nn.Module | None:
-        """What stands for a network in memory when its ticket is read."""
-        network = self.small.make()
-        return network.module() if not self.small.importable else None
-
-    def verified(self, path: Path | None = None, **changes: Any) -> Any:
-        wanted = {"target": target(self.small), "data": dataset(self.small), **changes}
-        return lth.verify(path or self.path, trust=TRUST, module=self.module, **wanted)
-
-
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Gives the case of a method and a network, found once."""
-    kept: dict[tuple[str, str], Case] = {}
-
-    def case(method: str, network: str) -> Case:
-        if (method, network) not in kept:
-            small, built = SMALL[network], tiny(method)
-            found = lth.find(built, small.make(), target=target(small), data=dataset(small), progress=False)
-            path = tmp_path_factory.mktemp(f"{method}-{network}") / "ticket.safetensors"
-            found.ticket.save(path)
-            kept[method, network] = Case(built, small, found, path)
-        return kept[method, network]
-
-    return case
-
-
-def home(method: str) -> str:
-    """The smallest network that a method supports."""
-    return HOMES.get(method, "fc")
 
 
 def supported(method: str, network: str) -> None:
@@ -290,86 +194,6 @@ def test_a_ticket_of_a_gpu_holds_on_a_cpu(method: str, network: str, tmp_path: P
     assert lth.verify(path, trust=TRUST, **given)
     assert to_bytes(again.ticket.ticket) == path.read_bytes()
     assert built.resources.uses_gpu or to_bytes(reference.ticket.ticket) == path.read_bytes()
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_no_flipped_bit_passes(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, home(method)), tmp_path / "damaged.safetensors"
-    whole = case.path.read_bytes()
-    seed = int(hashlib.sha256(method.encode()).hexdigest()[:8], 16)
-    for bit in np.random.default_rng(seed).integers(8 * len(whole), size=60):
-        damaged = bytearray(whole)
-        damaged[bit // 8] ^= 1 << (bit % 8)
-        path.write_bytes(damaged)
-        with pytest.raises(DataError):
-            lth.load(path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_no_changed_claim_passes(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, home(method)), tmp_path / "boast.safetensors"
-    for claim, value in case.ticket.claims.items():
-        if claim == "epsilon":
-            continue
-        changed = value + (1 if isinstance(value, int) else 0.2)
-        save_ticket(replace(case.ticket, claims={**case.ticket.claims, claim: changed}), path)
-        false = [finding.claim for finding in case.verified(path).findings if not finding.agrees]
-        assert false == [claim]
-
-
-def with_other_mask(ticket: Ticket) -> Ticket:
-    """One weight of the last tensor is not kept any more."""
-    name = list(ticket.masks)[-1]
-    pruned = ticket.masks[name].dense()
-    pruned[np.unravel_index(int(pruned.argmax()), pruned.shape)] = False
-    return replace(ticket, masks={**ticket.masks, name: type(ticket.masks[name]).pack(pruned)})
-
-
-def with_other_scales(ticket: Ticket) -> Ticket:
-    """Those of the random numbers of the last tensor that has any are a little larger."""
-    name, source, scales = [(name, source, source.scales) for name, source in ticket.random.items() if source.scales][
-        -1
-    ]
-    larger = Scales(array=(scales.array * np.float16(1.25)).astype(np.float16))
-    return replace(ticket, weights={**ticket.weights, name: replace(source, scales=larger)})
-
-
-def with_other_code(ticket: Ticket) -> Ticket:
-    """The scales of the last tensor in code are a little larger."""
-    codes = {name: source for name, source in ticket.weights.items() if ".scale" in name}
-    name, source = list(codes.items())[-1]
-    assert isinstance(source, Stored)
-    other = replace(source, array=(source.array * np.float16(1.25)).astype(np.float16))
-    return replace(ticket, weights={**ticket.weights, name: other})
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_another_seed_or_mask_under_the_same_claims_does_not_pass(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, home(method)), tmp_path / "forged.safetensors"
-    save_ticket(with_other_mask(case.ticket) if case.ticket.masks else with_other_code(case.ticket), path)
-    assert not case.verified(path)
-    if case.method.needs_target and case.ticket.drawn():  # of a search the accuracy of 16 samples may stay what it was
-        save_ticket(replace(case.ticket, seed=case.ticket.seed + 1), path)
-        assert not case.verified(path)
-
-
-@pytest.mark.parametrize("method", [name for name in VARIANTS if name.startswith("subset_sum")])
-def test_other_scales_under_the_same_claims_do_not_pass(cases: Any, tmp_path: Path, method: str) -> None:
-    case, path = cases(method, home(method)), tmp_path / "forged.safetensors"
-    save_ticket(with_other_scales(case.ticket), path)
-    assert not case.verified(path)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_another_target_and_other_data_are_named_as_such(cases: Any, method: str) -> None:
-    case = cases(method, home(method))
-    with pytest.raises(DataError, match="the target given is not the one that the ticket approximates"):
-        case.verified(target=target(case.small, seed=1))
-    other = dataset(case.small)
-    other = replace(other, test_labels=labels(other.test_labels).flip(0))
-    with pytest.raises(DataError, match="not the one that the ticket's accuracy was measured on"):
-        case.verified(data=other)
 
 
 @pytest.mark.slow

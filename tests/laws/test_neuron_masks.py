@@ -6,17 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorders import Memory
+from recorders import Fragile, Killed, Memory
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
 from lth_runner.laws.neuron_masks import BOUND, NEURON, WEIGHT, Inputs, NeuronMasks, forms, told
-from lth_runner.laws.one_neuron.neuron_mask import best_neurons
+from lth_runner.laws.one_neuron.neuron_mask import Network, best_neurons
+from lth_runner.laws.one_neuron.weight_mask import product_mask_error
 from lth_runner.laws.statistics import Estimate
 from lth_runner.problem import Problem
 from lth_runner.report.draw import figure
 from lth_runner.search.random_pruning import RandomPruning
+from lth_runner.subset_sum.interface import SubsetSumSolver
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 
 UNIFORM = Uniform(low=-1.0, high=1.0)
@@ -39,8 +41,8 @@ PROBLEM = Problem(network=None, target=None, data=None, streams=Streams(0), devi
 
 
 @pytest.fixture(scope="module")
-def done() -> Any:
-    return STUDY.run(PROBLEM, {}, Memory(Path()))
+def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return STUDY.run(PROBLEM, {}, Memory(tmp_path_factory.mktemp("done")))
 
 
 def test_points_are_medians_with_intervals(done: Any) -> None:
@@ -65,6 +67,31 @@ def test_a_larger_network_is_no_worse_and_begins_as_the_smaller_one(done: Any) -
     for curve, panel in ((NEURON, "1"), (NEURON, "2"), (BOUND, "2")):
         errors = [p["error"] for p in done.points if (p["curve"], p["panel"]) == (curve, panel)]
         assert errors == sorted(errors, reverse=True)
+
+
+def _without_times(points: Any) -> list[dict[str, Any]]:
+    return [{key: value for key, value in point.items() if key != "time_s"} for point in points]
+
+
+def test_a_run_that_was_killed_goes_on_after_its_last_network(
+    done: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Network] = []
+
+    def counted(network: Network, solver: SubsetSumSolver) -> float:
+        searched.append(network)
+        return product_mask_error(network, solver)
+
+    monkeypatch.setattr("lth_runner.laws.neuron_masks.product_mask_error", counted)
+    with pytest.raises(Killed):
+        STUDY.run(PROBLEM, {}, Fragile(tmp_path, lines=(7 + 3) * 4))  # 4 lines a network: in the midst of weight masks
+    again = STUDY.run(PROBLEM, {}, Memory(tmp_path))
+    assert len(searched) == 4 * 7, "no network twice"
+    assert _without_times(again.points) == _without_times(done.points)
+    assert again.summary == done.summary
+    other = STUDY.run(replace(PROBLEM, streams=Streams(1)), {}, Memory(tmp_path))
+    assert len(searched) == 2 * 4 * 7, "those of another seed are not taken"
+    assert other.summary != done.summary
 
 
 def test_with_one_input_the_masks_agree(done: Any) -> None:

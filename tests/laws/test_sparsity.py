@@ -12,15 +12,14 @@ from recorders import Memory
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.laws.equal_error import EqualError, first_n
 from lth_runner.laws.of_size import closest_of_size
 from lth_runner.laws.sparsity import (
-    EqualError,
     Guarantee,
     Kept,
     PriceOfSparsity,
     bits_per_bit,
     entropy,
-    first_n,
     guaranteed,
     out_of_reach,
     predicted_median,

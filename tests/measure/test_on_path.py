@@ -1,6 +1,8 @@
 """Weights on a path from an input to an output, against every path of tiny networks, enumerated pixel by pixel."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -11,8 +13,11 @@ from torch import nn
 
 from lth_runner.measure.on_path import on_path
 from lth_runner.networks.activations import Tanh
+from lth_runner.networks.chain_expansion import ChainExpansion
 from lth_runner.networks.fc import FullyConnected
+from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.redundant import RedundantLinear
+from lth_runner.networks.sign_activations import Sign
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 
 Edge = tuple[Hashable, Hashable, tuple[str, tuple[int, ...]] | None]  # from a node to a node, and whose weight it is
@@ -163,6 +168,76 @@ def test_redundant_layers_are_two_layers(relu: bool) -> None:
             np.testing.assert_array_equal(found[f"{name}.weight2"], expected[f"{narrow}.weight"])
             diagonal = expected[f"{wide}.weight"].reshape(2, -1, expected[f"{wide}.weight"].shape[1])
             np.testing.assert_array_equal(found[f"{name}.weight1"], np.diagonal(diagonal, axis1=1, axis2=2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneConvolution:
+    def module(self) -> nn.Module:
+        return nn.Sequential(OrderedDict(conv=nn.Conv2d(2, 2, 2, padding=1, bias=False)))
+
+
+def as_convolutions(weights: list[torch.Tensor], channels: int) -> nn.Sequential:
+    """The layers of a chain, block-diagonal ones in groups; what ends a linear chain has a kernel of 1, too."""
+    parts: list[nn.Module] = []
+    for weight in weights:
+        kernel = weight if weight.ndim == 4 else weight.reshape(-1, weight.shape[-1], 1, 1)
+        groups, padding = channels // kernel.shape[1], int(kernel.shape[2] > 1)
+        parts.append(
+            nn.Conv2d(channels, len(kernel), (kernel.shape[2], kernel.shape[3]), 1, padding, 1, groups, bias=False)
+        )
+        parts[-1].weight = nn.Parameter(kernel)
+        channels = len(kernel)
+    return nn.Sequential(*parts)
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "twins"),
+    [
+        (FullyConnected(inputs=2, hidden=1, outputs=2, depth=1, biases=True), (2,), ["fc1.weight"]),
+        (FullyConnected(inputs=2, hidden=2, outputs=2, depth=2, biases=False), (2,), ["fc1.weight"]),
+        (OneConvolution(), (2, 2, 2), []),
+    ],
+    ids=["constant", "two chains", "convolution"],
+)
+def test_chains_are_layers_of_blocks(target: Any, shape: tuple[int, ...], twins: list[str]) -> None:
+    gains = {layer.weight: 2.0 for layer in weight_layers(target)}
+    network = ChainExpansion(target=target, bits=2, doublings=1, first=1, copies=1, twins=twins, gains=gains)
+    names = [name for layer in network.layers for name in network.random_names(layer)]
+    for seed in range(8):
+        module: Any = pruned(network.module(), 0.7, seed)  # pyright: ignore[reportArgumentType]
+        channels = module.get_submodule(network.layers[0].name).coordinates  # one more is always 1 where it has a bias
+        plain = as_convolutions([module.get_parameter(name) for name in names], channels)
+        found, expected = on_path(module, shape), by_enumeration(plain, (channels, *(shape[1:] or (1, 1))))
+        assert found is not None and found.keys() == set(names)
+        for name, entries in zip(names, expected.values(), strict=True):
+            np.testing.assert_array_equal(found[name].ravel(), entries.ravel(), err_msg=name)
+
+
+def test_many_paths_of_a_chain_do_not_overflow() -> None:
+    """About 10^42 of them in one layer, through and beside weights that are pruned."""
+    target = FullyConnected(inputs=1, hidden=1, outputs=1, depth=1, biases=False)
+    network = ChainExpansion(
+        target=target, bits=30, doublings=1, first=40, copies=40, twins=[], gains={"fc1.weight": 1.0}
+    )
+    module: Any = pruned(network.module(), 0.5, 0)  # pyright: ignore[reportArgumentType]
+    split, first, *_, last, total = names = network.random_names(network.layers[0])
+    found = on_path(module, (1,))
+    assert found is not None
+    expected = {name: module.get_parameter(name).detach().numpy() != 0 for name in names}
+    expected[first] &= expected[split].reshape(1, 1, -1)  # nothing reaches the others
+    expected[last] &= expected[total].reshape(1, -1, 1)  # nothing reads the others
+    for name in names:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_signs_are_taken_entry_by_entry() -> None:
+    """As the ReLUs in whose place they stand."""
+    for seed in range(8):
+        module = pruned(fully_connected(), 0.5, seed)
+        found = on_path(nn.Sequential(*(Sign() if isinstance(part, nn.ReLU) else part for part in module)), (4,))
+        assert found is not None
+        for name, entries in by_enumeration(module, (4,)).items():
+            np.testing.assert_array_equal(found[name], entries, err_msg=name)
 
 
 def test_a_layer_used_twice_has_the_paths_of_both_uses() -> None:

@@ -5,18 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from plain_choice import PLAIN_PATHS
+from plain_choice import DOUBLED, PLAIN_PATHS
 from recorders import Memory
 
 from lth_runner.construct.pensia import Pensia
 from lth_runner.core.streams import Streams
-from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.overlap import Overlap, num_on_path, on_path, overlap, summed
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.networks.two_layer_expansion import TwoLayerExpansion
 from lth_runner.problem import Problem
-from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.ticket import Ticket
 
@@ -69,12 +67,7 @@ def test_second_weights_are_on_a_path_where_their_neuron_has_an_input() -> None:
 
 
 def constructed() -> Ticket:
-    law = Uniform(low=-1.0, high=1.0)
-    method = Pensia(
-        **PLAIN_PATHS,
-        stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="both", signs="reserved", gains="fitted",
-        max_paths=24, distribution=law, solver=MeetInMiddle(),
-    )  # fmt: skip
+    method = Pensia(**PLAIN_PATHS | DOUBLED | {"n": 6, "signs": "reserved"})
     target = {name: np.random.default_rng(0).normal(0, 0.3, shape) for name, shape in parameter_shapes(NETWORK).items()}
     problem = Problem(network=NETWORK, target=target, data=None, streams=Streams(0), device="cpu")
     return method.find(problem, Memory()).ticket

@@ -16,6 +16,7 @@ from recorders import Memory
 from searching import DATA, PLAIN, REDUNDANT, Cut, bits, problem
 from sweep.sweeping import lth_run_here, start, summaries
 
+from lth_runner.core.checkpoint import load
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.kaiming import KaimingNormal, KaimingUniform
@@ -26,7 +27,6 @@ from lth_runner.search.fast_cpu.training import ScoreTraining
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.source import Drawn
 from lth_runner.ticket.ticket import Ticket
-from lth_runner.training.checkpoint import load
 
 pytestmark = pytest.mark.usefixtures("one_numba_thread")
 METHOD = EdgePopup(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from recorders import Memory
-from searching import DATA, EDGE_POPUP, Cut, bits, problem
+from searching import DATA, EDGE_POPUP, bits, check_cut_runs, problem
 
 from lth_runner.measure.bits import bits as counted
 from lth_runner.search import score_search
@@ -93,12 +93,4 @@ def test_a_ticket_redraws_the_network_that_was_trained_and_counts_every_drawing(
 
 
 def test_a_run_cut_after_any_epoch_ends_with_the_same_ticket(tmp_path: Path) -> None:
-    method = replace(RULE, epochs=3, period=7)
-    (tmp_path / "whole").mkdir()
-    whole = method.find(problem(), Memory(tmp_path / "whole"))
-    for epoch in (1, 3):
-        (tmp_path / str(epoch)).mkdir()
-        with pytest.raises(KeyboardInterrupt):
-            method.find(problem(), Cut(tmp_path / str(epoch), epoch))
-        again = method.find(problem(), Memory(tmp_path / str(epoch)))
-        assert to_bytes(again.ticket) == to_bytes(whole.ticket)
+    check_cut_runs(replace(RULE, epochs=3, period=7), tmp_path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from recorders import Memory
-from searching import DATA, EDGE_POPUP, Cut, bits, problem, scored_lenet5
+from searching import DATA, EDGE_POPUP, bits, check_cut_runs, problem, scored_lenet5
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
@@ -97,20 +97,17 @@ def test_a_drawn_mask_is_not_the_likeliest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("final", ["likeliest", "sampled"])
 def test_a_run_cut_after_any_epoch_ends_with_the_same_masks(tmp_path: Path, final: str) -> None:
-    method = replace(RULE, final=final, epochs=3)
-    (tmp_path / "whole").mkdir()
-    whole = method.find(problem(), Memory(tmp_path / "whole"))
-    for epoch in (1, 3):
-        (tmp_path / str(epoch)).mkdir()
-        with pytest.raises(KeyboardInterrupt):
-            method.find(problem(), Cut(tmp_path / str(epoch), epoch))
-        again = method.find(problem(), Memory(tmp_path / str(epoch)))
-        assert bits(again.ticket) == bits(whole.ticket)
+    check_cut_runs(replace(RULE, final=final, epochs=3), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"density": 1.0}, "between 0 and 1"), ({"density": 0.0}, "between 0 and 1"), ({"final": "best"}, "final")],
+    [
+        ({"density": 1.0}, "between 0 and 1"),
+        ({"density": 0.0}, "between 0 and 1"),
+        ({"final": "best"}, "final"),
+        ({"scope": "global"}, "scope=global would do nothing"),
+    ],
 )
 def test_what_it_cannot_start_from_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_choice import ONE_BY_ONE, PLAIN_PATHS
+from plain_choice import DOUBLED, ONE_BY_ONE, PLAIN_PATHS
 from recorders import Memory
 
 from lth_runner.config.compose import method_of
@@ -34,18 +34,13 @@ from lth_runner.search.scored import ScoredNetwork
 from lth_runner.studies.find_versus_exist import COLUMNS, FindVersusExist
 from lth_runner.studies.trial import CURVES, Trial, signal_gains
 from lth_runner.study import Outcome
-from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.targets.synthetic import SyntheticTarget
 from lth_runner.ticket.materialise import materialise
 from lth_runner.ticket.ticket import Ticket
 
 DATA = Synthetic(train_count=200, test_count=100, side=4, classes=10, seed=0, noise=0.2).load(lambda line: None)
 NETWORK = FullyConnected(inputs=16, hidden=6, outputs=10, depth=2, biases=False)
-EXISTS = Pensia(
-        **PLAIN_PATHS,
-    stored=[], objective="closest", epsilon=0.01, c=3, n=6, halves="positive", signs="reserved", gains="fitted",
-    max_paths=24, distribution=Uniform(low=-1.0, high=1.0), solver=MeetInMiddle(),
-)  # fmt: skip
+EXISTS = Pensia(**PLAIN_PATHS | DOUBLED | {"n": 6, "halves": "positive", "signs": "reserved"})
 SEARCH = EdgePopup(
     density=0.5, scope="layer", epochs=2, batch=32, learning_rate=0.1, momentum=0.9, weight_decay=5e-4, validation=50,
     distribution=Uniform(low=-1.0, high=1.0), scores=Uniform(low=-0.3, high=0.3), frozen=[],

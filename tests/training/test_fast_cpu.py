@@ -5,54 +5,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from plain_recipe import PLAIN
 from recorders import Memory
 from torch import nn
+from training.sparse_trainings import RECIPE, RECIPES, batches, drawn, is_sparse, plainly, started, training
+from training.trainings import IMAGES, same
 
 from lth_runner.core.step import Step
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import images as images_of
-from lth_runner.data.interface import labels as labels_of
-from lth_runner.data.synthetic import Synthetic
-from lth_runner.networks.fc import FullyConnected
 from lth_runner.training.fast_cpu import sparse
 from lth_runner.training.fast_cpu.kernels import LANES
-from lth_runner.training.loop import Batches
 from lth_runner.training.loss import classification
 from lth_runner.training.recipe import Recipe
-from lth_runner.training.start import start_
 from lth_runner.training.state import State, load_state, save_state
 from lth_runner.training.train import train
 from lth_runner.training.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-DATA = Synthetic(train_count=230, test_count=50, side=6, classes=10, seed=0, noise=0.1).load(lambda line: None)
-IMAGES = (images_of(DATA.train_inputs), labels_of(DATA.train_labels))
-RECIPE = Recipe(length="12ep", batch=50, learning_rate=0.1, momentum=0.0, weight_decay=0.0, **PLAIN)  # 60 steps
-# With torch's epsilon a gradient that is nothing but rounding decides the direction of a step.
-ADAM = {"learning_rate": 0.003, "optimizer": "Adam", "optimizer_arguments": {"eps": 1e-4}}
-RECIPES: dict[str, dict[str, Any]] = {
-    "SGD": {},
-    "SGD momentum": {"momentum": 0.9},
-    "SGD momentum, decay": {"momentum": 0.9, "weight_decay": 0.01, "learning_rate": 0.02},
-    "SGD nesterov": {"momentum": 0.8, "weight_decay": 0.001, "optimizer_arguments": {"nesterov": True}},
-    "Adam": ADAM,
-    "Adam decay": ADAM | {"weight_decay": 0.01},
-    "Adam other betas": ADAM | {"optimizer_arguments": {"betas": [0.8, 0.95], "eps": 1e-3}},
-    "AdamW": ADAM | {"optimizer": "AdamW", "weight_decay": 0.1},
-}
-
-
-def drawn(*densities: float) -> dict[str, torch.Tensor]:
-    """Masks of the three layers with these densities."""
-    draws = torch.Generator().manual_seed(0)
-    shapes = {name: parameter.shape for name, parameter in started().named_parameters() if parameter.ndim == 2}
-    pairs = zip(shapes.items(), densities, strict=True)
-    return {name: torch.rand(shape, generator=draws) < density for (name, shape), density in pairs}
 
 
 def dead() -> dict[str, torch.Tensor]:
@@ -75,45 +46,9 @@ MASKS: dict[str, Callable[[], dict[str, torch.Tensor]]] = {
 }
 
 
-def started(biases: bool = True) -> nn.Module:
-    module = FullyConnected(inputs=36, hidden=20, outputs=10, depth=3, biases=biases).module()
-    start_(module, Streams(0), "test")
-    return module
-
-
-def plainly(module: nn.Module, inputs: Any, labels: torch.Tensor | None) -> torch.Tensor:
-    """The same loss by another name, which the fast path does not know."""
-    return classification(module, inputs, labels)
-
-
-def training(
-    recipe: Recipe, masks: dict[str, torch.Tensor], module: nn.Module | None = None, **options: Any
-) -> Training:
-    module = started() if module is None else module
-    start, loss = options.pop("start", None), options.pop("loss", classification)
-    return Training(module, batches(recipe, **options), recipe, masks, start, loss, Memory())
-
-
-def batches(recipe: Recipe, **options: Any) -> Batches:
-    inputs, labels = options.pop("data", IMAGES)
-    given: dict[str, Any] = {"size": recipe.batch, "streams": Streams(0), "purpose": "test", "augment": None, **options}
-    return Batches(inputs=inputs, labels=labels, **given)
-
-
-def is_sparse(found: Training) -> bool:
-    return found.kind_of_step.startswith("sparse")
-
-
 def trained(recipe: Recipe, masks: dict[str, torch.Tensor], **options: Any) -> State:
     recorder = options.pop("recorder", Memory())
     return train(started(), IMAGES, recipe, Streams(0), "test", recorder, masks=masks, **options)
-
-
-def same(one: State, other: State) -> bool:
-    parts = [(s.parameters, s.buffers, s.optimizer) for s in (one, other)]
-    return one.step == other.step and all(
-        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a) for a, b in zip(*parts, strict=True)
-    )
 
 
 @pytest.fixture
@@ -315,130 +250,3 @@ def test_a_rewound_start_has_an_optimizer_without_a_past() -> None:
             for loss in (classification, plainly)
         ]
         side_by_side(recipe, *pair)
-
-
-def conv() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(32, 10))
-
-
-def hooked() -> nn.Module:
-    module = started()
-    module.get_submodule("fc2").register_forward_hook(lambda *args: None)
-    return module
-
-
-def fixed() -> nn.Module:
-    module = started()
-    module.get_parameter("fc2.bias").requires_grad_(False)
-    return module
-
-
-def tied() -> nn.Module:
-    square = nn.Linear(36, 36)
-    return nn.Sequential(nn.Flatten(), square, nn.ReLU(), square, nn.ReLU(), nn.Linear(36, 10))
-
-
-def shared_weight() -> nn.Module:
-    module = nn.Sequential(nn.Flatten(), nn.Linear(36, 36), nn.ReLU(), nn.Linear(36, 36), nn.ReLU(), nn.Linear(36, 10))
-    module[3].weight = module[1].weight
-    return module
-
-
-class Scaled(nn.Linear):
-    """Computes something else."""
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return 2 * super().forward(input)
-
-
-L = nn.Linear
-UNKNOWN: dict[str, Callable[[], nn.Module]] = {
-    "dropout": lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.1), L(36, 10)),
-    "batch norm": lambda: nn.Sequential(nn.Flatten(), L(36, 20), nn.BatchNorm1d(20), nn.ReLU(), L(20, 10)),
-    "another activation": lambda: nn.Sequential(nn.Flatten(), L(36, 20), nn.Tanh(), L(20, 10)),
-    "a ReLU at the end": lambda: nn.Sequential(nn.Flatten(), L(36, 10), nn.ReLU()),
-    "nothing flattened": lambda: nn.Sequential(nn.Identity(), L(6, 10)),
-    "a bias in one layer": lambda: nn.Sequential(nn.Flatten(), L(36, 20, bias=False), nn.ReLU(), L(20, 10)),
-    "a layer of another kind": lambda: nn.Sequential(nn.Flatten(), L(36, 20), nn.ReLU(), Scaled(20, 10)),
-    "convolutions": conv,
-    "a hook": hooked,
-    "a fixed bias": fixed,
-    "a layer in two places": tied,
-    "a weight in two places": shared_weight,
-}
-
-
-def pruned(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: torch.rand(p.shape) < 0.02 for name, p in module.named_parameters() if p.ndim > 1}
-
-
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_other_networks_take_the_plain_path(name: str) -> None:
-    module = UNKNOWN[name]()
-    assert not is_sparse(training(RECIPE, pruned(module), module))
-
-
-def test_one_relu_in_two_places_is_known() -> None:
-    relu = nn.ReLU()
-    module = nn.Sequential(nn.Flatten(), L(36, 20), relu, L(20, 20), relu, L(20, 10))
-    assert is_sparse(training(RECIPE, pruned(module), module))
-
-
-def noisy(images: torch.Tensor, generator: np.random.Generator) -> torch.Tensor:
-    return images + torch.from_numpy(generator.normal(0, 0.1, images.shape)).to(images.dtype)
-
-
-@pytest.mark.parametrize(
-    ("settings", "options"),
-    [
-        ({"optimizer": "RMSprop"}, {}),
-        ({"optimizer": "Adam", "optimizer_arguments": {"amsgrad": True}}, {}),
-        ({"momentum": 0.9, "optimizer_arguments": {"dampening": 0.1}}, {}),
-        ({"optimizer_arguments": {"maximize": True}}, {}),
-        ({}, {"loss": plainly}),
-        ({}, {"augment": noisy}),
-        ({}, {"data": (IMAGES[0], None)}),
-        ({}, {"data": (IMAGES[0].double(), IMAGES[1])}),
-        ({}, {"data": (IMAGES[0], IMAGES[1] - 1)}),  # as torch reads them, -100 would be left out
-        ({}, {"data": (IMAGES[0], torch.eye(10)[IMAGES[1]])}),  # probabilities
-        ({}, {"data": ({"images": IMAGES[0]}, IMAGES[1])}),
-    ],
-    ids=[
-        "rmsprop",
-        "amsgrad",
-        "dampening",
-        "maximize",
-        "loss",
-        "augment",
-        "no labels",
-        "float64",
-        "labels below 0",
-        "probabilities",
-        "named inputs",
-    ],
-)
-def test_other_trainings_take_the_plain_path(settings: dict[str, Any], options: dict[str, Any]) -> None:
-    masks = drawn(0.05, 0.05, 0.05)
-    assert is_sparse(training(RECIPE, masks))
-    assert not is_sparse(training(replace(RECIPE, **settings), masks, **options))
-    assert not is_sparse(training(RECIPE, masks, started().double(), data=(IMAGES[0].double(), IMAGES[1])))
-    assert not is_sparse(training(RECIPE, masks | {"fc1.bias": torch.arange(20) > 3}))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_a_gpu_it_takes_the_plain_path() -> None:
-    data = IMAGES[0].cuda(), IMAGES[1].cuda()
-    assert not is_sparse(training(RECIPE, drawn(0.05, 0.05, 0.05), started().cuda(), data=data))
-
-
-def test_it_pays_where_few_weights_are_kept() -> None:
-    def densities(batch: int) -> list[float]:
-        grid = np.linspace(0, 1, 101)
-        return [d for d in grid if sparse.pays([torch.arange(1000)[None] < 1000 * d], batch)]
-
-    for batch in (1, 60, 64, 65, 1000):
-        assert densities(batch) == list(np.linspace(0, 1, 101)[: len(densities(batch))]), "up to some density"
-    assert max(densities(60)) == pytest.approx(0.62)
-    assert max(densities(1000)) == pytest.approx(0.34)
-    assert not is_sparse(training(RECIPE, {}))

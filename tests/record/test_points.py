@@ -7,7 +7,7 @@ import pytest
 from recorders import Memory
 
 from lth_runner.core.recorder import Recorder
-from lth_runner.studies.points import Points
+from lth_runner.record.points import Points
 
 
 def measured(recorder: Recorder, value: int) -> list[dict[str, Any]]:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lth_runner.core.checkpoint import Checkpoint, load, save
 from lth_runner.core.recorder import Progress, Recorder
-from lth_runner.study import flat
-from lth_runner.training.checkpoint import Checkpoint, load, save
 
 Point = dict[str, Any]  # a line of metrics; None where a column has no meaning
 
@@ -18,10 +17,9 @@ def mean(points: Sequence[Point], column: str) -> float:
     return sum(point[column] for point in points) / len(points)
 
 
-def summary(rows: Sequence[Mapping[str, Any]], name: str, measures: Iterable[str]) -> dict[str, Any]:
+def summary(rows: Sequence[Mapping[str, Any]], name: str, measures: Sequence[str]) -> dict[str, Any]:
     """The measures of rows that a curve and a `name` tell apart, flat, for a run's summary."""
-    parts = (flat(f"{row['curve']}/{row[name]}", {measure: row[measure] for measure in measures}) for row in rows)
-    return {key: value for part in parts for key, value in part.items()}
+    return {f"{row['curve']}/{row[name]}/{measure}": row[measure] for row in rows for measure in measures}
 
 
 class Points:

@@ -1,0 +1,42 @@
+"""What a comparison against width measures and shows: hidden neurons for each input, outputs beside the target's."""
+
+from lth_runner.core.errors import ConfigError
+from lth_runner.networks.interface import Widened
+from lth_runner.report.points import Description
+from lth_runner.report.tables import Column
+from lth_runner.ticket.ticket import Ticket
+
+WIDTH_COLUMNS = {
+    "width": Column("hidden neurons per input", "number"),
+    "changed": Column("changed predictions", "percent"),
+}
+FAR = 0.012  # below the target's accuracy, of which a figure of widths shows no more
+
+
+def hidden_per_input(ticket: Ticket) -> float:
+    """Of the ticket's network.
+
+    Raises:
+        ConfigError: it adds no hidden neurons.
+    """
+    if not isinstance(ticket.architecture, Widened):
+        raise ConfigError("study.against=width is for methods that add hidden neurons, such as pensia and block")
+    return ticket.architecture.hidden_per_input
+
+
+def width_figure(accuracy: float | None, labels: dict[str, str]) -> Description:
+    """Accuracies near the target's, and the share of outputs that differ from it in their largest entry."""
+    common = {"x": "width", "x_label": "hidden neurons for each input of a layer", "x_scale": "linear"}
+    shown = {"level": None, "y_limits": [None, None]}
+    if accuracy is not None:
+        shown = {"level": [accuracy, "target network"], "y_limits": [accuracy - FAR, accuracy + FAR / 8]}
+    changed = {"y_scale": "log", "y_limits": [None, None], "level": None}
+    return {
+        "kind": "panels",
+        "labels": labels,
+        "caption": "The network of each method is random, pruned, and twice as deep as its target.",
+        "panels": [
+            {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", **shown},
+            {**common, "y": "changed", "y_label": "share of changed predictions", **changed},
+        ],
+    }
