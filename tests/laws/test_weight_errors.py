@@ -53,6 +53,11 @@ def test_numbers_beyond_the_most_are_left_aside() -> None:
     assert SUBSETS.medians(PROBLEM, [12])[0] < 0.1 * three
 
 
+@pytest.mark.parametrize("law", [SUBSETS, OneErrors(law=SUBSETS.law, per_n=1, draws=1000, holds_for={})])
+def test_points_of_a_curve_do_not_depend_on_each_other(law: WeightErrors) -> None:
+    assert law.medians(PROBLEM, [3, 6]) == [*law.medians(PROBLEM, [3]), *law.medians(PROBLEM, [6])]
+
+
 @pytest.mark.parametrize("law", [SUBSETS, OneErrors(law=SUBSETS.law, per_n=1, draws=10, holds_for={})])
 def test_without_a_target_there_is_no_law(law: WeightErrors) -> None:
     with pytest.raises(ConfigError, match="choose a target"):
