@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, get_lapack_funcs
 
 from lth_runner.construct.rows import columns_times, tiles
 from lth_runner.core import checks
@@ -153,6 +152,8 @@ def inverse_factor(moments: np.ndarray, columns: np.ndarray, damping: float) -> 
     Raises:
         ConfigError: the damped moments have no inverse.
     """
+    from scipy.linalg import cholesky, get_lapack_funcs  # a tenth of a second, for the runs that pass errors on
+
     diagonal = np.diag(moments)[columns].astype(np.float64)
     diagonal += damping * diagonal.mean()
     diagonal[diagonal == 0] = 1.0
@@ -160,7 +161,7 @@ def inverse_factor(moments: np.ndarray, columns: np.ndarray, damping: float) -> 
     np.einsum("ii->i", damped)[:] = diagonal[::-1]
     try:  # V V^T = H for the upper V, the Cholesky factor of H read backwards; then U = V^-1
         damped = cholesky(damped, lower=True, overwrite_a=True)
-    except LinAlgError as error:
+    except np.linalg.LinAlgError as error:
         raise ConfigError(
             f"the inputs of a layer depend on each other, so damping={damping} is too little: set "
             "method.compensation.damping=0.01, or calibrate on more samples"

@@ -5,8 +5,9 @@ For constructions that choose each weight by itself, the closest subset of rando
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -22,7 +23,7 @@ HALVINGS = 50
 SAMPLE = 1 << 19  # of the numbers, for their distribution
 PATH = ("law of weight errors",)
 
-Failures = Callable[[float], list[np.ndarray]]
+Failures = Callable[[float], list[np.ndarray]]  # of an error: the probabilities of a larger one, (draws,) each
 
 
 @runtime_checkable
@@ -34,11 +35,11 @@ class WeightErrors(Protocol):
         """Settings of the method without which it says nothing, as plain values."""
         ...
 
-    def median(self, problem: Problem, n: int) -> float:
-        """The median error over the target's weights, of the worse one where a weight has two problems.
+    def medians(self, problem: Problem, values: Sequence[int]) -> list[float]:
+        """For each n the median error over the target's weights, of the worse one where a weight has two problems.
 
         Args:
-            n: the method's.
+            values: of the method's n.
 
         Raises:
             ConfigError: there is no target.
@@ -66,15 +67,16 @@ class _OneByOne(ABC):
         checks.integer("per_n", self.per_n, at_least=1)
         checks.integer("draws", self.draws, at_least=1)
 
-    def median(self, problem: Problem, n: int) -> float:
+    def medians(self, problem: Problem, values: Sequence[int]) -> list[float]:
         """See `WeightErrors`."""
         weights, law = _fitted(problem, self.law)
         targets = spread(weights, self.draws)
-        return _median(self._failures(problem, law, targets, n * self.per_n), targets)
+        failures = self._failures(problem, law, targets)
+        return [_median(failures(n * self.per_n), targets) for n in values]
 
     @abstractmethod
-    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
-        """For an error, the probability of a larger one with so many numbers, (draws,) for each problem of a weight."""
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray) -> Callable[[int], Failures]:
+        """For so many numbers and an error, the probability of a larger one for each problem of a weight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +90,15 @@ class SubsetErrors(_OneByOne):
 
     most: int | None
 
-    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
-        values, usable = law.draw(problem.streams, (*PATH, "values"), self.draws, 0, numbers)
-        if self.most is not None:
-            usable = usable & (np.cumsum(usable, axis=2) <= self.most)
-        laws = [tilted(given, targets) for given in np.where(usable, values, 0.0)]
-        return lambda error: [failure(each, error) for each in laws]
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray) -> Callable[[int], Failures]:
+        def of(numbers: int) -> Failures:
+            values, usable = law.draw(problem.streams, (*PATH, "values"), self.draws, 0, numbers)
+            if self.most is not None:
+                usable = usable & (np.cumsum(usable, axis=2) <= self.most)
+            laws = [tilted(given, targets) for given in np.where(usable, values, 0.0)]
+            return lambda error: [failure(each, error) for each in laws]
+
+        return of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +109,15 @@ class OneErrors(_OneByOne):
     Attributes: see `_OneByOne`.
     """
 
-    def _failures(self, problem: Problem, law: Law, targets: np.ndarray, numbers: int) -> Failures:
+    def _failures(self, problem: Problem, law: Law, targets: np.ndarray) -> Callable[[int], Failures]:
         values, usable = law.draw(problem.streams, (*PATH, "numbers"), 1, 0, SAMPLE)
         drawn = [np.sort(row[kept]) for row, kept in zip(values[:, 0], usable[:, 0], strict=True)]
 
-        def failures(error: float) -> list[np.ndarray]:
+        def failures(numbers: int, error: float) -> list[np.ndarray]:
             near = [np.searchsorted(row, targets + error) - np.searchsorted(row, targets - error) for row in drawn]
             return [np.where(np.abs(targets) <= error, 0, (1 - hits / SAMPLE) ** numbers) for hits in near]
 
-        return failures
+        return lambda numbers: partial(failures, numbers)
 
 
 def spread(weights: np.ndarray, count: int) -> np.ndarray:

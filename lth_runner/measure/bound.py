@@ -1,7 +1,7 @@
 """How far a pruned network's output can be from its target's, at most: from the weights alone, up to rounding."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,7 +131,7 @@ def _activated(extent: Extent, part: "Part") -> Extent:
     )
 
 
-def copies_bound(layers: Sequence[np.ndarray], target: Sequence[np.ndarray], radius: float) -> float:
+def copies_bound(layers: Sequence[np.ndarray], target: Sequence[np.ndarray]) -> Callable[[float], float]:
     """The same of a network with copies of its hidden neurons, fully connected, without biases.
 
     With M_l the matrices of the pruned network, W_l those of the target, h_l = relu(W_l h_{l-1}), P the matrix that
@@ -145,15 +145,24 @@ def copies_bound(layers: Sequence[np.ndarray], target: Sequence[np.ndarray], rad
     Args:
         layers: (copies behind * outputs, copies before * inputs) each, copy by copy; inputs and outputs of the network
             have one copy.
-        radius: largest Euclidean norm of the inputs.
+
+    Returns:
+        the bound, for the largest Euclidean norm of the inputs.
     """
-    distance, size = 0.0, radius
+    norms = []
     for pruned, exact in zip(layers, target, strict=True):
         behind, inputs = len(pruned) // len(exact), exact.shape[1]
         summed = pruned.reshape(len(pruned), -1, inputs).sum(axis=1)
-        distance = spectral_norm(summed - np.tile(exact, (behind, 1))) * size + spectral_norm(pruned) * distance
-        size *= spectral_norm(exact)
-    return distance
+        error = summed - np.tile(exact, (behind, 1))
+        norms.append((spectral_norm(error), spectral_norm(pruned), spectral_norm(exact)))
+
+    def bound(radius: float) -> float:
+        distance, size = 0.0, radius
+        for error, pruned, exact in norms:
+            distance, size = error * size + pruned * distance, size * exact
+        return distance
+
+    return bound
 
 
 def spectral_norm(matrix: np.ndarray) -> float:

@@ -169,13 +169,11 @@ def bounds(
     """`ticket_bound` for each region; empty, and said, where none is known for the network's layers."""
     reference, readings = approximated_by(network.ticket, target), network.readings
     try:
-        found = {
-            f"function_error_{name}_bound": ticket_bound(network, reference, shape, region)
-            for name, region in regions.items()
-        }
+        bound = ticket_bound(network, reference, shape)
+        found = {f"function_error_{name}_bound": bound(region) for name, region in regions.items()}
         if network.deviations and all(len(readings[name]) == 1 for name in readings):
             limit = {**reference, **{name: reading[0] for name, reading in readings.items()}}
-            found["curvature_error_test_bound"] = ticket_bound(network, limit, shape, regions["test"])
+            found["curvature_error_test_bound"] = ticket_bound(network, limit, shape)(regions["test"])
         return found
     except ConfigError as reason:
         recorder.say(f"the largest output difference has no upper bound here: {reason}")
@@ -183,22 +181,23 @@ def bounds(
 
 
 def ticket_bound(
-    network: Materialised, reference: Mapping[str, np.ndarray], shape: tuple[int, ...], region: Region
-) -> float:
-    """`output_bound` or, of a network with copies of its neurons, `copies_bound`.
+    network: Materialised, reference: Mapping[str, np.ndarray], shape: tuple[int, ...]
+) -> Callable[[Region], float]:
+    """`output_bound` or, of a network with copies of its neurons, `copies_bound`, for any inputs.
 
     Args:
         reference: what the ticket's readings stand for.
         shape: of one input.
 
     Raises:
-        ConfigError: a network for which no bound is known.
+        ConfigError: a network for which no bound is known; the function that is returned may raise it, too.
     """
     architecture = network.ticket.architecture
     if isinstance(architecture, NeuronCopies):
         exact = [reference[layer.weight] for layer in architecture.layers]
-        return copies_bound(architecture.multipliers(network.module(torch.float64)), exact, region.radius)
-    return output_bound(
+        within = copies_bound(architecture.multipliers(network.module(torch.float64)), exact)
+        return lambda region: within(region.radius)
+    return lambda region: output_bound(
         network.readings,
         reference,
         target_architecture(network.ticket),

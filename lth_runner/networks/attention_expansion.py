@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
@@ -146,6 +145,8 @@ class RandomAttention(AttentionLayer):
 
 def _products(random: RandomAttention, split: str, total: str) -> np.ndarray:
     """(heads, coordinates, width): first weights times second, summed over the dimensions of each head."""
+    from scipy.sparse import csr_array
+
     edges = getattr(random, split)
     assert isinstance(edges, EdgeLayer), "the network is assembled"
     second = getattr(random, total).weight.detach().numpy()  # (width, heads * dimensions)

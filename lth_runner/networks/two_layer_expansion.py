@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError, DataError
@@ -274,6 +273,8 @@ def _own_edges(gadget: Gadget) -> np.ndarray:
 
 def _through(gadget: Gadget, firsts: Sequence[np.ndarray], groups: int, absolute: bool = False) -> np.ndarray:
     """(firsts, outputs, coordinates of a group, *kernel): second weights, or their sizes, times first, summed up."""
+    from scipy.sparse import csr_array  # loaded by the runs that have such networks, not by all that know of them
+
     total, source = gadget.sum.weight.detach().numpy(), gadget.split.source[0].numpy()
     outputs, hidden, *kernel = total.shape  # hidden neurons of one group
     inputs, rows_each = gadget.split.inputs // groups, outputs // groups

@@ -152,15 +152,15 @@ class Comparison:
     ) -> list[Point]:
         points = []
         for name in self.curves:
-            law = self._law(name, methods[name], recorder)
-            for value in self.own_values.get(name, self.values):
+            law, values = self._law(name, methods[name], recorder), self.own_values.get(name, self.values)
+            medians = [{}] * len(values) if law is None else [{LAW: x} for x in law.medians(problem, values)]
+            for value, median in zip(values, medians, strict=True):
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
                     method, outputs = self._at(methods[name], value), self.against == "width"
                     found, network = self._measured(method, problem, recorder, outputs=outputs)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
-                median = {} if law is None else {LAW: law.median(problem, value)}
                 line = {"curve": name, "axis": self.axis, **found, **median, self.axis: value}
                 recorder.metrics(**{key: value for key, value in line.items() if value is not None})
                 points.append({key: value for key, value in line.items() if key != "axis"})

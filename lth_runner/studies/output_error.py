@@ -161,7 +161,7 @@ def measured(network: Materialised, problem: Problem) -> dict[str, Any]:
     labels = None if data.test_labels is None else data.test_labels.cpu()
     found = compare(module, reference, images, None, None, BATCH, labels)
     return {
-        "bound": ticket_bound(network, sought, tuple(images.shape[1:]), region_of(images)),
+        "bound": ticket_bound(network, sought, tuple(images.shape[1:]))(region_of(images)),
         "largest": found["output_difference_max"],
         "average": found["output_difference_mean"],
         "accuracy": found.get("accuracy"),

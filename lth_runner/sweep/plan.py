@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -96,7 +95,7 @@ class _Configs:
         self._loader, self._master, self._parser = loader, master, parser
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._parsed: dict[str, Override] = {}
-        self._groups: dict[str, bool] = {}
+        self._groups = set(loader.list_groups(""))  # asked once: Hydra copies all it knows for every answer
 
     def of(self, words: list[str]) -> DictConfig:
         """The config of a job, equal to the one that its launcher will compose."""
@@ -115,10 +114,7 @@ class _Configs:
         override = self._override(word)
         if override.type != OverrideType.CHANGE or override.package is not None:
             return False
-        key = override.key_or_group
-        if key not in self._groups:  # Hydra takes a hundredth of a second to say
-            self._groups[key] = "/" in key or bool(self._loader.get_group_options(key, ObjectType.CONFIG))
-        return not self._groups[key]
+        return "/" not in override.key_or_group and override.key_or_group not in self._groups
 
     def _override(self, word: str) -> Override:
         if word not in self._parsed:

@@ -350,6 +350,16 @@ def test_help_imports_no_torch(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_starts_without_what_few_runs_need() -> None:
+    program = (
+        "import sys, lth_runner.cli.run, lth_runner.run, lth_runner.studies.comparison, lth_runner.construct.pensia\n"
+        "assert not {'scipy.linalg', 'scipy.sparse', 'matplotlib', 'wandb'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["subset_sum", "pensia", "burkholz"])
 def test_a_missing_licence_is_noticed_before_anything_is_done(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setenv("GRB_LICENSE_FILE", "/nonexistent.lic")

@@ -179,17 +179,17 @@ def test_the_bound_of_copies_is_exact_where_it_can_be() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(5, 6)), rng.normal(size=(3, 5))
     copied = [np.tile(first, (4, 1)), np.tile(second, (1, 4)) / 4]
-    assert copies_bound(copied, [first, second], 2.0) == 0
+    assert copies_bound(copied, [first, second])(2.0) == 0
     error = rng.normal(size=(3, 5))
     moved = copied[1] + np.concatenate([np.zeros((3, 15)), error], axis=1)  # of the last copy alone
     expected = np.linalg.norm(error, 2) * np.linalg.norm(first, 2) * 2
-    assert copies_bound([copied[0], moved], [first, second], 2.0) == pytest.approx(expected, rel=1e-8)
+    assert copies_bound([copied[0], moved], [first, second])(2.0) == pytest.approx(expected, rel=1e-8)
     shifted = copied[0] + np.concatenate([np.zeros((15, 6)), rng.normal(size=(5, 6))])
     x = rng.uniform(0, 1, (100, 6))
     x *= 2 / np.linalg.norm(x, axis=1, keepdims=True)
     pruned, exact = (np.maximum(x @ w.T, 0) @ v.T for w, v in ((shifted, moved), (first, second)))
     seen = np.linalg.norm(pruned - exact, axis=1).max()
-    bound = copies_bound([shifted, moved], [first, second], 2.0)
+    bound = copies_bound([shifted, moved], [first, second])(2.0)
     assert seen <= bound
     onward = np.linalg.norm(moved, 2) * np.linalg.norm(shifted - copied[0], 2) * 2
     assert bound == pytest.approx(expected + onward, rel=1e-8)

@@ -69,3 +69,10 @@ def test_mirrored_numbers_need_a_mask_for_each() -> None:
     for masks in ({}, {name: Mask.pack(np.ones((2, 2, 1), bool))}):
         with pytest.raises(DataError, match="holds every number twice"):
             Ticket(architecture=network, seed=0, weights={name: source}, masks=masks)
+
+
+def test_pruned_entries_are_zeros_without_a_sign() -> None:
+    drawn, kept = np.array([[-0.5, 0.25], [-1.0, -2.0]]), np.array([[False, True], [True, False]])
+    found = Drawn(shape=(2, 2), distribution=LAW, stream=("a",)).masked(drawn, kept)
+    np.testing.assert_array_equal(found, [[0.0, 0.25], [-1.0, 0.0]])
+    assert not np.signbit(found[~kept]).any()
