@@ -4,11 +4,14 @@
     python scripts/language_encoder.py texts encoder
     lth-run experiment=bits_language_encoder
     python scripts/language_encoder.py cosines encoder/other.safetensors runs/bits_language_encoder-*/
+    python scripts/language_encoder.py target encoder/target.safetensors
+    lth-verify runs/bits_language_encoder-*/ticket.safetensors --target encoder/target.safetensors --trust scripts
 
 The first command writes inputs into the folder `encoder`: 400 sentences of Python's own documentation strings to
 calibrate on, 200 others of the same kind, and 200 sentences of another kind, from the descriptions of the packages that
-are installed. So numbers move a little with the versions of Python and of these packages. The last one measures
-the tickets of a run on other inputs than those of the run. Nothing is downloaded but the two packages.
+are installed. So numbers move a little with the versions of Python and of these packages. The fourth command measures
+the tickets of a run on other inputs than those of the run. The fifth writes the encoder's weights, which the last one
+compares a ticket with. Nothing is downloaded but the two packages.
 """
 
 import argparse
@@ -131,6 +134,12 @@ def write_texts(folder: Path) -> None:
         print(f"{name}: {len(lines)} sentences of {tokens:.1f} tokens, for example: {lines[0]}")
 
 
+def write_target(path: Path) -> None:
+    """Writes the encoder's weights, under the names that tickets have for them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(ENCODER.module().state_dict(), path)
+
+
 def cosines(inputs: Path, run: Path) -> str:
     """The cosines between outputs of the encoder and of every ticket of a run, means over real positions: a table."""
     data = NamedInputs(path=str(inputs), calibration=None, mask=MASK).load(print).test_inputs
@@ -152,12 +161,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("texts", help="write inputs").add_argument("folder", type=Path)
+    commands.add_parser("target", help="write the encoder's weights").add_argument("file", type=Path)
     measure = commands.add_parser("cosines", help="measure tickets on other inputs")
     measure.add_argument("inputs", type=Path)
     measure.add_argument("run", type=Path, help="the folder of a run")
     options = parser.parse_args()
     if options.command == "texts":
         write_texts(options.folder)
+    elif options.command == "target":
+        write_target(options.file)
     else:
         print(cosines(options.inputs, options.run))
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.interface import parameter_shapes
+from lth_runner.networks.interface import parameter_shapes, state_shapes
 from lth_runner.networks.layers import weight_layers
 from scripts import language_encoder
 
@@ -45,6 +46,9 @@ def test_it_is_a_target_of_ten_million_weights(tmp_path: Path) -> None:
     layers = weight_layers(language_encoder.ENCODER)
     assert len(layers) == 36 and sum(layer.part.weight.numel() for layer in layers) == 10_616_832
     assert not any("pooler" in name for name in parameter_shapes(language_encoder.ENCODER))
+    language_encoder.write_target(tmp_path / "target.safetensors")
+    written = load_file(tmp_path / "target.safetensors")
+    assert {name: tuple(tensor.shape) for name, tensor in written.items()} == state_shapes(language_encoder.ENCODER)
     language_encoder.write_texts(tmp_path)
     data = language_encoder.NamedInputs(
         path=str(tmp_path / "other.safetensors"), calibration=None, mask="attention_mask"
