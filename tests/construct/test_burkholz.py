@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import RELUS
+from plain_choice import COPIES
 from recorders import Memory
 from small_convolution import SmallConvolution
 
@@ -25,7 +25,7 @@ from lth_runner.ticket.materialise import materialise
 
 def burkholz(**changes: Any) -> Burkholz:
     settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "twin": "always"}
-    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(), **RELUS}
+    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(), **COPIES}
     return Burkholz(distribution=Uniform(low=-1.0, high=1.0), **settings | changes)
 
 
