@@ -35,6 +35,8 @@ from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
+BIAS_REACH = 0.2  # share of what sums of constants reach that the largest bias of a layer takes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Burkholz:
@@ -63,7 +65,8 @@ class Burkholz:
         n: copies of every hidden neuron.
         first_n: hidden neurons per input coordinate and sign in the first layer; None: as many.
         gains: "none": random numbers as the law has them, as in the theorem; "matched": those of a layer times one
-            positive number, with which sums of them have the size of its weights; those of constants stay as they are.
+            positive number, with which sums of them have the size of its weights, and those of its constants, which do
+            not differ from copy to copy, times another one that leaves no bias out of reach.
         matching: how that number is chosen, where it is.
         twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where there are such
             pixels.
@@ -169,10 +172,12 @@ class Burkholz:
                 reached = products(split, law, random.n, self.max_paths, random.twin, behaviour)
                 gain = max(gain, self._scale(own.size, own.largest, *reached))
             else:
-                weights = own.weight[:, : layer.inputs]
+                weights, biases = np.split(own.weight, [layer.inputs], axis=1)
+                spread, top = sums(law, min(random.copies, self.max_paths), "zero_one", False)
                 size, largest = np.sqrt(np.mean(weights**2)), np.abs(weights).max()
-                reached = sums(law, min(random.copies, self.max_paths), "zero_one", False)
-                scales[layer.weight] = self._scale(size, largest, *reached)
+                scales[layer.weight] = self._scale(size, largest, spread, top)
+                if layer.bias:
+                    scales[layer.bias] = max(1.0, float(np.abs(biases).max()) / (BIAS_REACH * top))
         return replace(random, gain=random.gain * (gain or 1.0), scales=scales)
 
     def _scale(self, size: float, largest: float, spread: float, top: float) -> float:
@@ -201,7 +206,7 @@ class Burkholz:
             usable = usable_neurons(first, random.twin, self.signs, self.max_paths, constant)
             return Paths(first=first, usable=usable, neurons_last=True)
         first = np.ones((layer.inputs + constant, random.copies))
-        first[: layer.inputs] = random.scale(layer)
+        first[: layer.inputs], first[layer.inputs :] = random.factors(layer)
         usable = usable_neurons(first, False, self.signs, self.max_paths, constant)
         return Paths(first=first, usable=usable, neurons_last=False)
 

@@ -51,9 +51,9 @@ class NeuronCopies:
         twin: whether the first layer has neurons for negative inputs apart from those for positive ones.
         activation: of the first layer's added neurons; a ReLU is not named in files.
         gain: a fixed positive number that multiplies the first layer's outputs.
-        scales: by the weight names of the layers behind the first, fixed positive numbers that multiply their inputs,
-            but not the constants that stand for biases; None: 1. Random numbers in the scale of the weights that sums
-            of them stand for also keep the differences between copies small.
+        scales: fixed positive numbers, 1 where none is named, that multiply the inputs of a layer behind the first, by
+            the name of its weight, or its constants, by the name of its bias. With random numbers in the scale of the
+            weights that sums of them stand for, differences between copies stay small.
     """
 
     kind: ClassVar[str] = "neuron_copies"
@@ -72,9 +72,10 @@ class NeuronCopies:
         checks.positive("gain", self.gain)
         if not self.layers:
             raise ConfigError("the network has no linear or convolutional layer that could be approximated")
-        behind = {layer.weight for layer in self.layers if layer not in self.first}
+        layers = [layer for layer in self.layers if layer not in self.first]
+        names = [name for layer in layers for name in (layer.weight, layer.bias) if name]
         for name, scale in (self.scales or {}).items():
-            checks.choice("scales", name, behind)
+            checks.choice("scales", name, names)
             checks.positive(f"scales.{name}", scale)
 
     @cached_property
@@ -98,9 +99,10 @@ class NeuronCopies:
         """The layers between copies."""
         return [layer for layer in self.layers if self.flow.layers[layer.name].before]
 
-    def scale(self, layer: WeightLayer) -> float:
-        """What multiplies the inputs of a layer behind the first."""
-        return (self.scales or {}).get(layer.weight, 1.0)
+    def factors(self, layer: WeightLayer) -> tuple[float, float]:
+        """What multiplies the inputs of a layer behind the first, and its constants."""
+        scales = self.scales or {}
+        return scales.get(layer.weight, 1.0), scales.get(layer.bias or "", 1.0)
 
     def takes_negatives(self) -> bool:
         """Whether the first layer has neurons that serve negative inputs."""
@@ -154,7 +156,9 @@ class NeuronCopies:
             total = assembled.get_parameter(f"{layer.name}.sum.weight").numpy()
             copies, coordinates = self.copies_behind(layer), layer.inputs + has_constant(layer)
             summed = total.reshape(len(total), -1, coordinates, *layer.kernel).sum(axis=1)
-            summed[:, : layer.inputs] *= self.scale(layer)
+            scale, constant = self.factors(layer)
+            summed[:, : layer.inputs] *= scale
+            summed[:, layer.inputs :] *= constant
             summed = summed.reshape(copies, layer.outputs, *summed.shape[1:])
             found |= with_earlier(found, named(layer, summed, positive=copies))
         return found
@@ -186,14 +190,14 @@ class NeuronCopies:
         first, *others = self.layers
         weights = self.readings(assembled)[first.weight].reshape(-1, first.inputs)
         summed = [assembled.get_parameter(f"{layer.name}.sum.weight").double().numpy() for layer in others]
-        return [weights, *(self.scale(layer) * total for layer, total in zip(others, summed, strict=True))]
+        return [weights, *(self.factors(layer)[0] * total for layer, total in zip(others, summed, strict=True))]
 
     def _with_copies(self, module: torch.nn.Module) -> torch.nn.Module:
         """The target's module with random layers in the place of its own, without numbers in them."""
         for layer in self.first:
             module = replaced_(module, layer.name, self._gadget(layer))
         for layer in self.others:
-            copied = CopiedLayer(layer, self.copies, self.copies_behind(layer), self.scale(layer))
+            copied = CopiedLayer(layer, self.copies, self.copies_behind(layer), *self.factors(layer))
             module = replaced_(module, layer.name, copied)
         for path in self.flow.channels:
             module = replaced_(module, path, CopyByCopy(module.get_submodule(path), self.copies))
@@ -218,19 +222,24 @@ class CopyByCopy(torch.nn.Module):
 
 
 class CopiedLayer(torch.nn.Module):
-    """A layer from every copy of its inputs to every copy of its outputs; each copy gets a constant 1 for a bias."""
+    """A layer from every copy of its inputs, times a number, to every copy of its outputs.
 
-    def __init__(self, layer: WeightLayer, copies_before: int, copies_behind: int, scale: float) -> None:
+    Each copy gets one more coordinate, always that of `constant`, for a bias.
+    """
+
+    def __init__(
+        self, layer: WeightLayer, copies_before: int, copies_behind: int, scale: float, constant: float
+    ) -> None:
         super().__init__()
         self.copies, self.scale = copies_before, scale
-        self.constant = has_constant(layer)
-        inputs = copies_before * (layer.inputs + self.constant)
+        self.constant = constant if has_constant(layer) else None
+        inputs = copies_before * (layer.inputs + has_constant(layer))
         self.sum = resized(layer.part, inputs, copies_behind * layer.outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.scale != 1:
             x = self.scale * x
-        if self.constant:
+        if self.constant is not None:
             x = x.unflatten(1, (self.copies, -1))  # (N, copies, channels, ...)
-            x = torch.cat((x, torch.ones_like(x[:, :, :1])), dim=2).flatten(1, 2)
+            x = torch.cat((x, torch.full_like(x[:, :, :1], self.constant)), dim=2).flatten(1, 2)
         return self.sum(x)

@@ -38,6 +38,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
     "pensia, sigmoid": ("pensia", {"n": 14, "activation": "sigmoid", "scale": 0.01, "compensate": "inputs"}),
     "burkholz, gelu": ("burkholz", {"n": 6, "activation": "gelu", "scale": 1e-4}),
+    "burkholz, matched": ("burkholz", {"n": 10, "first_n": 20, "gains": "matched"}),
 }
 METHODS = [*choices("method"), *VARIANTS]
 TRUST = ["small_networks"]
@@ -74,13 +75,13 @@ CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
 
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
-NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
 NO_NORMS = "this prunes channels by the scales of batch norms, and .* has none behind a linear or convolutional layer"
 NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAttention of several heads"
 NO_ATTENTION = r"the network has no torch.nn.MultiheadAttention whose keys and values are as wide as its queries"
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
-COPIES = ("burkholz", "burkholz, gelu")
-BRANCHED = ("resnet", "vit", "convolutions", "language", "in_memory", "tied_layers")
+NO_COPIES = "copies of neurons need linear layers and plain convolutions"
+COPIES = ("burkholz", "burkholz, gelu", "burkholz, matched")
+WITHOUT_COPIES = ("vit", "convolutions", "language", "in_memory")
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("pensia, matched", "redundant_fc"): NO_LAYER,
@@ -90,15 +91,15 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("binary", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
     **{(name, "redundant_fc"): NO_LAYER for name in COPIES},
-    **{(name, network): NOT_IN_A_ROW for name in COPIES for network in BRANCHED},
+    **{(name, network): NO_COPIES for name in COPIES for network in WITHOUT_COPIES},
     **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
     **{("early_bird", name): NO_NORMS for name in SMALL if name not in ("resnet", "convolutions")},
     **{("attention", name): NO_ATTENTION for name in SMALL if name not in ("vit", "language", "in_memory")},
     **{("early_bert", name): NO_HEADS for name in SMALL if name not in ("vit", "language", "in_memory")},
 }
 
-# The network of a method that does not support the smallest one.
-HOMES = {"early_bird": "resnet", "early_bert": "vit", "attention": "vit"}
+# The network of a method that does not support the smallest one, or is for others.
+HOMES = {"early_bird": "resnet", "burkholz, matched": "resnet", "early_bert": "vit", "attention": "vit"}
 
 QUICK = ("fc", "language")  # the others are slow together
 NETWORKS = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SMALL]
