@@ -69,6 +69,7 @@ def copy_flow(architecture: Architecture, layers: Collection[str]) -> CopyFlow:
         raise ConfigError(
             f"{type(architecture).__name__} does not show where its tensors go, which copies of neurons need: {INSTEAD}"
         )
+    _check_weights(graph, module, layers)
     leading, copied = _leading(graph, layers), dict[fx.Node, bool]()
     flow = CopyFlow(layers={}, channels=[])
     for node in graph.nodes:
@@ -77,9 +78,10 @@ def copy_flow(architecture: Architecture, layers: Collection[str]) -> CopyFlow:
             copied[node] = node in leading
             _note(flow, path, Copied(before=before, behind=node in leading))
         else:
-            _check(node, module, before)
+            if before:
+                _check_passes(node, module)
             copied[node] = before
-            if before and node.op == "call_module" and isinstance(module.get_submodule(path), CHANNELS):
+            if before and isinstance(_part(node, module), CHANNELS):
                 flow.channels.append(path)
     if unused := [path for path in layers if path not in flow.layers]:
         raise ConfigError(f"copies of neurons need layers that are called, and {unused[0]} is not: {INSTEAD}")
@@ -116,18 +118,29 @@ def _note(flow: CopyFlow, path: str, copied: Copied) -> None:
         raise ConfigError(f"copies of neurons need layers with one place, and {path} is called at several: {INSTEAD}")
 
 
-def _check(node: fx.Node, module: torch.nn.Module, before: bool) -> None:
-    """Refuses weights that no copied layer has, and steps that copies do not pass."""
-    part = module.get_submodule(str(node.target)) if node.op == "call_module" else None
-    if node.op == "get_attr" or (part is not None and any(True for _ in [*part.parameters(), *part.buffers()])):
-        raise ConfigError(
-            f"copies of neurons need linear layers and plain convolutions, and {node.target} is neither: {INSTEAD}"
-        )
-    if before and node.op != "output" and not _passes(node, part):
+def _check_weights(graph: fx.Graph, module: torch.nn.Module, layers: Collection[str]) -> None:
+    """Refuses weights other than those of the given layers."""
+    for node in graph.nodes:
+        part = _part(node, module)
+        own = part is not None and any(True for _ in [*part.parameters(), *part.buffers()])
+        if node.op == "get_attr" or (own and not _is_layer(node, layers)):
+            raise ConfigError(
+                f"copies of neurons need linear layers and plain convolutions, and {node.target} is neither: {INSTEAD}"
+            )
+
+
+def _check_passes(node: fx.Node, module: torch.nn.Module) -> None:
+    """Refuses a step that copies do not pass."""
+    part = _part(node, module)
+    if node.op != "output" and not _passes(node, part):
         name = type(part).__name__ if part is not None else getattr(node.target, "__name__", str(node.target))
         raise ConfigError(
             f"copies of neurons pass only what takes neurons one by one, and {name} does not: take method=pensia"
         )
+
+
+def _part(node: fx.Node, module: torch.nn.Module) -> torch.nn.Module | None:
+    return module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _passes(node: fx.Node, part: torch.nn.Module | None) -> bool:
