@@ -142,7 +142,7 @@ class Burkholz:
 
     def offered(self, network: Architecture) -> int:
         """See `Offers`."""
-        return num_parameters(self._random(network, None))
+        return num_parameters(self._random(folded(network), None))
 
     def _neurons(self) -> tuple[int, int]:
         """Hidden neurons per input coordinate and sign in the first layer, and copies of every neuron behind it."""

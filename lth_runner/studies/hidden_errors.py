@@ -1,14 +1,14 @@
 """Constructions of different depths on one network: what each costs, and how errors grow from layer to layer."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
-from lth_runner.data.interface import num_samples
+from lth_runner.data.interface import num_samples, select
 from lth_runner.measure.claims import claimed
 from lth_runner.measure.depth import depth
 from lth_runner.measure.hidden import layer_differences
@@ -49,18 +49,23 @@ class HiddenErrors:
 
     Attributes:
         values: of n, ascending, by the method's name.
-        images: test images on which the outputs of all layers are compared.
+        images: the first test images, on which the outputs of the networks are compared; None: all of them. Tickets
+            claim their accuracy only where it is that of all.
+        layer_images: those of them on which the outputs of all layers are compared.
         labels: of the methods, for people.
         epsilon: weights with a larger error are counted.
     """
 
     values: dict[str, list[int]]
-    images: int
+    images: int | None
+    layer_images: int
     labels: dict[str, str]
     epsilon: float
 
     def __post_init__(self) -> None:
-        checks.integer("study.images", self.images, at_least=1)
+        if self.images is not None:
+            checks.integer("study.images", self.images, at_least=1)
+        checks.integer("study.layer_images", self.layer_images, at_least=1)
         checks.positive("epsilon", self.epsilon)
         for name, values in self.values.items():
             if not values or sorted(set(values)) != values:
@@ -79,17 +84,18 @@ class HiddenErrors:
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """A row and a curve for each."""
         self.check(methods)
-        (network,) = problem.need("network")
-        rows: list[Row] = [{"network": "target", "depth": depth(network), **measure_target(problem)}]
+        (network,), shown = problem.need("network"), self._shown(problem)
+        rows: list[Row] = [{"network": "target", "depth": depth(network), **measure_target(shown)}]
         points: list[Point] = []
         tickets: dict[str, Ticket] = {}
         for name, n, method in self._all(methods):
             key = f"{name}, n = {n}"
             found = method.find(problem, recorder)
             measured = materialise(found.ticket, bars=recorder.progress)
-            errors = self._errors(measured, problem)
-            row = self._row(measured, problem) | dict(found.times) | {"hidden_error_last": list(errors.values())[-1]}
-            tickets[f"{name}_{n}"] = claimed(found.ticket, row, method, problem, self.epsilon)
+            errors = self._errors(measured, shown)
+            row = self._row(measured, shown) | dict(found.times) | {"hidden_error_last": list(errors.values())[-1]}
+            of_all = row if self.images is None else {**row, "accuracy": None}
+            tickets[f"{name}_{n}"] = claimed(found.ticket, of_all, method, problem, self.epsilon)
             rows.append({**row, "network": self.labels.get(name, name), "n": n, "key": f"{name}/{n}"})
             new = _points(key, row, errors)
             points += new
@@ -109,6 +115,15 @@ class HiddenErrors:
         for name, method in methods.items():
             yield from ((name, n, changed(method, {"n": n})) for n in self.values[name])
 
+    def _shown(self, problem: Problem) -> Problem:
+        """The problem with the test images that are looked at."""
+        (data,) = problem.need("data")
+        if self.images is None:
+            return problem
+        labels = None if data.test_labels is None else data.test_labels[: self.images]
+        inputs = select(data.test_inputs, slice(0, self.images))
+        return replace(problem, data=replace(data, test_inputs=inputs, test_labels=labels))
+
     def _row(self, network: Materialised, problem: Problem) -> dict[str, Any]:
         (data,) = problem.need("data")
         row = measure_ticket(network, problem, self.epsilon, outputs=True, approximates=True)
@@ -117,7 +132,7 @@ class HiddenErrors:
 
     def _errors(self, network: Materialised, problem: Problem) -> dict[str, float]:
         target, data = problem.need("target", "data")
-        images = images_of(data.test_inputs).cpu().double()[: self.images]
+        images = images_of(data.test_inputs).cpu().double()[: self.layer_images]
         return layer_differences(network, target, images)
 
     def _figure(self, methods: Mapping[str, Method]) -> Description:

@@ -29,7 +29,9 @@ METHODS: dict[str, Any] = {
     "pairs": method_of("pensia", {"n": 4, "signs": "as_drawn"}),
     "copies": method_of("burkholz", {"n": 3, "gains": "matched"}),
 }
-STUDY = HiddenErrors(values={"pairs": [6], "copies": [3, 5]}, images=7, labels={"copies": "l + 1"}, epsilon=0.01)
+STUDY = HiddenErrors(
+    values={"pairs": [6], "copies": [3, 5]}, images=7, layer_images=5, labels={"copies": "l + 1"}, epsilon=0.01
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -105,6 +107,15 @@ def test_tickets_hold_and_altered_ones_do_not(done: Any, tmp_path: Path) -> None
             pruned = type(ticket.masks[tensor]).pack(dense)
             save_ticket(replace(ticket, masks={**ticket.masks, tensor: pruned}), path)
             assert not lth.verify(path, **given)
+
+
+def test_accuracy_is_claimed_of_all_test_images_alone(done: Any) -> None:
+    posed = problem()
+    assert all("accuracy" not in ticket.claims for ticket in done.tickets.values())
+    assert all(row["accuracy"] * 7 == pytest.approx(round(row["accuracy"] * 7)) for row in done.rows)
+    whole = replace(STUDY, images=None, values={"copies": [3]})
+    found = whole.run(posed, {"copies": METHODS["copies"]}, Memory())
+    assert found.tickets["copies_3"].claims["accuracy"] == found.rows[1]["accuracy"]
 
 
 def test_values_are_checked() -> None:
