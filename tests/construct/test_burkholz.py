@@ -150,6 +150,24 @@ def test_random_numbers_in_the_scale_of_the_weights_magnify_less() -> None:
     assert norms["matched"] < 0.2 * norms["none"] and errors["matched"] < errors["none"]
 
 
+def test_constants_reach_every_bias_where_numbers_are_matched() -> None:
+    """Biases beyond what ten numbers from U[-1, 1] add up to, read as they are and as the network computes them."""
+    network = fully_connected(2, True)
+    posed = problem(network, seed=2)
+    assert posed.target is not None
+    large = {**posed.target, "fc2.bias": np.array([4.0, -4.0, 3.0])}
+    found = {}
+    for gains in ("none", "matched"):
+        ticket = burkholz(n=10, gains=gains).find(replace(posed, target=large), Memory()).ticket
+        network_found = materialise(ticket)
+        error = np.abs(network_found.readings["fc2.bias"] - large["fc2.bias"]).max()
+        x = images(network, 0)
+        wanted = filled(network, large, torch.float64)(x)
+        found[gains] = error, float((network_found.module(torch.float64)(x) - wanted).abs().max())
+    assert found["none"][0] > 1 and found["none"][1] > 1
+    assert found["matched"][0] < 0.1 and found["matched"][1] < 0.5
+
+
 def test_depth_and_widths_are_those_of_the_construction() -> None:
     ticket = burkholz(n=5).find(problem(fully_connected(3, False), seed=1), Memory()).ticket
     assert {name: mask.shape for name, mask in ticket.masks.items()} == {
