@@ -35,7 +35,7 @@ from lth_runner.ticket.mask import Mask
 from lth_runner.ticket.source import Drawn, Source
 from lth_runner.ticket.ticket import Ticket
 
-BIAS_REACH = 0.2  # share of what sums of constants reach that the largest bias of a layer takes
+REACH = 0.2  # share of what sums reach that the largest weight takes, where numbers may be large: no copies differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,9 @@ class Burkholz:
         n: copies of every hidden neuron.
         first_n: hidden neurons per input coordinate and sign in the first layer; None: as many.
         gains: "none": random numbers as the law has them, as in the theorem; "matched": those of a layer times one
-            positive number, with which sums of them have the size of its weights, and those of its constants, which do
-            not differ from copy to copy, times another one that leaves no bias out of reach.
+            positive number, with which sums of them have the size of its weights; those of the first layer and of
+            constants, whose inputs do not differ from copy to copy, times one that leaves no weight or bias out of
+            reach.
         matching: how that number is chosen, where it is.
         twin: whether the first layer has neurons for negative inputs: "always", or "needed": only where there are such
             pixels.
@@ -170,19 +171,15 @@ class Burkholz:
             if layer in random.first:
                 split = drawn[f"{layer.name}.split.weight"].distribution
                 reached = products(split, law, random.n, self.max_paths, random.twin, behaviour)
-                gain = max(gain, self._scale(own.size, own.largest, *reached))
+                gain = max(gain, 1.0, own.largest / (REACH * reached[1]))
             else:
                 weights, biases = np.split(own.weight, [layer.inputs], axis=1)
                 spread, top = sums(law, min(random.copies, self.max_paths), "zero_one", False)
                 size, largest = np.sqrt(np.mean(weights**2)), np.abs(weights).max()
-                scales[layer.weight] = self._scale(size, largest, spread, top)
+                scales[layer.weight] = float(self.matching.scale(size, largest, spread, top)) or 1.0
                 if layer.bias:
-                    scales[layer.bias] = max(1.0, float(np.abs(biases).max()) / (BIAS_REACH * top))
+                    scales[layer.bias] = max(1.0, float(np.abs(biases).max()) / (REACH * top))
         return replace(random, gain=random.gain * (gain or 1.0), scales=scales)
-
-    def _scale(self, size: float, largest: float, spread: float, top: float) -> float:
-        """What multiplies sums of this spread and this largest value to reach weights; 1 where these are all 0."""
-        return float(self.matching.scale(np.array(size), np.array(largest), spread, top)) or 1.0
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
         span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])

@@ -38,6 +38,7 @@ COLUMNS = {
     "output_difference_max": Column("largest output difference", "error"),
     "solve_time_s": Column("solve time", "seconds"),
 }
+SHOWN = 1000  # larger errors would leave no room for the others in the figure
 SUMMARY = [key for key in COLUMNS if key != "network"]
 
 
@@ -137,16 +138,16 @@ class HiddenErrors:
 
     def _figure(self, methods: Mapping[str, Method]) -> Description:
         keys = {name: [f"{name}, n = {n}" for n in self.values[name]] for name in methods}
-        common = {"y": "value", "y_scale": "log", "y_limits": [None, None], "level": None}
+        common = {"y": "value", "y_scale": "log", "y_limits": [None, SHOWN], "level": None}
         layers = {"part": "layers", "x": "layer", "x_label": "layer, in the order of the forward pass"}
         size = {"part": "size", "x": "drawn", "x_label": "random numbers"}
         return {
             "kind": "panels",
             "labels": {key: key.replace(name, self.labels.get(name, name), 1) for name in keys for key in keys[name]},
-            "caption": "Pruned random networks beside their target: all copies of its neurons, and its outputs.",
+            "caption": f"Pruned random networks beside their target; errors above {SHOWN:,} stand in the table.",
             "panels": [
                 {**common, **layers, "x_scale": "linear", "y_label": "relative error of the layer's outputs"},
-                {**common, **size, "x_scale": "log", "y_label": "largest output difference on the test images"},
+                {**common, **size, "x_scale": "log", "y_label": "largest output difference"},
             ],
         }
 
