@@ -20,3 +20,4 @@ MATCHING = Matching(factor=1.7, reach=0.5, group=64)
 UNMATCHED: dict[str, Any] = {"mask": "zero_one", "centred": False, "match": "none", "matching": MATCHING}
 RELUS: dict[str, Any] = {"activation": RELU, "scale": 1.0}
 PLAIN_PATHS: dict[str, Any] = {**ONE_BY_ONE, **RELUS, "matching": MATCHING}
+COPIES: dict[str, Any] = {**RELUS, "first_n": None, "gains": "none", "matching": MATCHING}

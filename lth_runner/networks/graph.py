@@ -2,6 +2,7 @@
 
 import operator
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,24 +59,41 @@ class Trace:
 
 
 class _Tracer(fx.Tracer):
-    """Stops at torch's own layers, and at attention, whose projections are looked at as a whole."""
+    """Stops at torch's own layers, and at others where it is asked to."""
 
     proxy_buffer_attributes = True  # so that reading a buffer leaves a node
 
+    def __init__(self, is_whole: Callable[[torch.nn.Module], bool]) -> None:
+        super().__init__()
+        self._is_whole = is_whole
+
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, AttentionLayer) or super().is_leaf_module(m, module_qualified_name)
+        return self._is_whole(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def calls(module: torch.nn.Module, is_whole: Callable[[torch.nn.Module], bool]) -> fx.Graph | None:
+    """What the forward pass of a module calls, which it puts into evaluation mode; None where it cannot be traced, as
+    with control flow that depends on the numbers.
+
+    Args:
+        is_whole: whether a part is one call; torch's own layers are, and of other parts their calls are listed.
+    """
+    try:
+        return _Tracer(is_whole).trace(module.eval())
+    except Exception:  # a stranger's forward pass can raise anything when it is called with stand-ins
+        return None
 
 
 def trace(module: torch.nn.Module, positive_inputs: bool) -> Trace | None:
-    """The trace of a module, which it puts into evaluation mode; None where its forward pass cannot be traced, as with
-    control flow that depends on the numbers.
+    """The trace of a module, which it puts into evaluation mode; None where its forward pass cannot be traced.
+
+    Attentions are one call, whose projections are looked at as a whole.
 
     Args:
         positive_inputs: whether the network's own inputs have no negative entries.
     """
-    try:
-        graph = _Tracer().trace(module.eval())
-    except Exception:  # a stranger's forward pass can raise anything when it is called with stand-ins
+    graph = calls(module, lambda part: isinstance(part, AttentionLayer))
+    if graph is None:
         return None
     found, known, flat = Trace(alone=_alone(graph, module)), dict[fx.Node, bool](), dict[fx.Node, bool]()
     overwritten = _overwritten(graph, module)

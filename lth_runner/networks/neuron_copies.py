@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from lth_runner.core import checks
 from lth_runner.core.errors import ConfigError
-from lth_runner.networks.activations import RELU, Activation, activation_of
+from lth_runner.networks.activations import RELU, Activation
 from lth_runner.networks.attention import replaced_
+from lth_runner.networks.copy_flow import CopyFlow, copy_flow
 from lth_runner.networks.interface import Architecture, Deviation, Masked, fill_
 from lth_runner.networks.layers import WeightLayer, sequence, weight_layers
 from lth_runner.networks.two_layer_expansion import (
@@ -25,12 +26,6 @@ from lth_runner.networks.two_layer_expansion import (
     with_earlier,
 )
 
-ONE_BY_ONE = (  # beside the activations that are known by their behaviour
-    torch.nn.ReLU6, torch.nn.ELU, torch.nn.GELU, torch.nn.LeakyReLU, torch.nn.Softplus, torch.nn.Hardsigmoid,
-    torch.nn.Identity, torch.nn.Dropout, torch.nn.Flatten, torch.nn.MaxPool1d, torch.nn.MaxPool2d, torch.nn.AvgPool1d,
-    torch.nn.AvgPool2d, torch.nn.AdaptiveAvgPool1d, torch.nn.AdaptiveAvgPool2d, torch.nn.AdaptiveMaxPool2d,
-)  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronCopies:
@@ -41,15 +36,24 @@ class NeuronCopies:
     bias becomes one more coordinate, always 1, in every copy. Whatever the target does to its neurons one by one, or by
     pooling, happens to the copies alike, so that only the first layer's added neurons have to be linear near zero.
 
+    Where the target adds two tensors, as a residual block adds F(h) to h, copy c of the one is added to copy c of the
+    other: what is within d of h_j and what is within e of F(h)_j add up to what is within d + e of their sum. So an
+    identity carries every copy on and needs neither weights nor a layer; a 1x1 convolution in its place is a layer
+    between copies as any other. "First" is every layer that takes the network's own inputs, of which there are no
+    copies; the last ones are those whose outputs no other layer takes.
+
     Reference: Burkholz, ICML and NeurIPS 2022.
 
     Attributes:
-        target: the architecture it stands for: a plain sequence of layers.
+        target: the architecture it stands for; see `copy_flow` for those that it can be.
         n: hidden neurons per input coordinate and sign in the first layer.
         copies: of every hidden neuron of the target.
         twin: whether the first layer has neurons for negative inputs apart from those for positive ones.
         activation: of the first layer's added neurons; a ReLU is not named in files.
         gain: a fixed positive number that multiplies the first layer's outputs.
+        scales: fixed positive numbers, 1 where none is named, that multiply the inputs of a layer behind the first, by
+            the name of its weight, or its constants, by the name of its bias. With random numbers in the scale of the
+            weights that sums of them stand for, differences between copies stay small.
     """
 
     kind: ClassVar[str] = "neuron_copies"
@@ -59,36 +63,46 @@ class NeuronCopies:
     twin: bool
     activation: Activation = RELU
     gain: float = 1.0
+    scales: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         checks.integer("n", self.n, at_least=1)
         checks.integer("copies", self.copies, at_least=1)
         checks.boolean("twin", self.twin)
         checks.positive("gain", self.gain)
-        parts = sequence(self.target)
         if not self.layers:
             raise ConfigError("the network has no linear or convolutional layer that could be approximated")
-        known = {
-            layer.name for layer in self.layers if layer.groups == 1 and (layer.bias is None or layer.takes_constant)
-        }
-        if strange := [
-            name for name, part in parts.items() if name not in known and any(True for _ in part.parameters())
-        ]:
-            raise ConfigError(
-                f"copies of neurons need linear layers and plain convolutions, and {strange[0]} is neither: take "
-                "method=pensia, which replaces every layer where it stands"
-            )
-        between = [part for name, part in parts.items() if name not in known]
-        if mixing := [part for part in between if not isinstance(part, ONE_BY_ONE) and activation_of(part) is None]:
-            raise ConfigError(
-                f"copies of neurons pass only what takes neurons one by one, and {type(mixing[0]).__name__} does not: "
-                "take method=pensia"
-            )
+        layers = [layer for layer in self.layers if layer not in self.first]
+        names = [name for layer in layers for name in (layer.weight, layer.bias) if name]
+        for name, scale in (self.scales or {}).items():
+            checks.choice("scales", name, names)
+            checks.positive(f"scales.{name}", scale)
 
     @cached_property
     def layers(self) -> list[WeightLayer]:
         """Those of the target."""
         return weight_layers(self.target)
+
+    @cached_property
+    def flow(self) -> CopyFlow:
+        """What of the target has copies."""
+        able = (layer for layer in self.layers if layer.groups == 1 and (layer.bias is None or layer.takes_constant))
+        return copy_flow(self.target, {layer.name for layer in able})
+
+    @cached_property
+    def first(self) -> list[WeightLayer]:
+        """The layers that take the network's own inputs."""
+        return [layer for layer in self.layers if not self.flow.layers[layer.name].before]
+
+    @property
+    def others(self) -> list[WeightLayer]:
+        """The layers between copies."""
+        return [layer for layer in self.layers if self.flow.layers[layer.name].before]
+
+    def factors(self, layer: WeightLayer) -> tuple[float, float]:
+        """What multiplies the inputs of a layer behind the first, and its constants."""
+        scales = self.scales or {}
+        return scales.get(layer.weight, 1.0), scales.get(layer.bias or "", 1.0)
 
     def takes_negatives(self) -> bool:
         """Whether the first layer has neurons that serve negative inputs."""
@@ -96,28 +110,26 @@ class NeuronCopies:
 
     def copies_behind(self, layer: WeightLayer) -> int:
         """How often each output of a layer exists."""
-        return 1 if layer.name == self.layers[-1].name else self.copies
+        return self.copies if self.flow.layers[layer.name].behind else 1
 
     def module(self) -> torch.nn.Module:
         """The whole random network, dense."""
-        module = replaced_(self.target.module(), self.layers[0].name, self._gadget())
-        for layer in self.layers[1:]:
-            module = replaced_(module, layer.name, CopiedLayer(layer, self.copies, self.copies_behind(layer)))
-        return module
+        return self._with_copies(self.target.module())
 
     def assembled(self, masked: Mapping[str, Masked], stored: Mapping[str, np.ndarray]) -> torch.nn.Module:
         """The pruned network; hidden neurons of the first layer without a kept edge are always 0 and are left out."""
         module = self.target.module().double()
         fill_(module, stored)
-        first, *others = self.layers
         with torch.device("meta"):
-            gadget = self._gadget()
-            copied = {layer.name: CopiedLayer(layer, self.copies, self.copies_behind(layer)) for layer in others}
-        fill_gadget_(gadget, *(masked[f"{first.name}.{which}.weight"] for which in ("split", "sum")))
-        module = replaced_(module, first.name, gadget)
-        for name, layer in copied.items():
-            layer.sum.weight = torch.nn.Parameter(torch.from_numpy(masked[f"{name}.sum.weight"].dense(np.float64)))
-            module = replaced_(module, name, layer)
+            module = self._with_copies(module)
+        for layer in self.first:
+            gadget: Any = module.get_submodule(layer.name)
+            fill_gadget_(gadget, *(masked[f"{layer.name}.{which}.weight"] for which in ("split", "sum")))
+        for layer in self.others:
+            copied: Any = module.get_submodule(layer.name)
+            copied.sum.weight = torch.nn.Parameter(
+                torch.from_numpy(masked[f"{layer.name}.sum.weight"].dense(np.float64))
+            )
         return module.requires_grad_(False).eval()
 
     def readings(self, assembled: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -133,26 +145,29 @@ class NeuronCopies:
         Raises:
             DataError: there are no such numbers.
         """
-        first, *others = self.layers
-        gadget = assembled.get_submodule(first.name)
-        assert isinstance(gadget, Gadget), "the first layer was replaced by one"
-        copies = self.copies_behind(first)
-        weights = self.gain * products(gadget, 1 + self.twin)
-        found = named(first, weights.reshape(-1, first.outputs, *weights.shape[2:]), positive=copies)
-        for layer in others:
+        found: dict[str, np.ndarray] = {}
+        for layer in self.first:
+            gadget = assembled.get_submodule(layer.name)
+            assert isinstance(gadget, Gadget), "the first layer was replaced by one"
+            weights = self.gain * products(gadget, 1 + self.twin)
+            weights = weights.reshape(-1, layer.outputs, *weights.shape[2:])
+            found |= with_earlier(found, named(layer, weights, positive=self.copies_behind(layer)))
+        for layer in self.others:
             total = assembled.get_parameter(f"{layer.name}.sum.weight").numpy()
             copies, coordinates = self.copies_behind(layer), layer.inputs + has_constant(layer)
             summed = total.reshape(len(total), -1, coordinates, *layer.kernel).sum(axis=1)
+            scale, constant = self.factors(layer)
+            summed[:, : layer.inputs] *= scale
+            summed[:, layer.inputs :] *= constant
             summed = summed.reshape(copies, layer.outputs, *summed.shape[1:])
             found |= with_earlier(found, named(layer, summed, positive=copies))
         return found
 
     def deviations(self, assembled: torch.nn.Module) -> dict[str, Deviation]:
         """Of the first layer, with an output for each copy; see `NearlyLinear`."""
-        first = self.layers[0]
         if not self.activation.behaviour().curvature:
             return {}
-        return {first.name: deviation(first, assembled.get_submodule(first.name))}
+        return {layer.name: deviation(layer, assembled.get_submodule(layer.name)) for layer in self.first}
 
     def multipliers(self, assembled: torch.nn.Module) -> list[np.ndarray]:
         """What each layer multiplies the copies of its inputs with, for all copies of its outputs, copy by copy.
@@ -174,27 +189,57 @@ class NeuronCopies:
             )
         first, *others = self.layers
         weights = self.readings(assembled)[first.weight].reshape(-1, first.inputs)
-        return [weights, *(assembled.get_parameter(f"{layer.name}.sum.weight").double().numpy() for layer in others)]
+        summed = [assembled.get_parameter(f"{layer.name}.sum.weight").double().numpy() for layer in others]
+        return [weights, *(self.factors(layer)[0] * total for layer, total in zip(others, summed, strict=True))]
 
-    def _gadget(self) -> Gadget:
-        first = self.layers[0]
+    def _with_copies(self, module: torch.nn.Module) -> torch.nn.Module:
+        """The target's module with random layers in the place of its own, without numbers in them."""
+        for layer in self.first:
+            module = replaced_(module, layer.name, self._gadget(layer))
+        for layer in self.others:
+            copied = CopiedLayer(layer, self.copies, self.copies_behind(layer), *self.factors(layer))
+            module = replaced_(module, layer.name, copied)
+        for path in self.flow.channels:
+            module = replaced_(module, path, CopyByCopy(module.get_submodule(path), self.copies))
+        return module
+
+    def _gadget(self, first: WeightLayer) -> Gadget:
         coordinates = first.inputs + has_constant(first)
         hidden, outputs = coordinates * self.n * (1 + self.twin), first.outputs * self.copies_behind(first)
         return Gadget(first, coordinates, hidden, outputs, self.gain, self.activation)
 
 
-class CopiedLayer(torch.nn.Module):
-    """A layer from every copy of its inputs to every copy of its outputs; each copy gets a constant 1 for a bias."""
+class CopyByCopy(torch.nn.Module):
+    """A part without weights that looks at all channels of a copy together, for every copy by itself."""
 
-    def __init__(self, layer: WeightLayer, copies_before: int, copies_behind: int) -> None:
+    def __init__(self, part: torch.nn.Module, copies: int) -> None:
         super().__init__()
-        self.copies = copies_before
-        self.constant = has_constant(layer)
-        inputs = copies_before * (layer.inputs + self.constant)
+        self.part, self.copies = part, copies
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        each = self.part(x.unflatten(1, (self.copies, -1)).flatten(0, 1))  # (N * copies, channels, ...)
+        return each.unflatten(0, (-1, self.copies)).flatten(1, 2)
+
+
+class CopiedLayer(torch.nn.Module):
+    """A layer from every copy of its inputs, times a number, to every copy of its outputs.
+
+    Each copy gets one more coordinate, always that of `constant`, for a bias.
+    """
+
+    def __init__(
+        self, layer: WeightLayer, copies_before: int, copies_behind: int, scale: float, constant: float
+    ) -> None:
+        super().__init__()
+        self.copies, self.scale = copies_before, scale
+        self.constant = constant if has_constant(layer) else None
+        inputs = copies_before * (layer.inputs + has_constant(layer))
         self.sum = resized(layer.part, inputs, copies_behind * layer.outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.constant:
+        if self.scale != 1:
+            x = self.scale * x
+        if self.constant is not None:
             x = x.unflatten(1, (self.copies, -1))  # (N, copies, channels, ...)
-            x = torch.cat((x, torch.ones_like(x[:, :, :1])), dim=2).flatten(1, 2)
+            x = torch.cat((x, torch.full_like(x[:, :, :1], self.constant)), dim=2).flatten(1, 2)
         return self.sum(x)

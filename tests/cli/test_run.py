@@ -142,7 +142,7 @@ ALONE = [
         (["method=pensia", "method.stored=[foo]"], "stored names foo, which is no weight of the network"),
         (
             ["method=burkholz", "network=vit", "network.side=8", "network.patch=4"],
-            "is no plain sequence of layers",
+            "copies of neurons need linear layers and plain convolutions",
         ),
         (["method=edge_popup", "method.validation=9999"], "leaves nothing of 2000 training images: set it lower"),
         (["experiment=null", "method=edge_popup", "~target", "~data"], "this needs a dataset and there is none"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE, PLAIN_PATHS, RELUS, UNMATCHED
+from plain_choice import COPIES, ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from safetensors.numpy import save_file
 
@@ -53,7 +53,7 @@ METHODS: dict[str, Method] = {
         **PLAIN_PATHS, stored=[], **SUBSETS, **OFFER, halves="positive", signs="reserved", gains="fitted", max_paths=24
     ),
     "malach_pairs": MalachPairs(stored=[], **OFFER, **HALVES),
-    "burkholz": Burkholz(**SUBSETS, **OFFER, **RELUS, twin="always", signs="as_drawn", max_paths=24),
+    "burkholz": Burkholz(**SUBSETS, **OFFER, **COPIES, twin="always", signs="as_drawn", max_paths=24),
     "orseau": Orseau(stored=[], **OFFER | {"distribution": Hyperbolic(low=0.01, high=1.0)}, **HALVES),
 }
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from plain_choice import PLAIN_PATHS
+from plain_choice import COPIES, PLAIN_PATHS
 from recorders import Memory
 from small_convolution import SmallConvolution
 
@@ -53,7 +53,7 @@ def pensia(**changes: Any) -> Pensia:
 
 
 def burkholz(**changes: Any) -> Burkholz:
-    return Burkholz(**settings_of({"twin": "always", "activation": RELU, "scale": 1.0} | changes))
+    return Burkholz(**settings_of({"twin": "always", **COPIES} | changes))
 
 
 def problem(network: Architecture, seed: int = 0, size: float = 0.3) -> Problem:

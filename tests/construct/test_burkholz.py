@@ -1,5 +1,6 @@
 """The network one layer deeper than its target: its masks, its sums, and that it computes the target."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,25 +8,28 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import RELUS
+from plain_choice import COPIES
 from recorders import Memory
 from small_convolution import SmallConvolution
 
 from lth_runner.construct.burkholz import Burkholz
+from lth_runner.construct.matching import Matching
 from lth_runner.core.errors import ConfigError
 from lth_runner.core.streams import Streams
 from lth_runner.distributions.uniform import Uniform
+from lth_runner.measure.approximation import weight_errors
 from lth_runner.networks.fc import FullyConnected
-from lth_runner.networks.interface import Architecture, filled, parameter_shapes
+from lth_runner.networks.interface import Architecture, filled, parameter_shapes, state_shapes
 from lth_runner.networks.neuron_copies import NeuronCopies
+from lth_runner.networks.resnet import ResNet
 from lth_runner.problem import Problem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
-from lth_runner.ticket.materialise import materialise
+from lth_runner.ticket.materialise import approximated_by, materialise
 
 
 def burkholz(**changes: Any) -> Burkholz:
     settings: dict[str, Any] = {"objective": "closest", "epsilon": 0.01, "c": 3, "n": 5, "twin": "always"}
-    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(), **RELUS}
+    settings |= {"signs": "as_drawn", "max_paths": 24, "solver": MeetInMiddle(), **COPIES}
     return Burkholz(distribution=Uniform(low=-1.0, high=1.0), **settings | changes)
 
 
@@ -92,6 +96,78 @@ def test_with_enough_copies_the_network_computes_its_target(convolution: bool, b
     assert float((output - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
 
 
+RESIDUAL = {
+    shortcut: ResNet(channels=2, width=2, blocks=1, outputs=3, shortcut=shortcut)
+    for shortcut in ("projection", "padding")
+}
+
+
+def residual(shortcut: str, seed: int) -> Problem:
+    """A residual network with batch norms that are not those of a fresh one."""
+    rng = np.random.default_rng(seed)
+    target = {
+        name: np.abs(rng.normal(1, 0.2, shape)) if name.endswith("var") else rng.normal(0, 0.3, shape)
+        for name, shape in state_shapes(RESIDUAL[shortcut]).items()
+        if shape
+    }
+    counters = {name: np.array(1) for name, shape in state_shapes(RESIDUAL[shortcut]).items() if not shape}
+    return replace(problem(RESIDUAL[shortcut], seed), target=target | counters)
+
+
+@pytest.mark.parametrize("shortcut", RESIDUAL)
+def test_a_residual_network_is_computed_with_as_many_copies_behind_every_layer(shortcut: str) -> None:
+    posed, small = residual(shortcut, 1), Matching(factor=1.0, reach=0.5, group=64)
+    assert posed.target is not None
+    ticket = burkholz(n=14, first_n=40, gains="matched", matching=small).find(posed, Memory()).ticket
+    network, found = materialise(ticket), ticket.architecture
+    assert isinstance(found, NeuronCopies)
+    errors = weight_errors(network.readings, approximated_by(ticket, posed.target), 0.01)
+    assert errors["weight_error_median"] < 1e-3 and errors["weight_error_p90"] < 0.01
+    x = torch.rand(5, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    wanted = filled(RESIDUAL[shortcut], posed.target, torch.float64)(x)
+    assert float((network.module(torch.float64)(x) - wanted).abs().max()) < 0.1 * float(wanted.abs().max())
+    shapes = parameter_shapes(found)
+    assert shapes["stage1.0.conv2.sum.weight"] == (14 * 2, 14 * 3, 3, 3), "a constant for each copy"
+    assert shapes["stage2.0.conv1.sum.weight"] == (14 * 4, 14 * 3, 3, 3)
+    assert shapes["fc.sum.weight"] == (3, 14 * 9)
+    split = [name for name in shapes if name.endswith("split.weight")]
+    assert split == ["conv1.split.weight"] and shapes[split[0]] == (40 * 2 * 3, 3, 1, 1)
+
+
+def test_random_numbers_in_the_scale_of_the_weights_magnify_less() -> None:
+    """The norm of a layer between copies, which multiplies their differences, is that of its random numbers."""
+    posed = problem(fully_connected(3, True), seed=3, size=0.02)
+    norms, errors = {}, {}
+    for gains in ("none", "matched"):
+        ticket = burkholz(n=12, gains=gains).find(posed, Memory()).ticket
+        assert isinstance(ticket.architecture, NeuronCopies) and posed.target is not None
+        dense = ticket.random["fc2.sum.weight"].draw(ticket.seed) * ticket.masks["fc2.sum.weight"].dense()
+        constant = np.arange(dense.shape[1]) % 7 == 6
+        scale = (ticket.architecture.scales or {}).get("fc2.weight", 1.0)
+        norms[gains] = scale * np.linalg.norm(dense[:, ~constant], 2)
+        errors[gains] = weight_errors(materialise(ticket).readings, posed.target, 0.01)["weight_error_median"]
+        assert (ticket.facts.get("scale/fc2.weight", 1.0), "scale/fc1.weight" in ticket.facts) == (scale, False)
+    assert norms["matched"] < 0.2 * norms["none"] and errors["matched"] < errors["none"]
+
+
+def test_constants_reach_every_bias_where_numbers_are_matched() -> None:
+    """Biases beyond what ten numbers from U[-1, 1] add up to, read as they are and as the network computes them."""
+    network = fully_connected(2, True)
+    posed = problem(network, seed=2)
+    assert posed.target is not None
+    large = {**posed.target, "fc2.bias": np.array([4.0, -4.0, 3.0])}
+    found = {}
+    for gains in ("none", "matched"):
+        ticket = burkholz(n=10, gains=gains).find(replace(posed, target=large), Memory()).ticket
+        network_found = materialise(ticket)
+        error = np.abs(network_found.readings["fc2.bias"] - large["fc2.bias"]).max()
+        x = images(network, 0)
+        wanted = filled(network, large, torch.float64)(x)
+        found[gains] = error, float((network_found.module(torch.float64)(x) - wanted).abs().max())
+    assert found["none"][0] > 1 and found["none"][1] > 1
+    assert found["matched"][0] < 0.1 and found["matched"][1] < 0.5
+
+
 def test_depth_and_widths_are_those_of_the_construction() -> None:
     ticket = burkholz(n=5).find(problem(fully_connected(3, False), seed=1), Memory()).ticket
     assert {name: mask.shape for name, mask in ticket.masks.items()} == {
@@ -116,6 +192,10 @@ def test_a_target_that_mixes_neurons_between_layers_is_refused_in_one_sentence()
 def test_settings_are_checked() -> None:
     with pytest.raises(ConfigError, match="twin must be one of"):
         burkholz(twin="maybe")
+    with pytest.raises(ConfigError, match="gains must be one of"):
+        burkholz(gains="fitted")
+    with pytest.raises(ConfigError, match="first_n must be at least 1"):
+        burkholz(first_n=0)
     empty = Problem(network=None, target=None, data=None, streams=Streams(0), device="cpu")
     with pytest.raises(ConfigError, match="add target=trained"):
         burkholz().find(empty, Memory())

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_choice import PLAIN_PATHS, RELUS
+from plain_choice import COPIES, PLAIN_PATHS
 from recorders import Memory
 from torch import nn
 
@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
     "distribution": Uniform(low=-1.0, high=1.0),
 }  # fmt: skip
 PENSIA = Pensia(**PLAIN_PATHS, n=32, halves="both", gains="fitted", stored=[], **SETTINGS)
-BURKHOLZ = Burkholz(n=40, twin="always", **RELUS, **SETTINGS)
+BURKHOLZ = Burkholz(n=40, twin="always", **COPIES, **SETTINGS)
 
 
 def problem(module: nn.Module) -> Problem:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_choice import ONE_BY_ONE, PLAIN_PATHS, RELUS, UNMATCHED
+from plain_choice import COPIES, ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 
 from lth_runner.construct.burkholz import Burkholz
@@ -39,7 +39,7 @@ def methods(solver: Any) -> dict[str, Method]:
         "pensia": Pensia(
             **PLAIN_PATHS, stored=[], n=3, halves="positive", gains="none", solver=solver, **layout, **OFFER
         ),
-        "burkholz": Burkholz(n=2, twin="needed", solver=solver, **RELUS, **layout, **OFFER),
+        "burkholz": Burkholz(n=2, twin="needed", solver=solver, **COPIES, **layout, **OFFER),
     }
 
 

@@ -22,6 +22,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pensia, matched": ("pensia", {"n": 14, "signs": "as_drawn", "gains": "matched", "compensate": "inputs"}),
     "pensia, sigmoid": ("pensia", {"n": 14, "activation": "sigmoid", "scale": 0.01, "compensate": "inputs"}),
     "burkholz, gelu": ("burkholz", {"n": 6, "activation": "gelu", "scale": 1e-4}),
+    "burkholz, matched": ("burkholz", {"n": 10, "first_n": 20, "gains": "matched"}),
 }
 METHODS = [*choices("method"), *VARIANTS]
 TRUST = ["small_networks"]
@@ -43,7 +44,7 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 # The network of a method that does not support the smallest one.
-HOMES = {"early_bird": "resnet", "early_bert": "vit", "attention": "vit"}
+HOMES = {"early_bird": "resnet", "burkholz, matched": "resnet", "early_bert": "vit", "attention": "vit"}
 
 
 @functools.cache

@@ -43,13 +43,13 @@ CLOSE |= {"round_to_nearest": 0.5, "nf4": 0.5, "lloyd_max": 0.5, "gptq": 0.5}
 
 # What a method does not support, and the reason that it gives.
 NO_LAYER = "no linear or convolutional layer that could be approximated"
-NOT_IN_A_ROW = "is no plain sequence of layers|copies of neurons need linear layers and plain convolutions"
 NO_NORMS = "this prunes channels by the scales of batch norms, and .* has none behind a linear or convolutional layer"
 NO_HEADS = r"this prunes heads of attentions, and .* has no torch.nn.MultiheadAttention of several heads"
 NO_ATTENTION = r"the network has no torch.nn.MultiheadAttention whose keys and values are as wide as its queries"
 NOT_TWO_LAYERS = "this selects hidden neurons of networks of two linear layers, and .* is none: choose network=fc"
-COPIES = ("burkholz", "burkholz, gelu")
-BRANCHED = ("resnet", "vit", "convolutions", "language", "in_memory", "tied_layers")
+NO_COPIES = "copies of neurons need linear layers and plain convolutions"
+COPIES = ("burkholz", "burkholz, gelu", "burkholz, matched")
+WITHOUT_COPIES = ("vit", "convolutions", "language", "in_memory")
 UNSUPPORTED: dict[tuple[str, str], str] = {
     ("pensia", "redundant_fc"): NO_LAYER,
     ("pensia, matched", "redundant_fc"): NO_LAYER,
@@ -59,7 +59,7 @@ UNSUPPORTED: dict[tuple[str, str], str] = {
     ("binary", "redundant_fc"): NO_LAYER,
     ("block", "redundant_fc"): NO_LAYER,
     **{(name, "redundant_fc"): NO_LAYER for name in COPIES},
-    **{(name, network): NOT_IN_A_ROW for name in COPIES for network in BRANCHED},
+    **{(name, network): NO_COPIES for name in COPIES for network in WITHOUT_COPIES},
     **{("greedy_selection", name): NOT_TWO_LAYERS for name in SMALL if name != "fc"},
     **{("early_bird", name): NO_NORMS for name in SMALL if name not in ("resnet", "convolutions")},
     **{("attention", name): NO_ATTENTION for name in SMALL if name not in ("vit", "language", "in_memory")},

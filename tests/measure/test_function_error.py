@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_choice import ONE_BY_ONE, PLAIN_PATHS, RELUS, UNMATCHED
+from plain_choice import COPIES, ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from small_convolution import SmallConvolution
 from torch import nn
@@ -148,7 +148,7 @@ def copied(n: int) -> Burkholz:
         twin="needed",
         signs="as_drawn",
         max_paths=24,
-        **RELUS,
+        **COPIES,
         distribution=LAW,
         solver=MeetInMiddle(),
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from plain_choice import PLAIN_PATHS, RELUS
+from plain_choice import COPIES, PLAIN_PATHS
 from recorders import Memory
 from torch import nn
 
@@ -113,7 +113,7 @@ def test_an_expansion_is_four_layers(seed: int) -> None:
 
 
 def test_copies_of_neurons_use_what_they_keep() -> None:
-    found = counts(constructed(Burkholz(**RELUS, n=8, twin="always", signs="as_drawn", max_paths=24, **SUBSETS)))
+    found = counts(constructed(Burkholz(**COPIES, n=8, twin="always", signs="as_drawn", max_paths=24, **SUBSETS)))
     assert set(found) == {"fc1.split", "fc1.sum", "fc2.sum"}
     assert all(used is not None and 0 < used <= kept for kept, used in found.values())
 
