@@ -43,7 +43,7 @@ OWN: dict[str, dict[str, Any]] = {
     "seedlm": {"register": 12},
 }
 
-# The network of a method that does not support the smallest one.
+# The network of a method that does not support the smallest one, or is for others.
 HOMES = {"early_bird": "resnet", "burkholz, matched": "resnet", "early_bert": "vit", "attention": "vit"}
 
 
