@@ -147,7 +147,7 @@ class HiddenErrors:
             "caption": f"Pruned random networks beside their target; errors above {SHOWN:,} stand in the table.",
             "panels": [
                 {**common, **layers, "x_scale": "linear", "y_label": "relative error of the layer's outputs"},
-                {**common, **size, "x_scale": "log", "y_label": "largest output difference"},
+                {**common, **size, "x_scale": "linear", "y_label": "largest output difference"},
             ],
         }
 
