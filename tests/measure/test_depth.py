@@ -34,3 +34,8 @@ def test_a_network_that_nobody_can_follow_has_no_known_depth() -> None:
             return x if x.sum() > 0 else -x
 
     assert depth(Instance.of(Fork())) is None
+
+
+def test_every_kind_of_convolution_is_a_layer() -> None:
+    layers = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Conv1d(2, 2, 3), nn.Flatten(), nn.Linear(8, 3))
+    assert depth(Instance.of(layers)) == 3
