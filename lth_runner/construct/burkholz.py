@@ -165,13 +165,13 @@ class Burkholz:
         """The random network with its gain and scales, where there are to be any."""
         if self.gains == "none":
             return random
-        behaviour, gain, scales = self.activation.behaviour(), 0.0, dict[str, float]()
+        behaviour, gain, scales = self.activation.behaviour(), 1.0, dict[str, float]()
         for layer in random.layers:
             own, law = targets[layer.name], drawn[f"{layer.name}.sum.weight"].distribution
             if layer in random.first:
                 split = drawn[f"{layer.name}.split.weight"].distribution
                 reached = products(split, law, random.n, self.max_paths, random.twin, behaviour)
-                gain = max(gain, 1.0, own.largest / (REACH * reached[1]))
+                gain = max(gain, own.largest / (REACH * reached[1]))
             else:
                 weights, biases = np.split(own.weight, [layer.inputs], axis=1)
                 spread, top = sums(law, min(random.copies, self.max_paths), "zero_one", False)
@@ -179,7 +179,7 @@ class Burkholz:
                 scales[layer.weight] = float(self.matching.scale(size, largest, spread, top)) or 1.0
                 if layer.bias:
                     scales[layer.bias] = max(1.0, float(np.abs(biases).max()) / (REACH * top))
-        return replace(random, gain=random.gain * (gain or 1.0), scales=scales)
+        return replace(random, gain=random.gain * gain, scales=scales)
 
     def _drawn(self, random: NeuronCopies, target: Mapping[str, np.ndarray]) -> dict[str, Drawn]:
         span = target_range(target, [name for layer in random.layers for name in (layer.weight, layer.bias) if name])
@@ -213,8 +213,9 @@ class Burkholz:
 
 def _takes_negatives(random: NeuronCopies, problem: Problem) -> bool:
     """Whether a layer that takes the network's own inputs may meet negative ones."""
+    first = {layer.name for layer in random.first}
     known = weight_layers(random.target, positive_inputs=positive_inputs(problem))
-    return not all(layer.never_negative for layer in known if not random.flow.layers[layer.name].before)
+    return not all(layer.never_negative for layer in known if layer.name in first)
 
 
 def _copies(targets: LayerTargets, copies: int) -> LayerTargets:

@@ -33,13 +33,13 @@ def layer_differences(
     pruned = network.module(torch.float64)
     names = [layer.name for layer in weight_layers(architecture)]
     squares = np.zeros((2, len(names)))
-    with outputs(pruned, names) as found, outputs(reference, names) as wanted:
+    with outputs(pruned, names) as found, outputs(reference, names) as exact:
         for block in images.split(BATCH):
             pruned(block)
             reference(block)
             squares += [
-                [_square(found[name], wanted[name]) for name in names],
-                [float(wanted[name].square().mean()) for name in names],
+                [_square(found[name], exact[name]) for name in names],
+                [float(exact[name].square().mean()) for name in names],
             ]
     return dict(zip(names, np.sqrt(squares[0] / squares[1]).tolist(), strict=True))
 
@@ -60,6 +60,6 @@ def outputs(module: torch.nn.Module, names: Sequence[str]) -> Iterator[dict[str,
             hook.remove()
 
 
-def _square(found: torch.Tensor, wanted: torch.Tensor) -> float:
+def _square(found: torch.Tensor, exact: torch.Tensor) -> float:
     """The mean squared difference; of copies, one after the other on the axis of channels, over all of them."""
-    return float((found.unflatten(1, (-1, wanted.shape[1])) - wanted[:, None]).square().mean())
+    return float((found.unflatten(1, (-1, exact.shape[1])) - exact[:, None]).square().mean())

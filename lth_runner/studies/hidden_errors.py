@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lth_runner.core import checks
-from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.data.interface import images as images_of
 from lth_runner.data.interface import num_samples, select
@@ -17,7 +16,7 @@ from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column, Row
-from lth_runner.studies.changed import changed
+from lth_runner.studies.changed import at_every_n, check_values
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.ticket import Ticket
@@ -68,19 +67,15 @@ class HiddenErrors:
             checks.integer("study.images", self.images, at_least=1)
         checks.integer("study.layer_images", self.layer_images, at_least=1)
         checks.positive("epsilon", self.epsilon)
-        for name, values in self.values.items():
-            if not values or sorted(set(values)) != values:
-                raise ConfigError(f"study.values.{name} must have some n, ascending: got {values}")
+        check_values(self.values)
 
     def check(self, methods: Mapping[str, Method]) -> None:
         """Refuses methods without values, and an n that a method refuses; see `Study.check`."""
-        for name in methods:
-            checks.choice("compare", name, self.values)
-        list(self._all(methods))
+        list(at_every_n(methods, self.values))
 
     def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
         """Every method at every n; see `Tries`."""
-        yield from ((method, network) for _, _, method in self._all(methods))
+        yield from ((method, network) for _, _, method in at_every_n(methods, self.values))
 
     def run(self, problem: Problem, methods: Mapping[str, Method], recorder: Recorder) -> Outcome:
         """A row and a curve for each."""
@@ -89,7 +84,7 @@ class HiddenErrors:
         rows: list[Row] = [{"network": "target", "depth": depth(network), **measure_target(shown)}]
         points: list[Point] = []
         tickets: dict[str, Ticket] = {}
-        for name, n, method in self._all(methods):
+        for name, n, method in at_every_n(methods, self.values):
             key = f"{name}, n = {n}"
             found = method.find(problem, recorder)
             measured = materialise(found.ticket, bars=recorder.progress)
@@ -111,10 +106,6 @@ class HiddenErrors:
             figures={"residual": self._figure(methods)},
             tickets=tickets,
         )
-
-    def _all(self, methods: Mapping[str, Method]) -> Iterator[tuple[str, int, Method]]:
-        for name, method in methods.items():
-            yield from ((name, n, changed(method, {"n": n})) for n in self.values[name])
 
     def _shown(self, problem: Problem) -> Problem:
         """The problem with the test images that are looked at."""

@@ -9,7 +9,6 @@ import torch
 
 from lth_runner.core import checks
 from lth_runner.core.digest import checksum
-from lth_runner.core.errors import ConfigError
 from lth_runner.core.recorder import Recorder
 from lth_runner.core.streams import Streams
 from lth_runner.data.interface import images as images_of
@@ -23,7 +22,7 @@ from lth_runner.problem import Method, Problem
 from lth_runner.record.points import Points, mean
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import Column, Row
-from lth_runner.studies.changed import changed
+from lth_runner.studies.changed import at_every_n, check_values
 from lth_runner.study import Outcome
 from lth_runner.ticket.materialise import Materialised, approximated_by, materialise
 
@@ -68,20 +67,15 @@ class OutputError:
 
     def __post_init__(self) -> None:
         checks.integer("study.repeats", self.repeats, at_least=1)
-        for name, values in self.values.items():
-            if not values or sorted(set(values)) != values:
-                raise ConfigError(f"study.values.{name} must have some n, ascending: got {values}")
+        check_values(self.values)
 
     def check(self, methods: Mapping[str, Method]) -> None:
         """Refuses methods without values, and an n that a method refuses; see `Study.check`."""
-        for name in methods:
-            checks.choice("compare", name, self.values)
-            for n in self.values[name]:
-                changed(methods[name], {"n": n})
+        list(at_every_n(methods, self.values))
 
     def tried(self, methods: Mapping[str, Method], network: Architecture) -> Iterator[tuple[Method, Architecture]]:
         """Every method at every n; see `Tries`."""
-        yield from ((changed(method, {"n": n}), network) for name, method in methods.items() for n in self.values[name])
+        yield from ((method, network) for _, _, method in at_every_n(methods, self.values))
 
     def amounts(self) -> Mapping[str, float]:
         """Seeds; see `Scales`."""
@@ -95,15 +89,14 @@ class OutputError:
         kept = Points(recorder, " ".join([*parts, data.fingerprint(), checksum(target)]))
         points: list[dict[str, Any]] = []
         for seed in range(problem.streams.seed, problem.streams.seed + self.repeats):
-            for name, method in methods.items():
-                for n in self.values[name]:
-                    seeded, at = replace(problem, streams=Streams(seed)), changed(method, {"n": n})
+            seeded = replace(problem, streams=Streams(seed))
+            for name, n, method in at_every_n(methods, self.values):
 
-                    def find(work: Recorder, seeded: Problem = seeded, at: Method = at) -> list[dict[str, Any]]:
-                        return [measured(materialise(at.find(seeded, work).ticket), seeded)]
+                def find(work: Recorder, seeded: Problem = seeded, method: Method = method) -> list[dict[str, Any]]:
+                    return [measured(materialise(method.find(seeded, work).ticket), seeded)]
 
-                    (found,) = kept.get(f"{name}, n = {n}, seed {seed}", find)
-                    points.append({"curve": name, "n": n, "seed": seed, **found})
+                (found,) = kept.get(f"{name}, n = {n}, seed {seed}", find)
+                points.append({"curve": name, "n": n, "seed": seed, **found})
         rows = self._rows(points)
         return Outcome(
             rows=rows,
