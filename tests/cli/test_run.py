@@ -369,6 +369,7 @@ def test_a_missing_licence_is_noticed_before_anything_is_done(monkeypatch: pytes
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("gurobi_licence")
 def test_a_licence_too_small_for_a_point_of_a_curve_is_noticed_before_anything_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -30,8 +30,9 @@ def test_no_licence_is_one_sentence_that_helps(monkeypatch: pytest.MonkeyPatch) 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("gurobi_licence")
 def test_licence_too_small_is_one_sentence_that_helps() -> None:
-    with pytest.raises(ConfigError, match=r"licence.*use method/solver=meet_in_middle") as refused:
+    with pytest.raises(ConfigError, match=r"licence too small.*use method/solver=meet_in_middle") as refused:
         gurobi().solve(np.full((1, 2001), 0.001), np.ones(1), 0.1, "closest")
     assert "\n" not in str(refused.value)
 
