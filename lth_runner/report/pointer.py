@@ -43,8 +43,8 @@ def _values(axes: "Axes") -> Iterator[tuple[float, float, str]]:
         for point in np.column_stack(line.get_data(orig=False)):
             x, y = axes.transData.transform(point)
             if axes.bbox.contains(x, y):
-                value = f"{_short(axes.get_ylabel())}: {(axes.fmt_ydata or _plain)(point[1])}"
-                where = f"{_short(axes.get_xlabel())}: {(axes.fmt_xdata or _plain)(point[0])}"
+                value = _said(axes.get_ylabel(), (axes.fmt_ydata or _plain)(point[1]))
+                where = _said(axes.get_xlabel(), (axes.fmt_xdata or _plain)(point[0]))
                 yield x, y, ", ".join(filter(None, [axes.get_title(), names[line], value, where]))
 
 
@@ -55,6 +55,11 @@ def _names(axes: "Axes") -> dict["Line2D", str]:
         if bars[0] in names:
             names[bars[0]] = str(bars.get_label())
     return {line: "" if name.startswith(UNNAMED) else name.removeprefix("_") for line, name in names.items()}
+
+
+def _said(label: str, value: str) -> str:
+    """Nothing on an axis without a label, whose ticks are names."""
+    return f"{_short(label)}: {value}" if label else ""
 
 
 def _short(label: str) -> str:

@@ -16,7 +16,7 @@ from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.report.points import Description, Point
 from lth_runner.report.tables import OUTPUT_COLUMNS, TICKET_COLUMNS, Column
-from lth_runner.studies.comparison_width import WIDTH_COLUMNS, hidden_per_input, width_figure
+from lth_runner.studies.comparison_figures import WIDTH_COLUMNS, hidden_per_input, outputs_figure, width_figure
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import Materialised, materialise
 from lth_runner.ticket.names import recipe
@@ -53,6 +53,7 @@ class Comparison:
     own_values: dict[str, list[Any]]
     curves: list[str]
     against: str
+    outputs: bool
     labels: dict[str, str]
     epsilon: float
     laws: dict[str, WeightErrors]
@@ -158,7 +159,7 @@ class Comparison:
                 if measured[name].get(self.axis) == value:  # the row of the table is a point of the curve
                     found = measured[name]
                 else:
-                    method, outputs = self._at(methods[name], value), self.against == "width"
+                    method, outputs = self._at(methods[name], value), self.outputs or self.against == "width"
                     found, network = self._measured(method, problem, recorder, outputs=outputs)
                     _layers(f"{name}, {self.axis} = {value}", network, problem, recorder)
                 line = {"curve": name, "axis": self.axis, **found, **median, self.axis: value}
@@ -182,10 +183,13 @@ class Comparison:
         if self.against == "width":
             return {"width": width_figure(accuracy, self.labels)}
         drawn = self.against == "drawn"
+        axis, label = ("drawn", "random weights drawn in all") if drawn else (self.axis, self.axis_label)
+        if self.outputs:
+            return {"curves": outputs_figure(accuracy, self.labels, axis, label, log_axis=drawn)}
         description = {
             "kind": "curves",
-            "axis": "drawn" if drawn else self.axis,
-            "axis_label": "random weights drawn in all" if drawn else self.axis_label,
+            "axis": axis,
+            "axis_label": label,
             "log_axis": drawn,
             "target_accuracy": accuracy,
             "epsilon": self.epsilon,

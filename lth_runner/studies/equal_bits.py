@@ -13,6 +13,7 @@ from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.interface import Architecture
 from lth_runner.problem import Method, Problem
 from lth_runner.record.points import Point, Points, mean
+from lth_runner.report.points import Description
 from lth_runner.report.tables import Column, Row, markdown, percent, spread
 from lth_runner.study import Outcome, flat
 from lth_runner.ticket.materialise import materialise
@@ -86,6 +87,7 @@ class EqualBits:
             columns=COLUMNS,
             summary=summary,
             points=points,
+            figures={"equal_bits": self._figure()},
             texts={"equal_bits.md": self._table(rows)},
         )
 
@@ -106,6 +108,17 @@ class EqualBits:
         means = {key: mean(same, key) for key in (*COSTS, "accuracy", "kept_fraction")}
         spans = {"lowest": min(accuracies), "highest": max(accuracies), "repeats": len(same)}
         return {"network": network, "method": name, **means, **spans}
+
+    def _figure(self) -> Description:
+        seeds = f"means over {self.repeats} seeds, lowest to highest shaded" if self.repeats > 1 else "one seed"
+        return {
+            "kind": "dots",
+            "networks": list(self._networks),
+            "labels": self.labels,
+            "note": COSTS[-1],
+            "note_label": "bits a weight",
+            "caption": f"Test accuracy of pruned random networks; {seeds}; beside them the entropy-coded bits a weight.",
+        }
 
     @property
     def _networks(self) -> dict[str, Architecture | None]:

@@ -167,7 +167,8 @@ PROBLEM = Problem(network=NETWORK, target=None, data=DATA, streams=Streams(0), d
 def test_a_comparison_warns_of_rows_and_of_points() -> None:
     """5 % of 12 and of 6 weights are 1 and 0."""
     study = Comparison(
-        axis="density", axis_label="", values=[0.05, 1.0], own_values={}, curves=["whole"], against="axis", labels={},
+        axis="density", axis_label="", values=[0.05, 1.0], own_values={}, curves=["whole"], against="axis",
+        outputs=False, labels={},
         laws={}, epsilon=0.05,
     )  # fmt: skip
     recorder = Memory()

@@ -64,7 +64,7 @@ def test_a_description_restyles_its_figure() -> None:
 
 @pytest.mark.parametrize("kind", ["curve", "../laws", "os", None])
 def test_an_unknown_kind_is_one_sentence(kind: Any, tmp_path: Path) -> None:
-    known = "curves, density, failure_probability, failure_terms, losses"
+    known = "curves, density, dots, failure_probability, failure_terms, losses"
     with pytest.raises(LthError, match=f"kind of a figure must be one of {known}"):
         draw(make(tmp_path / "a", curves={**CURVES, "kind": kind}))
 
@@ -106,7 +106,9 @@ def test_published_figures_are_drawn_from_the_files_beside_them(folder: Path) ->
         assert {f"{name}.png", f"{name}.svg", POINTS} <= {path.name for path in folder.iterdir()}
         assert description["kind"] in known_kinds()
         drawn: Any = figure(points, description)
-        shown = {text.get_text() for legend in drawn.legends for text in legend.get_texts()}
+        texts = [text for legend in drawn.legends for text in legend.get_texts()]
+        texts += [text for ax in drawn.axes for text in ax.get_yticklabels()]
+        shown = {text.get_text() for text in texts}
         assert set(description.get("labels", {}).values()) <= shown
         titles = [ax.get_title() for ax in drawn.axes]
         maps = description["panels"].values() if description["kind"] == "mask_distances" else ()

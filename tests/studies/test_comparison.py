@@ -36,7 +36,7 @@ LAWS: Any = {
 def comparison(**changes: Any) -> Comparison:
     fixed: dict[str, Any] = {
         "axis": "n", "axis_label": "n", "values": [11, 14], "own_values": {}, "curves": ["closest"], "against": "axis",
-        "labels": {}, "laws": LAWS, "epsilon": 0.01,
+        "outputs": False, "labels": {}, "laws": LAWS, "epsilon": 0.01,
     }  # fmt: skip
     return Comparison(**{**fixed, **changes})
 

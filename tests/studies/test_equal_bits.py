@@ -16,6 +16,7 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.measure.bits import bits
 from lth_runner.measure.ticket import network_accuracy
 from lth_runner.networks.mlp import Mlp
+from lth_runner.report.draw import figure
 from lth_runner.report.tables import csv_rows
 from lth_runner.search.slot_machine import SlotMachine
 from lth_runner.studies.equal_bits import EqualBits
@@ -64,6 +65,25 @@ def test_edge_popup_at_half_and_two_numbers_each_cost_as_much(done: Outcome) -> 
     popup, slots = done.rows[0]["bits_per_weight"], done.rows[1]["bits_per_weight"]
     assert slots - popup == pytest.approx(2 * 4 / 920, rel=1e-9)
     assert popup == pytest.approx(1 + (64 + 2 * 64) / 920, rel=1e-9)
+
+
+def test_the_figure_has_a_dot_for_each_row_and_its_range_over_seeds(done: Outcome) -> None:
+    drawn: Any = figure(done.points, done.figures["equal_bits"])
+    assert [axes.get_title() for axes in drawn.axes] == ["plain", "deep"]
+    methods = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert methods == ["edge_popup", "slot machine"]
+    for row in done.rows:
+        axes = drawn.axes[["plain", "deep"].index(str(row["network"]))]
+        place = methods.index(str(row["method"]))
+        told = [text.get_text() for text in axes.texts if getattr(text, "xy", None) == (axes.get_xlim()[0], place)]
+        lines = [line.get_xdata() for line in axes.get_lines() if line.get_ydata()[0] == place]
+        if 100 * row["accuracy"] < axes.get_xlim()[0]:
+            assert told == [f"\u2190 {100 * row['accuracy']:.1f}"] and not lines
+        else:
+            (low, high), (mean,) = lines
+            assert (mean, high) == (100 * row["accuracy"], 100 * row["highest"])
+            assert low == max(100 * row["lowest"], axes.get_xlim()[0])
+        assert f"{row['bits_per_weight_coded']:.2f}" in [text.get_text() for text in axes.texts]
 
 
 def test_what_cannot_be_made_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Methods beside each other against the width of their networks, with widths counted by hand."""
+"""Methods beside each other with the outputs of every point compared; widths of networks counted by hand."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,8 +19,8 @@ from lth_runner.studies.comparison import Comparison
 PENSIA = method_of("pensia", {"n": 5})
 BLOCK = method_of("block", {"n": 8, "block": 3})
 STUDY = Comparison(
-    axis="n", axis_label="n", values=[4], own_values={}, curves=["pensia", "block"], against="width", labels={},
-    laws={}, epsilon=0.01,
+    axis="n", axis_label="n", values=[4], own_values={}, curves=["pensia", "block"], against="width", outputs=False,
+    labels={}, laws={}, epsilon=0.01,
 )  # fmt: skip
 
 
@@ -42,6 +42,22 @@ def test_widths_are_hidden_neurons_for_each_input() -> None:
     description = outcome.figures["width"]
     assert [panel["y"] for panel in description["panels"]] == ["accuracy", "changed"]
     figure(outcome.points, description)
+
+
+def test_points_have_the_outputs_that_a_row_of_their_own_has() -> None:
+    axis = replace(STUDY, against="axis", outputs=True)
+    outcome = axis.run(problem(), {"pensia": PENSIA, "block": BLOCK}, Memory())
+    alone = axis.run(problem(), {"pensia": replace(PENSIA, n=4), "block": BLOCK}, Memory())
+    (row,) = [row for row in alone.rows if row["network"] == "pensia"]
+    assert outcome.points[0]["output_difference_mean"] == row["output_difference_mean"] > 0
+    description = outcome.figures["curves"]
+    assert [(panel["x"], panel["y"]) for panel in description["panels"]] == [
+        ("n", "accuracy"), ("n", "output_difference_mean"),
+    ]  # fmt: skip
+    drawn: Any = figure(outcome.points, description)
+    assert [line.get_ydata()[0] for line in drawn.axes[1].get_lines()] == [
+        point["output_difference_mean"] for point in outcome.points
+    ]
 
 
 @pytest.mark.parametrize("halves", ["both", "positive"])

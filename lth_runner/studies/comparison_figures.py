@@ -1,4 +1,4 @@
-"""What a comparison against width measures and shows: hidden neurons for each input, outputs beside the target's."""
+"""Figures of comparisons whose points have outputs beside the target's, and what one against width measures."""
 
 from lth_runner.core.errors import ConfigError
 from lth_runner.networks.interface import Widened
@@ -38,5 +38,33 @@ def width_figure(accuracy: float | None, labels: dict[str, str]) -> Description:
         "panels": [
             {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", **shown},
             {**common, "y": "changed", "y_label": "share of changed predictions", **changed},
+        ],
+    }
+
+
+def outputs_figure(
+    accuracy: float | None, labels: dict[str, str], axis: str, axis_label: str, *, log_axis: bool
+) -> Description:
+    """Accuracies and mean output differences over a setting of the methods, or over the numbers they draw.
+
+    Args:
+        accuracy: of the target, a dashed line, if it is known.
+        axis: the name of that setting in the points.
+    """
+    common = {"x": axis, "x_label": axis_label, "x_scale": "log" if log_axis else "linear", "y_limits": [None, None]}
+    level = None if accuracy is None else [accuracy, "target network"]
+    return {
+        "kind": "panels",
+        "labels": labels,
+        "caption": "Pruned random networks beside their target.",
+        "panels": [
+            {**common, "y": "accuracy", "y_label": "test accuracy (%)", "y_scale": "percent", "level": level},
+            {
+                **common,
+                "y": "output_difference_mean",
+                "y_label": "output difference, mean of all entries",
+                "y_scale": "log",
+                "level": None,
+            },
         ],
     }
