@@ -117,7 +117,7 @@ class EqualBits:
             "labels": self.labels,
             "note": COSTS[-1],
             "note_label": "bits a weight",
-            "caption": f"Test accuracy of pruned random networks; {seeds}; beside them the entropy-coded bits a weight.",
+            "caption": f"Pruned random networks; {seeds}; beside them bits a weight, entropy-coded.",
         }
 
     @property

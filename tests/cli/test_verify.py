@@ -73,8 +73,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exact = {name: weight.astype(np.float64) for name, weight in target.items()}
     problem = Problem(network=NETWORK, target=exact, data=dataset(), streams=Streams(0), device="cpu")
     outcome = Comparison(
-        axis="n", axis_label="n", own_values={}, against="axis", outputs=False, values=[], curves=[], labels={},
-        laws={}, epsilon=0.05
+        axis="n",
+        axis_label="n",
+        own_values={},
+        against="axis",
+        outputs=False,
+        values=[],
+        curves=[],
+        labels={},
+        laws={},
+        epsilon=0.05,
     ).run(problem, METHODS, Memory())
     for name, ticket in outcome.tickets.items():
         save_ticket(ticket, path / f"{name}.safetensors")

@@ -158,8 +158,16 @@ def test_the_study_puts_them_side_by_side() -> None:
     posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False), (1, 2, 3), 0, 0.0)
     copies = copied(6)
     comparison = Comparison(
-        axis="n", axis_label="n", own_values={}, against="axis", outputs=False, values=[], curves=[], labels={},
-        laws={}, epsilon=0.05
+        axis="n",
+        axis_label="n",
+        own_values={},
+        against="axis",
+        outputs=False,
+        values=[],
+        curves=[],
+        labels={},
+        laws={},
+        epsilon=0.05,
     )
     recorder = Memory()
     outcome = Theorem(comparison=comparison, function_error=SEARCH).run(

@@ -1,12 +1,13 @@
 """Methods one below the other, network by network: their mean accuracy as a dot, its range over seeds as a line."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lth_runner.report.points import Description, Point
 from lth_runner.report.series import Series, series
-from lth_runner.report.style import close_limits, curve_looks, panels
+from lth_runner.report.style import curve_looks, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 CAPTION_WIDTH = 100  # characters
 ROW_IN, FRAME_IN = 0.28, 1.0  # inches: of a row, and of all that stands around them
+FAR = 10.0  # percent below the best mean, from which on a dot would leave no room to tell the others apart
 RIGHT = 1.02  # where the notes stand, in widths of a panel
 
 
 def figure(points: Sequence[Point], description: Description) -> "Figure":
-    """A panel for each network; means below its range stand at its edge as a number.
+    """A panel for each network, the same axis in all; means far below the best stand at its edge as a number.
 
     Args:
         points: network, curve (the method), accuracy, a fraction, and the column of the note, one for each seed.
@@ -30,10 +32,10 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     accuracies = {name: series(own, "x", "accuracy") for name, own in by_network.items()}
     notes = {name: series(own, "x", description["note"]) for name, own in by_network.items()}
     methods = list(dict.fromkeys(name for own in accuracies.values() for name in own))
-    lowest, highest = close_limits(100 * curve.high[0] for own in accuracies.values() for curve in own.values())
+    limits = _limits([curve for own in accuracies.values() for curve in own.values()])
     with panels(columns=len(networks), height=ROW_IN * len(methods) + FRAME_IN) as (drawn, axes):
         for axis, network in zip(axes, networks, strict=True):
-            axis.set_xlim(lowest, highest)
+            axis.set_xlim(*limits)
             _draw(axis, accuracies[network], methods, description)
             for row, name in enumerate(methods):
                 axis.text(
@@ -47,6 +49,14 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     return drawn
 
 
+def _limits(curves: Sequence[Series]) -> tuple[int, int]:
+    """Whole percents around the ranges of all means that are near the best."""
+    best = max(curve.mean[0] for curve in curves)
+    near = [curve for curve in curves if 100 * (best - curve.mean[0]) < FAR]
+    lowest, highest = min(curve.low[0] for curve in near), max(curve.high[0] for curve in near)
+    return math.ceil(100 * lowest) - 1, math.floor(100 * highest) + 1
+
+
 def _draw(axes: "Axes", curves: dict[str, Series], methods: Sequence[str], description: Description) -> None:
     looks = curve_looks(methods, description["labels"])
     lowest = axes.get_xlim()[0]
@@ -56,14 +66,7 @@ def _draw(axes: "Axes", curves: dict[str, Series], methods: Sequence[str], descr
         if mean < lowest:
             axes.annotate(f"\u2190 {mean:.1f}", (lowest, row), (4, 0), textcoords="offset points", va="center")
             continue
-        axes.plot(
-            [max(low, lowest), high],
-            [row, row],
-            color=looks[name]["color"],
-            linewidth=3,
-            alpha=0.35,
-            solid_capstyle="butt",
-        )
+        axes.hlines(row, low, high, colors=looks[name]["color"], linewidth=3, alpha=0.35)
         axes.plot([mean], [row], linestyle="none", **looks[name])
     axes.set_yticks(range(len(methods)), [looks[name]["label"] for name in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
