@@ -25,13 +25,13 @@ def figure(points: Sequence[Point], description: Description) -> "Figure":
     Args:
         points: curve, and the columns that the panels name.
         description: panels, a list of x and y (columns); x_label and y_label (for people, with units); x_scale
-            ("linear", "log", "log2": with ticks at powers of two, or "density": logarithmic, fractions in percent);
-            y_scale ("linear", "log", "symlog": logarithmic above 1 and linear below, or "percent": fractions in
-            percent); y_limits, lowest and highest, each perhaps null; interval, if there, two columns between which is
-            shaded; level, a dashed line's height and its label, or null; formulas, if there, by label the x and the y
-            of grey lines; part, if there, which points it shows: those of that "panel"; where not all curves are drawn,
-            curves, the names of those that are, or without, of those that are not. labels, names of the curves for
-            people. caption, above the panels.
+            ("linear": with ticks at whole numbers where all points have them, "log", "log2": with ticks at powers of
+            two, or "density": logarithmic, fractions in percent); y_scale ("linear", "log", "symlog": logarithmic above
+            1 and linear below, or "percent": fractions in percent); y_limits, lowest and highest, each perhaps null;
+            interval, if there, two columns between which is shaded; level, a dashed line's height and its label, or
+            null; formulas, if there, by label the x and the y of grey lines; part, if there, which points it shows:
+            those of that "panel"; where not all curves are drawn, curves, the names of those that are, or without, of
+            those that are not. labels, names of the curves for people. caption, above the panels.
     """
     asked: Sequence[Mapping[str, Any]] = description["panels"]
     found = [_curves(points, panel) for panel in asked]
@@ -78,7 +78,9 @@ def _draw(
     if panel["y_scale"] in ("log", "symlog"):
         axes.set_yscale(panel["y_scale"])
     axes.set_ylim(*(None if limit is None else factor * limit for limit in panel["y_limits"]))
-    if panel["x_scale"] == "log":
+    if panel["x_scale"] == "linear" and all((curve.x % 1 == 0).all() for curve in curves.values()):
+        axes.locator_params("x", integer=True)
+    elif panel["x_scale"] == "log":
         axes.set_xscale("log")
     elif panel["x_scale"] == "log2":
         axes.set_xscale("log", base=2)
