@@ -41,6 +41,8 @@ class Comparison:
         against: what the figure's x axis shows: "axis"; "drawn", the random numbers drawn in all; or "width", hidden
             neurons for each input of a layer, for methods that build networks twice as deep. Then the outputs of every
             point are compared with the target's.
+        outputs: compare the outputs of every point with the target's, and draw these differences in place of weight
+            errors.
         labels: what the figure calls them, where that differs from the name.
         epsilon: weights with a larger error are counted.
         laws: what the median weight error of single curves should be where the axis is n, by their names: dotted lines,
