@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from comparisons import comparison
 from plain_choice import COPIES, ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
 from recorders import Memory
 from safetensors.numpy import save_file
@@ -25,7 +26,6 @@ from lth_runner.distributions.uniform import Uniform
 from lth_runner.networks.fc import FullyConnected
 from lth_runner.networks.interface import parameter_shapes
 from lth_runner.problem import Method, Problem
-from lth_runner.studies.comparison import Comparison
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.file import read_ticket, save_ticket
 from lth_runner.ticket.mask import Mask
@@ -72,18 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(target, path / "target.safetensors")
     exact = {name: weight.astype(np.float64) for name, weight in target.items()}
     problem = Problem(network=NETWORK, target=exact, data=dataset(), streams=Streams(0), device="cpu")
-    outcome = Comparison(
-        axis="n",
-        axis_label="n",
-        own_values={},
-        against="axis",
-        outputs=False,
-        values=[],
-        curves=[],
-        labels={},
-        laws={},
-        epsilon=0.05,
-    ).run(problem, METHODS, Memory())
+    outcome = comparison().run(problem, METHODS, Memory())
     for name, ticket in outcome.tickets.items():
         save_ticket(ticket, path / f"{name}.safetensors")
     return path

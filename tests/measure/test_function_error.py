@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comparisons import comparison
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_choice import COPIES, ONE_BY_ONE, PLAIN_PATHS, UNMATCHED
@@ -31,7 +32,6 @@ from lth_runner.networks.interface import Architecture, filled, parameter_shapes
 from lth_runner.networks.layers import weight_layers
 from lth_runner.networks.neuron_copies import NeuronCopies
 from lth_runner.problem import Problem
-from lth_runner.studies.comparison import Comparison
 from lth_runner.studies.theorem import Theorem
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.materialise import materialise
@@ -157,20 +157,8 @@ def copied(n: int) -> Burkholz:
 def test_the_study_puts_them_side_by_side() -> None:
     posed = problem(FullyConnected(inputs=6, hidden=5, outputs=3, depth=2, biases=False), (1, 2, 3), 0, 0.0)
     copies = copied(6)
-    comparison = Comparison(
-        axis="n",
-        axis_label="n",
-        own_values={},
-        against="axis",
-        outputs=False,
-        values=[],
-        curves=[],
-        labels={},
-        laws={},
-        epsilon=0.05,
-    )
     recorder = Memory()
-    outcome = Theorem(comparison=comparison, function_error=SEARCH).run(
+    outcome = Theorem(comparison=comparison(), function_error=SEARCH).run(
         posed, {"doubled": methods(8)[2], "copied": copies}, recorder
     )
     assert [row["network"] for row in outcome.rows] == ["target", "doubled", "copied"]

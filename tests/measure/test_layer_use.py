@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comparisons import comparison
 from plain_choice import COPIES, PLAIN_PATHS
 from recorders import Memory
 from torch import nn
@@ -25,7 +26,6 @@ from lth_runner.networks.vit import ViT
 from lth_runner.problem import Problem
 from lth_runner.report.tables import Results
 from lth_runner.search.random_pruning import RandomPruning
-from lth_runner.studies.comparison import Comparison
 from lth_runner.studies.density import Density, Grid
 from lth_runner.subset_sum.meet_in_middle import MeetInMiddle
 from lth_runner.ticket.mask import Mask
@@ -166,11 +166,7 @@ PROBLEM = Problem(network=NETWORK, target=None, data=DATA, streams=Streams(0), d
 
 def test_a_comparison_warns_of_rows_and_of_points() -> None:
     """5 % of 12 and of 6 weights are 1 and 0."""
-    study = Comparison(
-        axis="density", axis_label="", values=[0.05, 1.0], own_values={}, curves=["whole"], against="axis",
-        outputs=False, labels={},
-        laws={}, epsilon=0.05,
-    )  # fmt: skip
+    study = comparison(axis="density", values=[0.05, 1.0], curves=["whole"])
     recorder = Memory()
     methods = {"whole": PRUNED, "sparse": RandomPruning(density=0.05, distribution=LAW)}
     outcome = study.run(PROBLEM, methods, recorder)
